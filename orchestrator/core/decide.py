@@ -1,0 +1,249 @@
+"""
+Whether a step runs: one pure function, `decide`, over the facts that are known when all its upstreams are done.
+
+The cases stand in the order of the decision table in `docs/reference/decisions.md`; a test holds the two together.
+The facts about content are expensive to get, so `decide` is asked twice at most: it answers `Measure` where the table
+cannot be read without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import attrs
+
+from orchestrator.core.definition import Step
+from orchestrator.core.fingerprint import Difference, first_difference, key_digest
+
+SUCCESSES = frozenset({"succeeded", "no_new_data", "accepted"})
+"""Statuses of a last attempt after which a step counts as done."""
+
+
+@attrs.frozen
+class Baseline:
+    """
+    What a decision compares with: the last success of a step and the end of its last attempt.
+
+    Attributes:
+        key: Key of the last success, or None where it never succeeded.
+        components: The key's material.
+        outputs: Content digest of each dataset as the last success left it, or as it was accepted.
+        success: `run_id/attempt` of the last success.
+        last_status: How its last attempt of any outcome ended, or None where there was none.
+        last_attempt: `run_id/attempt` of that attempt.
+    """
+
+    key: str | None = None
+    components: Mapping[str, object] = attrs.field(factory=dict)
+    outputs: Mapping[str, str | None] = attrs.field(factory=dict)
+    success: str | None = None
+    last_status: str | None = None
+    last_attempt: str | None = None
+
+
+NEVER_RUN = Baseline()
+
+
+@attrs.frozen
+class Upstream:
+    """
+    What this run has done above a step, at any distance.
+
+    Attributes:
+        failed: The first step that failed, or None.
+        attempted: Something was attempted.
+    """
+
+    failed: str | None = None
+    attempted: bool = False
+
+
+@attrs.frozen
+class Measurement:
+    """
+    The content that a decision rests on, as it is now.
+
+    Attributes:
+        components: The key's material, see `core.fingerprint`.
+        outputs: Content digest of each dataset that the step writes; None where it does not exist.
+        files: For an input, how many files were added, changed and removed since the last success.
+    """
+
+    components: Mapping[str, object]
+    outputs: Mapping[str, str | None] = attrs.field(factory=dict)
+    files: Mapping[str, Mapping[str, int]] = attrs.field(factory=dict)
+
+    @property
+    def inputs(self) -> Mapping[str, str | None]:
+        """Content digest of each dataset that the step reads."""
+        inputs = self.components.get("inputs", {})
+        assert isinstance(inputs, Mapping)
+        return inputs
+
+    @property
+    def needs(self) -> Mapping[str, str | None]:
+        """The attempt that last succeeded of each step that it needs."""
+        needs = self.components.get("needs", {})
+        assert isinstance(needs, Mapping)
+        return needs
+
+
+@attrs.frozen
+class Facts:
+    """
+    Everything that a decision may look at.
+
+    Attributes:
+        selected: The step is part of this run.
+        forced: `--force` was given.
+        ending: Why the run is ending (`cancelled`, `deadline`, `fail_fast`), or None.
+        sources: The datasets that it reads and nobody writes.
+        trusted: For each dataset that it reads and whose writer is not part of this run, what that writer last left or
+            had accepted; None where the writer never succeeded.
+        measurement: None until somebody has measured.
+    """
+
+    step: Step
+    upstream: Upstream = Upstream()
+    baseline: Baseline = NEVER_RUN
+    selected: bool = True
+    forced: bool = False
+    ending: str | None = None
+    sources: frozenset[str] = frozenset()
+    trusted: Mapping[str, str | None] = attrs.field(factory=dict)
+    measurement: Measurement | None = None
+
+
+@attrs.frozen
+class Run:
+    """Start an attempt; *evidence* is what *reason* rests on."""
+
+    reason: str
+    evidence: Mapping[str, object] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Skip:
+    """Do not run the step; *evidence* is what *reason* rests on."""
+
+    reason: str
+    evidence: Mapping[str, object] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Fail:
+    """End the step as failed without an attempt."""
+
+    reason: str
+    evidence: Mapping[str, object] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Measure:
+    """Ask again with a measurement: the table cannot be read without it."""
+
+
+Decision: TypeAlias = Run | Skip | Fail
+MEASURE = Measure()
+
+
+def decide(facts: Facts) -> Decision | Measure:
+    """
+    Decide what follows for a step whose upstreams are all done: the first case of the table that fits.
+
+    Pure and total. Cost: linear in the datasets, files and needs of the step.
+    """
+    early = _decide_without_content(facts)
+    if early is not None:
+        return early
+    if facts.measurement is None:
+        return MEASURE
+    return _decide_inputs(facts, facts.measurement) or _decide_key(facts, facts.measurement)
+
+
+def _decide_without_content(facts: Facts) -> Decision | Measure | None:
+    step, upstream = facts.step, facts.upstream
+    if not facts.selected:
+        return Skip("not_selected")
+    if step.when == "on_failure":
+        if upstream.failed is None:
+            return Skip("no_failure")
+        return MEASURE if facts.measurement is None else Run("upstream_failed", {"step": upstream.failed})
+    if step.when == "always":
+        if not upstream.attempted:
+            return Skip("upstream_skipped")
+        return MEASURE if facts.measurement is None else Run("cleanup")
+    if upstream.failed is not None:
+        return Skip("upstream_failed", {"root": upstream.failed})
+    if facts.ending is not None:
+        return Skip("run_ended", {"cause": facts.ending})
+    if step.rerun == "never" and facts.baseline.last_status == "lost" and not facts.forced:
+        return Fail("lost", {"attempt": facts.baseline.last_attempt})
+    return None
+
+
+def _decide_inputs(facts: Facts, measurement: Measurement) -> Decision | None:
+    for dataset, actual in measurement.inputs.items():
+        expected = facts.trusted.get(dataset, actual)
+        if expected != actual and not (expected is None and actual is None):
+            return Skip("input_untrusted", {"dataset": dataset, "expected": expected, "actual": actual})
+    for dataset, actual in measurement.inputs.items():
+        if actual is None and dataset not in facts.sources:
+            return Skip("upstream_skipped", {"dataset": dataset})
+    for step, success in measurement.needs.items():
+        if success is None:
+            return Skip("upstream_skipped", {"step": step})
+    return None
+
+
+def _decide_key(facts: Facts, measurement: Measurement) -> Decision:
+    baseline = facts.baseline
+    touched = _changed_output(baseline, measurement)
+    overwritten = {"output": touched} if touched else {}
+    if facts.forced:
+        return Run("forced", overwritten)
+    if baseline.key is None and baseline.last_status is None:
+        return Run("never_succeeded", overwritten)
+    if baseline.last_status not in SUCCESSES:
+        reason = "last_attempt_lost" if baseline.last_status in ("lost", "running") else "last_attempt_failed"
+        return Run(reason, {"attempt": baseline.last_attempt, "status": baseline.last_status, **overwritten})
+    if baseline.key is None:
+        return Run("never_succeeded", overwritten)
+    if not facts.step.reads and not facts.step.needs:
+        return Run("no_inputs", overwritten)
+    difference = first_difference(baseline.components, measurement.components)
+    if difference is not None:
+        return Run(_difference_reason(difference), {**_difference_evidence(difference, measurement), **overwritten})
+    if touched is not None:
+        return Run("output_changed" if touched["actual"] is not None else "output_missing", touched)
+    return Skip(
+        "no_new_data" if facts.sources else "up_to_date",
+        {"key": key_digest(measurement.components), "since": baseline.success},
+    )
+
+
+def _changed_output(baseline: Baseline, measurement: Measurement) -> dict[str, object] | None:
+    """Name the first output that is not what the last success left, with both digests."""
+    for dataset, actual in measurement.outputs.items():
+        expected = baseline.outputs.get(dataset)
+        if expected is not None and expected != actual:
+            return {"dataset": dataset, "expected": expected, "actual": actual}
+    return None
+
+
+def _difference_reason(difference: Difference) -> str:
+    kind = difference.component.partition(":")[0]
+    return "variables_changed" if kind == "variable" else f"{kind}_changed"
+
+
+def _difference_evidence(difference: Difference, measurement: Measurement) -> dict[str, object]:
+    kind, _, name = difference.component.partition(":")
+    evidence: dict[str, object] = {
+        "component": difference.component,
+        "before": difference.before,
+        "after": difference.after,
+    }
+    if kind == "input":
+        evidence.update(measurement.files.get(name, {}))
+    return evidence

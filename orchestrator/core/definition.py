@@ -1,0 +1,179 @@
+"""
+The pipeline as values: what `pipeline.toml` means once it has been read and found right.
+
+This module holds no parsing and no checks; `core.parse` builds these values and is the only place that may.
+All durations are integer microseconds, all paths are text as written, with `${NAME}` not yet resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import attrs
+
+Layer = str
+Classification = Literal["public", "internal", "confidential", "personal"]
+CLASSIFICATIONS: tuple[Classification, ...] = ("public", "internal", "confidential", "personal")
+When = Literal["upstream_ok", "always", "on_failure"]
+Rerun = Literal["safe", "never"]
+DigestStrength = Literal["content", "listing", "probe"]
+ErrorClass = Literal["transient", "infrastructure", "misuse", "permanent"]
+
+DEFAULT_PASS = ("PATH", "HOME", "LANG")
+DEFAULT_GRACE_US = 10_000_000
+DEFAULT_LOG_LIMIT_BYTES = 1 << 30
+
+
+@attrs.frozen
+class Variable:
+    """
+    Declare one variable of `[env.vars]`.
+
+    Attributes:
+        rekey: A secret's value takes part in a step's key (as a keyed digest) instead of its name alone.
+    """
+
+    name: str
+    required: bool = False
+    secret: bool = False
+    default: str | None = None
+    pattern: str | None = None
+    rekey: bool = False
+
+
+@attrs.frozen
+class Parameter:
+    """Declare one parameter of `[params]`, set with `--set NAME=VALUE`."""
+
+    name: str
+    type: Literal["string", "integer", "boolean", "date"] = "string"
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Freshness:
+    """State how old the newest file of a dataset may be."""
+
+    warn_us: int | None = None
+    error_us: int | None = None
+    refuse: bool = False
+
+
+@attrs.frozen
+class Dataset:
+    """
+    Name a folder or file that steps read or write.
+
+    Attributes:
+        path: Relative to the folder of `pipeline.toml`, `${NAME}` allowed.
+        pattern: Which files of a folder belong to it, a glob relative to *path*.
+        min_files: Fewer files than this in a source refuse the run.
+        probe: The command whose output stands for the content, where the dataset is no file.
+    """
+
+    name: str
+    path: str | None = None
+    pattern: str = "**/*"
+    min_files: int = 0
+    layer: Layer | None = None
+    owner: str | None = None
+    classification: Classification | None = None
+    retention_us: int | None = None
+    digest: DigestStrength = "content"
+    probe: tuple[str, ...] = ()
+    fresh_within: Freshness | None = None
+    formerly: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class RetryPolicy:
+    """State how often and how soon a failed attempt is tried again."""
+
+    attempts: int = 1
+    delay_us: int = 0
+    factor: float = 2.0
+    max_delay_us: int | None = None
+    jitter: float = 0.0
+    on: tuple[ErrorClass, ...] = ("transient", "infrastructure")
+
+
+@attrs.frozen
+class Step:
+    """
+    Describe one subprocess of the graph.
+
+    Attributes:
+        command: The argv as written, or empty where *shell* is given.
+        shell: A line for `/bin/sh -e -c`, or None.
+        code: Globs of files that are part of the key, besides files named in *command*.
+        reads: Names of datasets; an edge from the writer of each follows.
+        needs: Names of steps, for an edge without data.
+        env: Names of declared variables that reach the process.
+        cwd: Relative to the folder of `pipeline.toml`.
+        exit_codes: What an exit code means: `no_new_data` or an error class.
+        uses: Shares of pools.
+        declassifies: Why the step may write a lower class than it reads.
+    """
+
+    name: str
+    command: tuple[str, ...] = ()
+    shell: str | None = None
+    code: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    cwd: str | None = None
+    timeout_us: int | None = None
+    grace_us: int = DEFAULT_GRACE_US
+    log_limit_bytes: int = DEFAULT_LOG_LIMIT_BYTES
+    retry: RetryPolicy = RetryPolicy()
+    exit_codes: Mapping[int, str] = attrs.field(factory=dict)
+    uses: Mapping[str, int] = attrs.field(factory=dict)
+    rerun: Rerun = "safe"
+    when: When = "upstream_ok"
+    per_night: bool = False
+    declassifies: str | None = None
+    formerly: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Pipeline:
+    """
+    Hold a whole definition that has been found right.
+
+    Attributes:
+        steps: In the order of the file.
+        env_files: The listed `.env` files, or None where the default (`.env` if it exists) applies.
+        document: The parsed TOML as plain values; its canonical form is the definition's digest.
+        digest: `sha256:` and the hex digest of the canonical form of *document*.
+    """
+
+    name: str
+    steps: Mapping[str, Step]
+    datasets: Mapping[str, Dataset] = attrs.field(factory=dict)
+    variables: Mapping[str, Variable] = attrs.field(factory=dict)
+    params: Mapping[str, Parameter] = attrs.field(factory=dict)
+    pools: Mapping[str, int] = attrs.field(factory=dict)
+    env_files: tuple[str, ...] | None = None
+    env_pass: tuple[str, ...] = DEFAULT_PASS
+    max_parallel: int | None = None
+    deadline_us: int | None = None
+    fail_fast: bool = False
+    schedule_cron: str | None = None
+    timezone: str = "UTC"
+    access_group: str | None = None
+    formerly: tuple[str, ...] = ()
+    document: Mapping[str, object] = attrs.field(factory=dict, repr=False)
+    digest: str = ""
+
+    def writers(self) -> dict[str, str]:
+        """Map each dataset that a step writes to that step; one pass over the steps."""
+        return {dataset: step.name for step in self.steps.values() for dataset in step.writes}
+
+    def sources(self) -> tuple[str, ...]:
+        """Name the datasets that nobody writes, in the order of the file."""
+        written = self.writers()
+        return tuple(name for name in self.datasets if name not in written)

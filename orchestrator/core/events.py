@@ -1,0 +1,282 @@
+"""
+The domain events: every state transition of a run, in the past tense, with the names under which they are stored.
+
+A type's stored name is a literal in `EVENT_TYPES`, never an import path, so that renaming a class breaks no history.
+Durations are integer microseconds. Times stand in the envelope (`recorded_at`), not here.
+`docs/reference/events.md` is generated from this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import attrs
+
+from orchestrator.core.errors import UnknownEventError
+
+Json: TypeAlias = Mapping[str, object]
+
+
+@attrs.frozen
+class RunStarted:
+    """
+    A run began; everything it was started with.
+
+    Attributes:
+        definition: Digest of the definition's canonical form; the form itself is a blob of that digest.
+        graph: Digest of the blob `{"steps": [{"step": ..., "upstream": [...], "reads": [...], "writes": [...]}]}`, in order.
+        selection: `{"only": [...], "from": [...], "until": [...], "omit": [...], "force": bool}`.
+        variables: For each declared variable `{"origin": ..., "value": ...}`; secrets have no value.
+        actor: Who started it, as claimed by the host: `{"user", "login", "sudo", "host", "terminal"}`.
+        git: `{"commit", "dirty"}` of the folder of the definition, or None.
+    """
+
+    run_id: str
+    pipeline: str
+    night: str
+    definition: str
+    definition_path: str
+    graph: str
+    selection: Json
+    variables: Json
+    trigger: str
+    actor: Json
+    git: Json | None
+    host: str
+    boot_id: str
+    pid: int
+    process_start: str
+    max_parallel: int
+    program: str
+    reason: str | None = None
+
+
+@attrs.frozen
+class RunFinished:
+    """
+    A run ended; `status` is one of succeeded, nothing_to_do, failed, timed_out, cancelled, interrupted.
+
+    Attributes:
+        counts: How many steps ended in each status.
+        root_cause: `{"step", "reason", "error_class", "message"}` of the first failure, or None.
+        duration_us: From the start by the monotonic clock; None where the orchestrator died.
+    """
+
+    status: str
+    exit_code: int | None
+    duration_us: int | None
+    counts: Json
+    root_cause: Json | None = None
+
+
+@attrs.frozen
+class AttemptStarted:
+    """
+    An attempt of a step was decided and is about to be spawned.
+
+    Attributes:
+        reason: Why it runs: `never_succeeded`, `last_attempt_failed`, `forced`, `changed`, `output_changed`, ...
+        evidence: What the reason rests on, such as `{"component", "before", "after"}`.
+        key: Digest of *components*.
+        components: The key's material, see `core.fingerprint`; `{"blob": digest}` where it is large.
+    """
+
+    step: str
+    attempt: int
+    reason: str
+    evidence: Json
+    key: str
+    components: Json
+
+
+@attrs.frozen
+class AttemptFinished:
+    """
+    An attempt ended.
+
+    Attributes:
+        status: succeeded, no_new_data, failed, cancelled.
+        reason: Why it failed: exit, signal, timeout, not_started, bad_result, missing_output, reported, lost, cancelled.
+        exit_code: 0 to 255, or None where a signal ended it or it never started.
+        duration_us: From spawn to exit by the monotonic clock; None where it is not known.
+        log: `{"path", "bytes", "lines", "sha256"}`, or None where nothing was printed.
+        metrics: What the step reported.
+        masked: How often each secret was masked, by name.
+        killed: Signals that were sent to the group, in order.
+    """
+
+    step: str
+    attempt: int
+    status: str
+    reason: str | None = None
+    error_class: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    duration_us: int | None = None
+    pid: int | None = None
+    message: str | None = None
+    log: Json | None = None
+    metrics: Json | None = None
+    reported: Json | None = None
+    masked: Json | None = None
+    killed: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class StepFinished:
+    """
+    A step got its final status in this run: succeeded, failed, skipped or cancelled.
+
+    Attributes:
+        reason: Why it was skipped or failed, see the decision table; None for a plain success.
+        evidence: What the reason rests on.
+        key: The key that a later run compares with; set on success and on `no_new_data`.
+        components: As in `AttemptStarted`; only where no attempt of this run carries them.
+        outputs: Content digest of each dataset it writes, as they are now; set on success.
+        duration_us: Of the last attempt.
+    """
+
+    step: str
+    status: str
+    reason: str | None = None
+    evidence: Json = attrs.field(factory=dict)
+    error_class: str | None = None
+    attempts: int = 0
+    key: str | None = None
+    outputs: Json | None = None
+    duration_us: int | None = None
+
+
+@attrs.frozen
+class RunRefused:
+    """
+    A start was refused before anything ran; in the stream of the pipeline, since it is no run.
+
+    Attributes:
+        problems: As `core.problems.Problem.as_json` gives them.
+        holder: For a start that lost to an active run: `{"run_id", "pid", "host"}`.
+    """
+
+    pipeline: str
+    night: str | None
+    exit_code: int
+    problems: tuple[Json, ...]
+    definition_path: str
+    actor: Json
+    holder: Json | None = None
+
+
+@attrs.frozen
+class DefinitionChanged:
+    """
+    A run met a definition digest that this pipeline has not had before, or not last.
+
+    Attributes:
+        changes: `{"path", "kind": added|removed|changed|renamed, "before", "after"}`, one for each difference.
+    """
+
+    pipeline: str
+    before: str | None
+    after: str
+    changes: tuple[Json, ...]
+    definition_path: str
+    git: Json | None
+    actor: Json
+
+
+@attrs.frozen
+class PipelineMoved:
+    """A pipeline's name was given to another definition path on purpose."""
+
+    pipeline: str
+    before: str
+    after: str
+    actor: Json
+
+
+@attrs.frozen
+class OutputAccepted:
+    """
+    Somebody declared the present outputs of a step to be current, though no attempt wrote them.
+
+    Attributes:
+        outputs: Content digest of each dataset as it was accepted.
+        before: Content digest of each dataset as the step had last written it.
+    """
+
+    pipeline: str
+    run_id: str
+    step: str
+    night: str
+    outputs: Json
+    before: Json
+    key: str | None
+    actor: Json
+    reason: str
+
+
+Event: TypeAlias = (
+    RunStarted
+    | RunFinished
+    | AttemptStarted
+    | AttemptFinished
+    | StepFinished
+    | RunRefused
+    | DefinitionChanged
+    | PipelineMoved
+    | OutputAccepted
+)
+
+EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
+    "run.started": (RunStarted, 1),
+    "run.finished": (RunFinished, 1),
+    "run.refused": (RunRefused, 1),
+    "attempt.started": (AttemptStarted, 1),
+    "attempt.finished": (AttemptFinished, 1),
+    "step.finished": (StepFinished, 1),
+    "definition.changed": (DefinitionChanged, 1),
+    "pipeline.moved": (PipelineMoved, 1),
+    "output.accepted": (OutputAccepted, 1),
+}
+"""Stored name to class and current version of its data."""
+
+_NAMES: Mapping[type[object], tuple[str, int]] = {cls: (name, version) for name, (cls, version) in EVENT_TYPES.items()}
+_FIELDS: Mapping[type[object], tuple[str, ...]] = {
+    cls: tuple(field.name for field in attrs.fields(cls)) for cls, _ in EVENT_TYPES.values()
+}
+
+
+def event_type(event: Event) -> tuple[str, int]:
+    """Return the stored name and the data version of *event*."""
+    return _NAMES[type(event)]
+
+
+def event_data(event: Event) -> dict[str, object]:
+    """
+    Return the fields of *event* as plain values, without those that are None.
+
+    An absent field and a None field mean the same, so that old data needs no upcast for a new optional field.
+    """
+    data: dict[str, object] = {}
+    for name in _FIELDS[type(event)]:
+        value = getattr(event, name)
+        if value is not None:
+            data[name] = list(value) if type(value) is tuple else value
+    return data
+
+
+def event_from_data(name: str, version: int, data: Mapping[str, object]) -> Event:
+    """
+    Rebuild the event of a stored *name* and *version*.
+
+    Raises:
+        UnknownEventError: The name or the version is not in the table; a projection must stop, not guess.
+    """
+    known = EVENT_TYPES.get(name)
+    if known is None or known[1] != version:
+        raise UnknownEventError(name, version)
+    cls = known[0]
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    event: Event = cls(**values)
+    return event

@@ -1,0 +1,123 @@
+"""What one run is going to work on: the definition, resolved for this night, and what each step compares itself with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from orchestrator.core.decide import NEVER_RUN, Baseline, Facts, Measurement, Upstream
+from orchestrator.core.definition import Pipeline, Step
+from orchestrator.core.fingerprint import key_components
+from orchestrator.core.graph import Graph
+from orchestrator.core.state import RunState
+
+
+@attrs.frozen
+class StepPlan:
+    """
+    One step, resolved.
+
+    Attributes:
+        argv: What is executed, every `${NAME}` replaced.
+        cwd: Absolute.
+        command: The step's command as a component of its key.
+        variables: Its declared variables as a component of its key; None stands for a secret.
+        sources: The datasets that it reads and nobody writes.
+    """
+
+    step: Step
+    argv: tuple[str, ...]
+    cwd: str
+    command: Mapping[str, object]
+    variables: Mapping[str, str | None] = attrs.field(factory=dict)
+    sources: frozenset[str] = frozenset()
+    baseline: Baseline = NEVER_RUN
+
+
+@attrs.frozen
+class RunPlan:
+    """
+    Everything a run decides with, besides what it measures.
+
+    Attributes:
+        selected: The steps that are part of this run.
+        forced: `--force` was given.
+        writers: Dataset to the step that writes it.
+        fail_fast: The first failure ends the run.
+    """
+
+    run_id: str
+    night: str
+    pipeline: Pipeline
+    graph: Graph
+    steps: Mapping[str, StepPlan]
+    selected: frozenset[str]
+    forced: bool
+    max_parallel: int
+    writers: Mapping[str, str]
+
+    @property
+    def fail_fast(self) -> bool:
+        """Whether the first failure ends the run."""
+        return self.pipeline.fail_fast
+
+    def facts(
+        self,
+        name: str,
+        state: RunState,
+        *,
+        upstream: Upstream,
+        ending: str | None,
+        measurement: Measurement | None = None,
+    ) -> Facts:
+        """Gather what the decision about the step *name* may look at."""
+        plan = self.steps[name]
+        return Facts(
+            step=plan.step,
+            upstream=upstream,
+            baseline=plan.baseline,
+            selected=name in self.selected,
+            forced=self.forced,
+            ending=ending,
+            sources=plan.sources,
+            trusted=self._trusted(plan.step) if plan.step.reads else {},
+            measurement=measurement,
+        )
+
+    def measurement(
+        self,
+        name: str,
+        state: RunState,
+        *,
+        inputs: Mapping[str, str | None],
+        outputs: Mapping[str, str | None],
+        code: Mapping[str, str],
+        files: Mapping[str, Mapping[str, int]],
+    ) -> Measurement:
+        """Join what was measured of the step *name* with the parts of its key that need no measuring."""
+        plan = self.steps[name]
+        components = key_components(
+            command=plan.command,
+            code=code,
+            variables=plan.variables,
+            inputs=inputs,
+            needs={other: self.success_of(other, state) for other in plan.step.needs},
+        )
+        return Measurement(components, outputs, files)
+
+    def success_of(self, name: str, state: RunState) -> str | None:
+        """Return `run_id/attempt` of the last success of the step *name*, in this run or before it."""
+        step = state.step(name)
+        if step.attempt_status in ("succeeded", "no_new_data") and step.status in ("succeeded", "skipped"):
+            return f"{self.run_id}/{step.attempt}"
+        return self.steps[name].baseline.success
+
+    def _trusted(self, step: Step) -> dict[str, str | None]:
+        """What the writers that are not part of this run last left in the datasets that *step* reads."""
+        outside = {name: self.writers[name] for name in step.reads if name in self.writers}
+        return {
+            dataset: self.steps[writer].baseline.outputs.get(dataset)
+            for dataset, writer in outside.items()
+            if writer not in self.selected
+        }

@@ -1,0 +1,179 @@
+"""
+The state of one run: a fold over its events, and nothing else.
+
+`RunState` has a life, so it changes in place; a run of 20,000 steps would otherwise copy itself 60,000 times. Its steps and
+attempts are values. An event that the state does not allow is a bug of whoever recorded it, and raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, TypeAlias
+
+import attrs
+
+from orchestrator.core.errors import InternalError
+from orchestrator.core.events import (
+    AttemptFinished,
+    AttemptStarted,
+    Event,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+)
+
+StepStatus: TypeAlias = Literal["pending", "running", "retrying", "succeeded", "failed", "skipped", "cancelled"]
+FINAL: frozenset[str] = frozenset({"succeeded", "failed", "skipped", "cancelled"})
+RUN_FINAL: frozenset[str] = frozenset({"succeeded", "nothing_to_do", "failed", "timed_out", "cancelled", "interrupted"})
+
+
+@attrs.frozen
+class StepState:
+    """
+    Hold what is known of one step in one run.
+
+    Attributes:
+        status: pending (nothing decided), running, retrying (between two attempts) or one of `FINAL`.
+        attempt: Number of the newest attempt, 0 before the first.
+        attempt_status: How that attempt ended, or None while it runs.
+    """
+
+    status: str = "pending"
+    reason: str | None = None
+    error_class: str | None = None
+    attempt: int = 0
+    attempt_status: str | None = None
+    key: str | None = None
+    components: Mapping[str, object] = attrs.field(factory=dict, repr=False)
+    outputs: Mapping[str, str | None] = attrs.field(factory=dict)
+    message: str | None = None
+
+
+PENDING = StepState()
+
+
+@attrs.define
+class RunState:
+    """
+    Hold what is known of one run.
+
+    Attributes:
+        status: `pending` before its first event, then running, then one of `RUN_FINAL`.
+        steps: Only those that something has happened to; all others are `PENDING`.
+        failures: Steps that failed, first one first.
+    """
+
+    run_id: str = ""
+    pipeline: str = ""
+    night: str = ""
+    status: str = "pending"
+    version: int = -1
+    steps: dict[str, StepState] = attrs.field(factory=dict)
+    failures: list[str] = attrs.field(factory=list)
+
+    def step(self, name: str) -> StepState:
+        """Return the state of the step *name*."""
+        return self.steps.get(name, PENDING)
+
+    def evolve(self, event: Event) -> None:
+        """
+        Take *event* into account.
+
+        Raises:
+            InternalError: The event cannot follow what has been recorded, or belongs to another kind of stream.
+        """
+        match event:
+            case AttemptStarted():
+                self._attempt_started(event)
+            case AttemptFinished():
+                self._attempt_finished(event)
+            case StepFinished():
+                self._step_finished(event)
+            case RunStarted():
+                self._expect(self.status == "pending", event)
+                self.run_id, self.pipeline, self.night = event.run_id, event.pipeline, event.night
+                self.status = "running"
+            case RunFinished():
+                self._expect(self.status == "running" and event.status in RUN_FINAL, event)
+                self.status = event.status
+            case _:
+                raise InternalError(f"event {type(event).__name__} in the stream of a run")
+        self.version += 1
+
+    def counts(self, steps: Iterable[str]) -> dict[str, int]:
+        """Count *steps* by status."""
+        counts: dict[str, int] = {}
+        for name in steps:
+            status = self.step(name).status
+            counts[status] = counts.get(status, 0) + 1
+        return counts
+
+    def _attempt_started(self, event: AttemptStarted) -> None:
+        step = self.step(event.step)
+        self._expect(
+            self.status == "running" and step.status in ("pending", "retrying") and event.attempt == step.attempt + 1,
+            event,
+        )
+        self.steps[event.step] = StepState(
+            status="running", attempt=event.attempt, key=event.key, components=event.components
+        )
+
+    def _attempt_finished(self, event: AttemptFinished) -> None:
+        step = self.step(event.step)
+        self._expect(step.status == "running" and step.attempt == event.attempt and step.attempt_status is None, event)
+        self.steps[event.step] = attrs.evolve(
+            step,
+            attempt_status="lost" if event.reason == "lost" else event.status,
+            error_class=event.error_class,
+            message=event.message,
+        )
+
+    def _step_finished(self, event: StepFinished) -> None:
+        step = self.step(event.step)
+        ended = step.status == "pending" or step.attempt_status is not None
+        self._expect(self.status == "running" and step.status not in FINAL and ended and event.status in FINAL, event)
+        outputs = event.outputs or {}
+        self.steps[event.step] = attrs.evolve(
+            step,
+            status=event.status,
+            reason=event.reason,
+            error_class=event.error_class,
+            outputs={name: value if isinstance(value, str) else None for name, value in outputs.items()},
+        )
+        if event.status == "failed" or (event.status == "skipped" and event.reason == "input_untrusted"):
+            self.failures.append(event.step)
+
+    def _expect(self, holds: bool, event: Event) -> None:
+        if not holds:
+            raise InternalError(f"{event!r} cannot follow in run {self.run_id or '(not started)'}: it is {self.status}")
+
+
+def initial_state() -> RunState:
+    """Return the state of a run before its first event."""
+    return RunState()
+
+
+def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
+    """Fold *events* into *state*, by default a new one; `fold(a + b) == fold(b, fold(a))`."""
+    state = initial_state() if state is None else state
+    for event in events:
+        state.evolve(event)
+    return state
+
+
+def verdict(state: RunState, ending: str | None) -> str:
+    """
+    Return the final status of a run in which every step is final.
+
+    Args:
+        ending: Why it was ended early, or None: `cancelled` and `deadline` give their own status, `fail_fast` does not.
+    """
+    if ending == "cancelled":
+        return "cancelled"
+    if ending == "deadline":
+        return "timed_out"
+    if state.failures:
+        return "failed"
+    if any(step.status == "succeeded" for step in state.steps.values()):
+        return "succeeded"
+    return "nothing_to_do"

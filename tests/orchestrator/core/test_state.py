@@ -1,0 +1,133 @@
+"""Tests of the fold from events to the state of a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.core.errors import InternalError, UnknownEventError
+from orchestrator.core.events import (
+    EVENT_TYPES,
+    AttemptFinished,
+    AttemptStarted,
+    Event,
+    PipelineMoved,
+    RunFinished,
+    StepFinished,
+    event_data,
+    event_from_data,
+    event_type,
+)
+from orchestrator.core.state import PENDING, fold, initial_state, verdict
+from tests.simulation import run_started, simulated_plan
+from tests.pipelines import chain
+
+STARTED = run_started(simulated_plan(chain("a", "b")))
+ATTEMPT = AttemptStarted("a", 1, "never_succeeded", {}, "sha256:k", {"recipe": 1})
+ENDED = AttemptFinished("a", 1, "succeeded", exit_code=0)
+DONE = StepFinished("a", "succeeded", attempts=1, key="sha256:k", outputs={"d": "sha256:o"})
+FAILED = StepFinished("a", "failed", "exit", error_class="permanent")
+
+
+class TestFold:
+    """Given events, then a state."""
+
+    def test_before_its_first_event_a_run_is_pending(self) -> None:
+        """A new state knows nothing, and every step is pending."""
+        state = initial_state()
+
+        assert ("pending", PENDING, -1) == (state.status, state.step("a"), state.version)
+
+    def test_a_step_that_succeeded_has_its_key_and_outputs(self) -> None:
+        """Given a whole attempt, then the step is final, with what a later run compares with."""
+        step = fold([STARTED, ATTEMPT, ENDED, DONE]).step("a")
+
+        assert ("succeeded", 1, "sha256:k", {"d": "sha256:o"}) == (step.status, step.attempt, step.key, step.outputs)
+
+    def test_a_lost_attempt_is_told_from_a_failed_one(self) -> None:
+        """Given an attempt that nobody saw end, then its status says so."""
+        lost = AttemptFinished("a", 1, "failed", "lost", error_class="infrastructure")
+
+        assert fold([STARTED, ATTEMPT, lost]).step("a").attempt_status == "lost"
+
+    def test_folding_in_two_parts_is_folding_at_once(self) -> None:
+        """The state after a prefix, folded on, is the state after everything."""
+        events: list[Event] = [STARTED, ATTEMPT, ENDED, DONE]
+
+        for cut in range(len(events) + 1):
+            assert fold(events) == fold(events[cut:], fold(events[:cut]))
+
+    def test_first_failure_comes_first(self) -> None:
+        """Failures are kept in the order in which they were recorded."""
+        untrusted = StepFinished("b", "skipped", "input_untrusted")
+
+        assert ["a", "b"] == fold([STARTED, FAILED, untrusted]).failures
+
+    @pytest.mark.parametrize(
+        "events",
+        [
+            [ATTEMPT],
+            [STARTED, STARTED],
+            [STARTED, ENDED],
+            [STARTED, ATTEMPT, ATTEMPT],
+            [STARTED, ATTEMPT, DONE],
+            [STARTED, DONE, DONE],
+            [STARTED, AttemptStarted("a", 2, "forced", {}, "k", {})],
+            [STARTED, StepFinished("a", "pending")],
+            [STARTED, RunFinished("running", 0, 0, {})],
+            [STARTED, RunFinished("succeeded", 0, 0, {}), DONE],
+            [PipelineMoved("p", "a", "b", {})],
+        ],
+    )
+    def test_an_event_that_cannot_follow_is_a_bug(self, events: list[Event]) -> None:
+        """Given a history that no engine writes, then the fold refuses it."""
+        with pytest.raises(InternalError, match="this is a bug"):
+            fold(events)
+
+    def test_counts_name_every_step(self) -> None:
+        """Counting looks at the steps that it is asked about, also those that nothing happened to."""
+        assert {"failed": 1, "pending": 1} == fold([STARTED, FAILED]).counts(["a", "b"])
+
+
+class TestVerdict:
+    """The final status of a run follows from its steps and from why it ended."""
+
+    @pytest.mark.parametrize(
+        ("events", "ending", "expected"),
+        [
+            ([STARTED, ATTEMPT, ENDED, DONE], None, "succeeded"),
+            ([STARTED, StepFinished("a", "skipped", "no_new_data")], None, "nothing_to_do"),
+            ([STARTED, FAILED], None, "failed"),
+            ([STARTED, FAILED], "fail_fast", "failed"),
+            ([STARTED, FAILED], "cancelled", "cancelled"),
+            ([STARTED], "deadline", "timed_out"),
+            ([STARTED, StepFinished("a", "skipped", "input_untrusted")], None, "failed"),
+        ],
+    )
+    def test_verdict(self, events: list[Event], ending: str | None, expected: str) -> None:
+        """Given the steps' ends and why the run ended, then its status."""
+        assert expected == verdict(fold(events), ending)
+
+
+class TestStoredForm:
+    """Events go to the ledger and come back as they were."""
+
+    @pytest.mark.parametrize("event", [STARTED, ATTEMPT, ENDED, DONE, FAILED])
+    def test_round_trip(self, event: Event) -> None:
+        """Data of an event gives the same event again."""
+        name, version = event_type(event)
+
+        assert event == event_from_data(name, version, event_data(event))
+
+    def test_absent_and_none_are_the_same(self) -> None:
+        """A field without a value is not stored."""
+        assert "reason" not in event_data(DONE)
+
+    def test_unknown_type_or_version_is_refused(self) -> None:
+        """A name or version that the table lacks stops whoever reads it."""
+        for name, version in (("run.exploded", 1), ("run.started", 99)):
+            with pytest.raises(UnknownEventError, match=name):
+                event_from_data(name, version, {})
+
+    def test_every_type_has_a_name_in_the_past_tense(self) -> None:
+        """Stored names are `noun.verbed`."""
+        assert all(name.partition(".")[2].endswith("ed") for name in EVENT_TYPES)
