@@ -1,0 +1,1 @@
+"""Effects: processes, files, digests, signals, and the loop that orders them."""

@@ -1,0 +1,158 @@
+"""From a checked definition and a resolved environment to what one run works with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from orchestrator.core.decide import NEVER_RUN, Baseline
+from orchestrator.core.definition import Dataset, Pipeline, Step
+from orchestrator.core.graph import Graph
+from orchestrator.core.interpolation import resolve
+from orchestrator.core.run_plan import RunPlan, StepPlan
+from orchestrator.runtime.digests import CodePlace, DatasetPlace
+
+
+@attrs.frozen
+class Surroundings:
+    """
+    Where a pipeline stands and what its names mean for one night.
+
+    Attributes:
+        folder: Of the definition, absolute.
+        values: What `${NAME}` stands for: plain variables, parameters and `NIGHT`.
+        secret_names: Declared variables whose value must not be looked at here.
+        variables: Declared variables with their value; secrets included, only to be handed to processes.
+    """
+
+    folder: Path
+    values: Mapping[str, str]
+    secret_names: frozenset[str]
+    variables: Mapping[str, str]
+
+
+def dataset_places(pipeline: Pipeline, around: Surroundings) -> dict[str, DatasetPlace]:
+    """Return where each dataset lies, absolute and with every `${NAME}` replaced."""
+    return {name: _place(dataset, around) for name, dataset in pipeline.datasets.items()}
+
+
+def code_places(pipeline: Pipeline, around: Surroundings, places: Mapping[str, DatasetPlace]) -> dict[str, CodePlace]:
+    """
+    Return where each step's code may lie: words of its command inside the folder and in no dataset, and its globs.
+
+    Steps that have neither are left out. Nothing is looked up on the disk here.
+    """
+    roots = [place.path for place in places.values() if place.path is not None]
+    found: dict[str, CodePlace] = {}
+    for step in pipeline.steps.values():
+        words = tuple(
+            dict.fromkeys(
+                relative
+                for word in step.command
+                if (relative := _word_as_file(resolve(word, around.values), step, around.folder, roots)) is not None
+            )
+        )
+        globs = tuple(resolve(pattern, around.values) for pattern in step.code)
+        if words or globs:
+            found[step.name] = CodePlace(words, globs)
+    return found
+
+
+def run_plan(
+    pipeline: Pipeline,
+    graph: Graph,
+    around: Surroundings,
+    *,
+    run_id: str,
+    night: str,
+    selected: frozenset[str],
+    forced: bool,
+    max_parallel: int,
+    baselines: Mapping[str, Baseline],
+) -> RunPlan:
+    """Resolve every step of *pipeline* for one run."""
+    writers = pipeline.writers()
+    steps: dict[str, StepPlan] = {}
+    for step in pipeline.steps.values():
+        argv = _argv(step, around)
+        steps[step.name] = StepPlan(
+            step=step,
+            argv=argv,
+            cwd=str(around.folder if step.cwd is None else around.folder / resolve(step.cwd, around.values)),
+            command=_command_component(step, argv, around),
+            variables={
+                name: None if name in around.secret_names else around.variables.get(name, "") for name in step.env
+            },
+            sources=frozenset(name for name in step.reads if name not in writers),
+            baseline=baselines.get(step.name, NEVER_RUN),
+        )
+    return RunPlan(
+        run_id=run_id,
+        night=night,
+        pipeline=pipeline,
+        graph=graph,
+        steps=steps,
+        selected=selected,
+        forced=forced,
+        max_parallel=max_parallel,
+        writers=writers,
+    )
+
+
+def graph_document(pipeline: Pipeline, graph: Graph) -> dict[str, object]:
+    """Return the graph as the ledger keeps it, so that an old run can be shown without its definition."""
+    steps = []
+    for name in graph.order:
+        step = pipeline.steps[name]
+        entry: dict[str, object] = {"step": name, "upstream": list(graph.upstream[name])}
+        optional = {"reads": list(step.reads), "writes": list(step.writes), "needs": list(step.needs)}
+        entry.update({key: value for key, value in optional.items() if value})
+        if step.per_night:
+            entry["per_night"] = True
+        if step.formerly:
+            entry["formerly"] = list(step.formerly)
+        steps.append(entry)
+    datasets = {
+        name: {
+            key: value
+            for key, value in (("path", item.path), ("layer", item.layer), ("classification", item.classification))
+            if value is not None
+        }
+        for name, item in pipeline.datasets.items()
+    }
+    return {"steps": steps, "datasets": datasets}
+
+
+def _place(dataset: Dataset, around: Surroundings) -> DatasetPlace:
+    if dataset.path is None:
+        return DatasetPlace(None, dataset.pattern, dataset.digest)
+    path = os.path.normpath(around.folder / resolve(dataset.path, around.values))
+    return DatasetPlace(path, dataset.pattern, dataset.digest)
+
+
+def _argv(step: Step, around: Surroundings) -> tuple[str, ...]:
+    if step.shell is not None:
+        return ("/bin/sh", "-e", "-c", step.shell)
+    return tuple(resolve(word, around.values) for word in step.command)
+
+
+def _command_component(step: Step, argv: tuple[str, ...], around: Surroundings) -> dict[str, object]:
+    component: dict[str, object] = {"argv": list(argv)} if step.shell is None else {"shell": step.shell}
+    if step.cwd is not None:
+        component["cwd"] = resolve(step.cwd, around.values)
+    return component
+
+
+def _word_as_file(word: str, step: Step, folder: Path, roots: list[str]) -> str | None:
+    """Return *word* as a path relative to *folder* if it may name a file there that is no data."""
+    if not word or word.startswith("-") or "\0" in word:
+        return None
+    path = os.path.normpath(folder / (step.cwd or "") / word)
+    if not path.startswith(f"{folder}{os.sep}") or any(
+        path == root or path.startswith(root + os.sep) for root in roots
+    ):
+        return None
+    return os.path.relpath(path, folder)

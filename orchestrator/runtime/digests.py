@@ -1,0 +1,248 @@
+"""
+Digests of datasets and code files, taken a little at a time.
+
+A dataset's digest is the SHA-256 of its manifest: the canonical JSON text
+`{"files": [[path, size, digest], ...], "recipe": 1, "strength": ...}` with paths relative to the dataset, sorted. A missing dataset has
+no digest; an empty folder has one. Measurements are generators that give way every few hundred kilobytes, so that one loop can hash
+a large file and still keep every timeout.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import attrs
+
+from ledger.canonical import canonical_bytes, parse_canonical
+from orchestrator.runtime.digest_cache import DigestCache
+from orchestrator.runtime.ports import Measured, MeasureRequest
+
+_CHUNK_BYTES = 1 << 20
+_BUDGET_NS = 10_000_000
+_FILES_BEFORE_YIELD = 256
+
+
+@attrs.frozen
+class DatasetPlace:
+    """
+    Where a dataset lies.
+
+    Attributes:
+        path: Absolute, all variables resolved; None where the dataset is no file (`probe`).
+        pattern: Which files of a folder belong to it.
+        strength: `content` or `listing`.
+    """
+
+    path: str | None
+    pattern: str
+    strength: str
+
+
+@attrs.frozen
+class CodePlace:
+    """Where a step's code lies: words of its command that may be files, and globs; all relative to the folder."""
+
+    words: tuple[str, ...] = ()
+    globs: tuple[str, ...] = ()
+
+
+class FileDigester:
+    """
+    Measure the datasets and code of one pipeline.
+
+    Args:
+        folder: The folder of the definition, absolute.
+        datasets: Where each dataset lies.
+        code: Where each step's code lies.
+        load_manifest: Returns the manifest of a digest that the ledger keeps, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        datasets: Mapping[str, DatasetPlace],
+        code: Mapping[str, CodePlace],
+        cache: DigestCache,
+        load_manifest: Callable[[str], bytes | None],
+        unmeasured: str,
+    ) -> None:
+        self._folder = str(folder)
+        self._datasets = datasets
+        self._code = code
+        self._cache = cache
+        self._load_manifest = load_manifest
+        self._unmeasured = unmeasured
+        self._jobs: deque[tuple[MeasureRequest, Iterator[Measured | None]]] = deque()
+
+    def submit(self, request: MeasureRequest) -> None:
+        """Ask for a measurement; `advance` will return it."""
+        self._jobs.append((request, self._measure(request)))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a measurement is under way."""
+        return bool(self._jobs)
+
+    def advance(self) -> list[Measured]:
+        """Work for about ten milliseconds and return what is complete, in the order in which it was asked for."""
+        done: list[Measured] = []
+        until = time.monotonic_ns() + _BUDGET_NS
+        while self._jobs:
+            _, job = self._jobs[0]
+            for measured in job:
+                if measured is not None:
+                    done.append(measured)
+                    self._jobs.popleft()
+                    break
+                if time.monotonic_ns() > until:
+                    return done
+        return done
+
+    def missing(self, datasets: Sequence[str]) -> list[str]:
+        """Return those of *datasets* that do not exist now; one `stat` each."""
+        paths = {name: self._datasets[name].path for name in datasets}
+        return [name for name, path in paths.items() if path is not None and not os.path.exists(path)]
+
+    def _measure(self, request: MeasureRequest) -> Iterator[Measured | None]:
+        manifests: dict[str, bytes] = {}
+        inputs: dict[str, str | None] = {}
+        outputs: dict[str, str | None] = {}
+        files: dict[str, dict[str, int]] = {}
+        for found, names in ((inputs, tuple(request.inputs)), (outputs, request.outputs)):
+            for name in names:
+                manifest = None
+                place = self._datasets[name]
+                if place.path is None:
+                    found[name] = self._unmeasured
+                    continue
+                for manifest in self._manifest(place.path, place):
+                    if manifest is None:
+                        yield None
+                found[name] = None
+                if manifest is not None:
+                    found[name] = digest = "sha256:" + sha256(manifest).hexdigest()
+                    manifests[digest] = manifest
+        for name, before in request.inputs.items():
+            after = inputs[name]
+            if before is not None and after is not None and before != after:
+                files[name] = self._count_changes(before, manifests[after] if after in manifests else None)
+        code: dict[str, str] = {}
+        if request.code and request.step in self._code:
+            for entry in self._code_files(self._code[request.step]):
+                if entry is None:
+                    yield None
+                else:
+                    code[entry[0]] = entry[1]
+        yield Measured(request.step, inputs, outputs, code, manifests, files)
+
+    def _manifest(self, path: str, place: DatasetPlace) -> Iterator[bytes | None]:
+        """Yield None to give way, at last the manifest; nothing where *path* does not exist."""
+        try:
+            kind = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        listed: list[list[object]] = []
+        if stat.S_ISDIR(kind.st_mode):
+            root = Path(path)
+            for number, found in enumerate(root.glob(place.pattern), 1):
+                if number % _FILES_BEFORE_YIELD == 0:
+                    yield None
+                relative = os.path.relpath(found, path)
+                for entry in self._entry(str(found), relative, place.strength):
+                    if entry is None:
+                        yield None
+                    else:
+                        listed.append(entry)
+        else:
+            for entry in self._entry(path, "", place.strength):
+                if entry is None:
+                    yield None
+                else:
+                    listed.append(entry)
+        listed.sort(key=lambda entry: str(entry[0]))
+        yield canonical_bytes({"files": listed, "recipe": 1, "strength": place.strength})
+
+    def _entry(self, path: str, relative: str, strength: str) -> Iterator[list[object] | None]:
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            return  # It went between the listing and now; what is left is what the step would find.
+        if not stat.S_ISREG(status.st_mode):
+            return
+        name = relative.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        if strength == "listing":
+            yield [name, status.st_size, f"mtime:{status.st_mtime_ns}"]
+            return
+        for digest in self._file_digest(path, status):
+            yield None if digest is None else [name, status.st_size, digest]
+
+    def _file_digest(self, path: str, status: os.stat_result) -> Iterator[str | None]:
+        known = self._cache.get(path, status)
+        if known is not None:
+            yield known
+            return
+        content = sha256()
+        try:
+            with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - one call less on the hot path
+                while chunk := file.read(_CHUNK_BYTES):
+                    content.update(chunk)
+                    if len(chunk) == _CHUNK_BYTES:
+                        yield None
+        except OSError as error:
+            # The step may not need this file; if it does, it fails by itself and says so.
+            yield f"unreadable:{error.errno}:{status.st_mtime_ns}"
+            return
+        digest = "sha256:" + content.hexdigest()
+        self._cache.put(path, status, digest)
+        yield digest
+
+    def _code_files(self, place: CodePlace) -> Iterator[tuple[str, str] | None]:
+        candidates = [os.path.join(self._folder, word) for word in place.words]
+        for pattern in place.globs:
+            candidates.extend(str(found) for found in Path(self._folder).glob(pattern))
+        for path in dict.fromkeys(candidates):
+            try:
+                status = os.stat(path)
+            except (OSError, ValueError):
+                continue
+            if stat.S_ISREG(status.st_mode):
+                for digest in self._file_digest(path, status):
+                    yield None if digest is None else (os.path.relpath(path, self._folder), digest)
+
+    def _count_changes(self, before: str, after: bytes | None) -> dict[str, int]:
+        changes = manifest_changes(self._load_manifest(before), after)
+        return {kind: len(names) for kind, names in changes.items() if kind != "same"}
+
+
+def manifest_changes(before: bytes | None, after: bytes | None) -> dict[str, list[str]]:
+    """
+    Compare two manifests file by file.
+
+    Returns the names of files under `added`, `changed`, `removed` and `same`, each sorted. A manifest that is not there counts
+    as empty.
+    """
+    old, new = manifest_files(before), manifest_files(after)
+    changes: dict[str, list[str]] = {"added": [], "changed": [], "removed": [], "same": []}
+    for name, entry in new.items():
+        if name not in old:
+            changes["added"].append(name)
+        else:
+            changes["same" if old[name] == entry else "changed"].append(name)
+    changes["removed"] = [name for name in old if name not in new]
+    return changes
+
+
+def manifest_files(manifest: bytes | None) -> dict[str, tuple[int, str]]:
+    """Return each file of *manifest* with its size and digest, sorted by name."""
+    if manifest is None:
+        return {}
+    document = parse_canonical(manifest)
+    assert isinstance(document, dict)
+    return {name: (size, digest) for name, size, digest in document["files"]}

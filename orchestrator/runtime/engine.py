@@ -1,0 +1,403 @@
+"""
+The engine: one loop that turns what happened into events, events into state, and state into what happens next.
+
+One turn: wait until a process has ended, a measurement is complete or a signal has come; note the outcomes as events; decide about
+every step whose upstreams are done; record all events of the turn in one transaction; only then start the attempts that were
+decided and tell the observers. Nothing is started, shown or reported that was not recorded first.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from ledger.canonical import canonical_bytes
+from ledger.events import NewEvent
+from orchestrator.core.decide import Fail, Measure, Measurement, Run, Skip, decide
+from orchestrator.core.events import (
+    AttemptFinished,
+    AttemptStarted,
+    Event,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    event_data,
+    event_type,
+)
+from orchestrator.core.fingerprint import key_digest
+from orchestrator.core.outcome import Outcome, classify
+from orchestrator.core.plan import Frontier
+from orchestrator.core.report import StepReport
+from orchestrator.core.run_plan import RunPlan
+from orchestrator.core.state import RunState, initial_state, verdict
+from orchestrator.runtime.ports import (
+    Clock,
+    Digester,
+    Executor,
+    Exited,
+    Interrupts,
+    Journal,
+    Log,
+    Measured,
+    MeasureRequest,
+    Observer,
+    Workbench,
+)
+from orchestrator.runtime.result import BadResultError
+
+_INLINE_BYTES = 4096
+_MEASURING_AHEAD = 4
+
+
+@attrs.frozen
+class Ports:
+    """The outside world of one run."""
+
+    journal: Journal
+    clock: Clock
+    executor: Executor
+    digester: Digester
+    workbench: Workbench
+    interrupts: Interrupts
+    observers: Sequence[Observer] = ()
+
+
+@attrs.frozen
+class _Ready:
+    step: str
+    decision: Run
+    measurement: Measurement
+
+
+class Engine:
+    """
+    Run *plan* to its end.
+
+    Args:
+        started: The event that opens the run.
+        blobs: What *started* points to by digest.
+    """
+
+    def __init__(
+        self, plan: RunPlan, ports: Ports, *, started: RunStarted, blobs: Mapping[str, bytes] | None = None
+    ) -> None:
+        self._plan = plan
+        self._ports = ports
+        self._state = initial_state()
+        self._frontier = Frontier(plan.graph)
+        self._stream = f"run/{plan.run_id}"
+        self._started = started
+        self._started_us = ports.clock.monotonic_us()
+        self._events: list[NewEvent] = []
+        self._blobs: dict[str, bytes] = dict(blobs or {})
+        self._recorded_version = -1
+        self._ready: deque[_Ready] = deque()
+        self._starts: list[_Ready] = []
+        self._unstarted: list[Exited] = []
+        self._running: set[str] = set()
+        self._measuring: set[str] = set()
+        self._finishing: dict[str, tuple[Outcome, Exited]] = {}
+        self._ending: str | None = None
+        self._signal: int | None = None
+
+    def run(self) -> RunState:
+        """
+        Work until every step has its final status and the run's end is recorded; return the final state.
+
+        Raises:
+            StorageError: An event could not be recorded; nothing was started after it, and what runs is still running.
+        """
+        self._record(self._started)
+        self._advance()
+        self._commit()
+        while self._state.status == "running":
+            exits = self._unstarted + self._ports.executor.poll(self._patience_us())
+            self._unstarted = []
+            self._take_interrupts()
+            for exited in exits:
+                self._attempt_ended(exited)
+            self._advance()
+            self._commit()
+        return self._state
+
+    def _patience_us(self) -> int | None:
+        if self._unstarted or self._ports.digester.busy or self._may_take():
+            return 0
+        ticks = [after for observer in self._ports.observers if (after := observer.tick()) is not None]
+        return min(ticks) if ticks else None
+
+    # Deciding
+
+    def _advance(self) -> None:
+        """Take every step that can be taken, until only time or the outside world can bring more."""
+        while True:
+            for measured in self._ports.digester.advance():
+                self._measured(measured)
+            while self._ready and len(self._running) < self._plan.max_parallel:
+                self._launch(self._ready.popleft())
+            if not self._may_take():
+                break
+            self._consider(self._frontier.take(), None)
+        if self._frontier.done:
+            self._finish_run()
+
+    def _may_take(self) -> bool:
+        """Whether to look at the next step now: not further ahead than there will soon be room for."""
+        if not self._frontier.has_ready:
+            return False
+        ahead = len(self._ready) + len(self._measuring)
+        return self._ending is not None or ahead < self._plan.max_parallel + _MEASURING_AHEAD
+
+    def _consider(self, name: str, measurement: Measurement | None) -> None:
+        facts = self._plan.facts(
+            name,
+            self._state,
+            upstream=self._frontier.upstream(name),
+            ending=self._ending,
+            measurement=measurement,
+        )
+        decision = decide(facts)
+        match decision:
+            case Measure():
+                step, baseline = facts.step, facts.baseline
+                known = baseline.components.get("inputs")
+                former = known if isinstance(known, Mapping) else {}
+                self._measuring.add(name)
+                self._ports.digester.submit(
+                    MeasureRequest(name, {dataset: former.get(dataset) for dataset in step.reads}, step.writes)
+                )
+            case Run():
+                assert measurement is not None
+                self._ready.append(_Ready(name, decision, measurement))
+            case Skip():
+                self._finish_step(name, "skipped", decision.reason, evidence=decision.evidence)
+            case Fail():
+                self._finish_step(name, "failed", decision.reason, evidence=decision.evidence)
+
+    def _measured(self, measured: Measured) -> None:
+        name = measured.step
+        self._measuring.discard(name)
+        self._blobs.update(measured.manifests)
+        if name in self._finishing:
+            outcome, exited = self._finishing.pop(name)
+            self._succeed(name, outcome, exited, measured.outputs)
+            return
+        self._consider(
+            name,
+            self._plan.measurement(
+                name,
+                self._state,
+                inputs=measured.inputs,
+                outputs=measured.outputs,
+                code=measured.code,
+                files=measured.files,
+            ),
+        )
+
+    def _launch(self, ready: _Ready) -> None:
+        step = self._plan.steps[ready.step].step
+        if self._ending is not None and step.when == "upstream_ok":
+            self._finish_step(ready.step, "skipped", "run_ended", evidence={"cause": self._ending})
+            return
+        components = ready.measurement.components
+        key = key_digest(components)
+        text = canonical_bytes(components)
+        if len(text) > _INLINE_BYTES:
+            self._blobs[key] = text
+            components = {"blob": key}
+        self._record(
+            AttemptStarted(
+                step=ready.step,
+                attempt=self._state.step(ready.step).attempt + 1,
+                reason=ready.decision.reason,
+                evidence=ready.decision.evidence,
+                key=key,
+                components=components,
+            )
+        )
+        self._running.add(ready.step)
+        self._starts.append(ready)
+
+    # What happened
+
+    def _attempt_ended(self, exited: Exited) -> None:
+        name = exited.step
+        step = self._plan.steps[name].step
+        self._running.discard(name)
+        report: StepReport | None = None
+        bad_result: str | None = None
+        if exited.not_started is None:
+            try:
+                report = self._ports.workbench.collect(name, exited.attempt)
+            except BadResultError as error:
+                bad_result = str(error)
+        clean = exited.exit_code == 0 and not exited.timed_out and not exited.stopped
+        outcome = classify(
+            exit_code=exited.exit_code,
+            signal=exited.signal,
+            timed_out=exited.timed_out,
+            not_started=exited.not_started,
+            cancelled=exited.stopped,
+            report=report,
+            bad_result=bad_result,
+            missing_outputs=self._ports.digester.missing(step.writes) if clean and step.writes else (),
+            exit_codes=step.exit_codes,
+        )
+        self._record(self._attempt_finished(exited, outcome, report))
+        if outcome.status not in ("succeeded", "no_new_data"):
+            self._finish_step(name, outcome.status, outcome.reason, outcome=outcome, exited=exited)
+        elif step.writes:
+            self._finishing[name] = (outcome, exited)
+            self._ports.digester.submit(MeasureRequest(name, outputs=step.writes, code=False))
+        else:
+            self._succeed(name, outcome, exited, {})
+
+    def _attempt_finished(self, exited: Exited, outcome: Outcome, report: StepReport | None) -> AttemptFinished:
+        redact = self._ports.workbench.redact
+        log = exited.log
+        return AttemptFinished(
+            step=exited.step,
+            attempt=exited.attempt,
+            status=outcome.status,
+            reason=outcome.reason,
+            error_class=outcome.error_class,
+            exit_code=exited.exit_code,
+            signal=exited.signal,
+            duration_us=None if exited.not_started else exited.duration_us,
+            pid=exited.pid,
+            message=redact(outcome.message) if outcome.message else None,
+            log=None if log is None else _log_data(self._plan.run_id, exited, log),
+            metrics=None if report is None or not report.metrics else dict(report.metrics),
+            reported=None if report is None or not report.outputs else dict(report.outputs),
+            masked=None if log is None or not log.masked else dict(log.masked),
+            killed=exited.killed,
+        )
+
+    def _succeed(self, name: str, outcome: Outcome, exited: Exited, outputs: Mapping[str, str | None]) -> None:
+        status, reason = ("succeeded", None) if outcome.status == "succeeded" else ("skipped", "no_new_data")
+        self._finish_step(name, status, reason, outcome=outcome, exited=exited, outputs=outputs)
+
+    def _finish_step(
+        self,
+        name: str,
+        status: str,
+        reason: str | None,
+        *,
+        evidence: Mapping[str, object] | None = None,
+        outcome: Outcome | None = None,
+        exited: Exited | None = None,
+        outputs: Mapping[str, str | None] | None = None,
+    ) -> None:
+        step = self._state.step(name)
+        self._record(
+            StepFinished(
+                step=name,
+                status=status,
+                reason=reason,
+                evidence=evidence if evidence is not None else _ended_evidence(exited),
+                error_class=None if outcome is None else outcome.error_class,
+                attempts=step.attempt,
+                key=step.key if outputs is not None else None,
+                outputs=outputs,
+                duration_us=None if exited is None or exited.not_started else exited.duration_us,
+            )
+        )
+        self._frontier.finish(name, failed=status == "failed", attempted=step.attempt > 0)
+        if status == "failed" and self._plan.fail_fast:
+            self._end("fail_fast")
+
+    # Ending
+
+    def _take_interrupts(self) -> None:
+        while (number := self._ports.interrupts.take()) is not None:
+            repeated = self._signal is not None
+            self._signal = self._signal or number
+            self._end("cancelled", force=repeated)
+
+    def _end(self, cause: str, *, force: bool = False) -> None:
+        self._ending = self._ending or cause
+        for name in sorted(self._running):
+            if force or self._plan.steps[name].step.when == "upstream_ok":
+                self._ports.executor.stop(name, force=force)
+
+    def _finish_run(self) -> None:
+        status = verdict(self._state, self._ending)
+        self._record(
+            RunFinished(
+                status=status,
+                exit_code=self._exit_code(status),
+                duration_us=self._ports.clock.monotonic_us() - self._started_us,
+                counts=self._state.counts(self._plan.graph.order),
+                root_cause=self._root_cause(),
+            )
+        )
+
+    def _exit_code(self, status: str) -> int:
+        if self._signal is not None and status == "cancelled":
+            return 128 + self._signal
+        return 0 if status in ("succeeded", "nothing_to_do") else 1
+
+    def _root_cause(self) -> Mapping[str, object] | None:
+        if not self._state.failures:
+            return None
+        name = self._state.failures[0]
+        step = self._state.step(name)
+        cause = {"step": name, "reason": step.reason, "error_class": step.error_class, "message": step.message}
+        return {key: value for key, value in cause.items() if value is not None}
+
+    # Recording
+
+    def _record(self, event: Event) -> None:
+        self._state.evolve(event)
+        name, version = event_type(event)
+        self._events.append(NewEvent(name, version, event_data(event)))
+
+    def _commit(self) -> None:
+        """Make the turn's events durable, then do what they say."""
+        if not self._events:
+            return
+        events, self._events = self._events, []
+        blobs, self._blobs = self._blobs, {}
+        recorded = self._ports.journal.append(
+            self._stream, events, expected_version=self._recorded_version, blobs=blobs
+        )
+        self._recorded_version += len(events)
+        starts, self._starts = self._starts, []
+        for ready in starts:
+            self._start(ready)
+        for observer in self._ports.observers:
+            for event in recorded:
+                observer.recorded(event)
+
+    def _start(self, ready: _Ready) -> None:
+        attempt = self._state.step(ready.step).attempt
+        try:
+            launch = self._ports.workbench.prepare(ready.step, attempt, ready.measurement)
+        except OSError as error:
+            text = f"could not start: its input list could not be written: {error.strerror}"
+            self._unstarted.append(Exited(ready.step, attempt, not_started=text))
+            return
+        self._ports.executor.start(launch)
+
+
+def _log_data(run_id: str, exited: Exited, log: Log) -> dict[str, object]:
+    data: dict[str, object] = {
+        "path": f"logs/{run_id}/{exited.step}.{exited.attempt}.log",
+        "bytes": log.bytes,
+        "lines": log.lines,
+        "sha256": log.sha256,
+    }
+    if log.truncated:
+        data["truncated"] = True
+    return data
+
+
+def _ended_evidence(exited: Exited | None) -> dict[str, object]:
+    if exited is None:
+        return {}
+    if exited.signal is not None:
+        return {"signal": exited.signal, "name": signal.Signals(exited.signal).name}
+    return {} if exited.exit_code in (None, 0) else {"exit_code": exited.exit_code}

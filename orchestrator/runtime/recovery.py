@@ -1,0 +1,139 @@
+"""
+What a dead orchestrator left behind: runs without an end, and processes without a parent.
+
+Whoever holds the lock of a pipeline knows that no other orchestrator works on it, so a run of it that still counts as running has lost
+its orchestrator. What still lives of its steps is found by the run id in its environment, ended, and named; its attempts are
+`lost`, since nobody saw how they ended; the run is `interrupted`. Nothing is started again here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from ledger.events import NewEvent, RecordedEvent
+from orchestrator.core.events import (
+    AttemptFinished,
+    Event,
+    RunFinished,
+    StepFinished,
+    event_data,
+    event_from_data,
+    event_type,
+)
+from orchestrator.core.state import RunState, fold
+from orchestrator.runtime.ports import Journal
+
+GRACE_SECONDS = 10.0
+
+
+class History(Journal, Protocol):
+    """An event store that can be read back."""
+
+    def read_stream(self, stream: str) -> Sequence[RecordedEvent]:
+        """Return the events of *stream* in order."""
+        ...
+
+
+def reconcile(store: History, run_ids: Sequence[str], *, grace_seconds: float = GRACE_SECONDS) -> list[str]:
+    """
+    End the runs *run_ids*, whose orchestrator is dead, and return those that were ended.
+
+    The caller holds the lock of their pipeline. Processes that are left get TERM, *grace_seconds*, then KILL, before anything is
+    recorded.
+    """
+    ended = []
+    for run_id in run_ids:
+        stream = f"run/{run_id}"
+        events = [event_from_data(item.type, item.type_version, item.data) for item in store.read_stream(stream)]
+        state = fold(events)
+        if state.status != "running":
+            continue
+        survivors = end_survivors(run_id, grace_seconds=grace_seconds)
+        closing = closing_events(state, survivors)
+        store.append(
+            stream,
+            [NewEvent(*event_type(event), event_data(event)) for event in closing],
+            expected_version=state.version,
+        )
+        ended.append(run_id)
+    return ended
+
+
+def closing_events(state: RunState, survivors: Sequence[int]) -> list[Event]:
+    """Return the events that end a run whose orchestrator died in *state*; *survivors* are pids that were ended."""
+    events: list[Event] = []
+    evidence = {"survivors": list(survivors)}
+    for name, step in state.steps.items():
+        if step.status != "running":
+            continue
+        if step.attempt_status is None:
+            message = "the orchestrator died while it ran; how it ended is not known"
+            events.append(
+                AttemptFinished(
+                    name, step.attempt, "failed", "lost", error_class="infrastructure", message=message,
+                    killed=("SIGTERM",) if survivors else (),
+                )
+            )  # fmt: skip
+        events.append(
+            StepFinished(name, "failed", "lost", evidence, error_class="infrastructure", attempts=step.attempt)
+        )
+    counts = fold(events, state).counts(state.steps)
+    events.append(RunFinished("interrupted", None, None, counts))
+    return events
+
+
+def end_survivors(run_id: str, *, grace_seconds: float) -> list[int]:
+    """
+    End every process that has *run_id* in its environment: TERM and CONT, *grace_seconds*, KILL; return their pids.
+
+    A process is signalled through a descriptor that was opened before its environment was read, so that a number that
+    has been given to another process meanwhile cannot be hit.
+    """
+    found = _processes_of(run_id)
+    try:
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            _signal_all(found.values(), number)
+        waiting = select.poll()
+        for descriptor in found.values():
+            waiting.register(descriptor, select.POLLIN)
+        left = set(found.values())
+        while left and (ready := waiting.poll(grace_seconds * 1000)):
+            for descriptor, _ in ready:
+                waiting.unregister(descriptor)
+                left.discard(descriptor)
+        _signal_all(left, signal.SIGKILL)
+    finally:
+        for descriptor in found.values():
+            os.close(descriptor)
+    return sorted(found)
+
+
+def _processes_of(run_id: str) -> dict[int, int]:
+    marker = f"ORCHESTRATE_RUN_ID={run_id}".encode()
+    found: dict[int, int] = {}
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - names, not paths
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            descriptor = os.pidfd_open(int(entry))
+            try:
+                mine = marker in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
+            except OSError:
+                mine = False
+            if mine:
+                found[int(entry)] = descriptor
+            else:
+                os.close(descriptor)
+    return found
+
+
+def _signal_all(descriptors: Iterable[int], number: signal.Signals) -> None:
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(descriptor, number)

@@ -1,0 +1,66 @@
+"""Signals sent to the orchestrator, as values that its loop takes when it is ready for them."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections import deque
+from types import FrameType
+from typing import Self
+
+_TAKEN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class SignalInbox:
+    """
+    Catch INT, TERM and HUP while in a `with` block; `fd` becomes readable with each.
+
+    A signal that was ignored when the program started (`nohup`) stays ignored.
+    """
+
+    def __init__(self) -> None:
+        self._taken: deque[int] = deque()
+        self._former: dict[int, object] = {}
+        self.fd, self._write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def __enter__(self) -> Self:
+        self._former_wakeup = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
+        for number in _TAKEN:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._former[number] = signal.signal(number, self._catch)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        signal.set_wakeup_fd(self._former_wakeup)
+        os.close(self.fd)
+        os.close(self._write_end)
+
+    def take(self) -> int | None:
+        """Return the number of a signal that has come in since the last call, or None."""
+        return self._taken.popleft() if self._taken else None
+
+    def _catch(self, number: int, _: FrameType | None) -> None:
+        self._taken.append(number)
+
+
+def prepare_process() -> None:
+    """
+    Make this process fit to start others: descriptors 0 to 2 open, no other inheritable, no core dumps.
+
+    A core dump of a step would hold its secrets. The limit is inherited by every step.
+    """
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        if descriptor > 2:
+            os.close(descriptor)
+            break
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names, not paths
+        if int(name) > 2:
+            try:
+                os.set_inheritable(int(name), False)
+            except OSError:
+                continue  # The descriptor of the listing itself, closed by now.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

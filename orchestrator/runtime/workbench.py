@@ -1,0 +1,135 @@
+"""
+What an attempt finds when it starts, and what it leaves behind: environment, input list, report.
+
+The input list (`$ORCHESTRATE_INPUTS`) and the report (`$ORCHESTRATE_RESULT`) lie in a folder of the run that only its owner can
+enter; both are removed when the attempt has ended, the folder with the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from orchestrator.core.decide import Measurement
+from orchestrator.core.report import StepReport
+from orchestrator.core.run_plan import RunPlan
+from orchestrator.runtime.digests import DatasetPlace, manifest_changes, manifest_files
+from orchestrator.runtime.ports import Launch
+from orchestrator.runtime.result import read_result
+
+
+class RunWorkbench:
+    """
+    Prepare and clear up the attempts of one run.
+
+    Args:
+        folder: Of the ledger; logs and exchange files lie in it.
+        environment: For each step, the variables that it declares and those that are passed on.
+        manifest: Returns a manifest by its digest, whether it was just measured or is kept in the ledger.
+        redact: Removes secrets from a text.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        *,
+        folder: Path,
+        datasets: Mapping[str, DatasetPlace],
+        environment: Mapping[str, Mapping[str, str]],
+        manifest: Callable[[str], bytes | None],
+        redact: Callable[[str], str],
+    ) -> None:
+        self._plan = plan
+        self._datasets = datasets
+        self._environment = environment
+        self._manifest = manifest
+        self._redact = redact
+        self._logs = folder / "logs" / plan.run_id
+        self._exchange = folder / "exchange" / plan.run_id
+        self._exchange.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def prepare(self, step: str, attempt: int, measurement: Measurement) -> Launch:
+        """
+        Write the input list and return what the process is started with.
+
+        Raises:
+            OSError: The input list could not be written.
+        """
+        plan = self._plan.steps[step]
+        name = f"{step}.{attempt}"
+        env = dict(self._environment[step])
+        env["ORCHESTRATE_RUN_ID"] = self._plan.run_id
+        env["ORCHESTRATE_STEP"] = step
+        env["ORCHESTRATE_ATTEMPT"] = str(attempt)
+        env["ORCHESTRATE_NIGHT"] = self._plan.night
+        env["ORCHESTRATE_RESULT"] = f"{self._exchange}/{name}.result.json"
+        if plan.step.reads:
+            env["ORCHESTRATE_INPUTS"] = self._write_inputs(name, step, measurement)
+        return Launch(
+            step=step,
+            attempt=attempt,
+            argv=plan.argv,
+            env=env,
+            cwd=plan.cwd,
+            log_path=self._logs / f"{name}.log",
+            log_limit_bytes=plan.step.log_limit_bytes,
+            timeout_us=plan.step.timeout_us,
+            grace_us=plan.step.grace_us,
+        )
+
+    def collect(self, step: str, attempt: int) -> StepReport | None:
+        """
+        Return what the process reported, and clear up.
+
+        Raises:
+            BadResultError: The report breaks its schema or is no readable file.
+        """
+        name = f"{step}.{attempt}"
+        result = self._exchange / f"{name}.result.json"
+        try:
+            return read_result(result)
+        finally:
+            with contextlib.suppress(OSError):
+                result.unlink()
+            if self._plan.steps[step].step.reads:
+                with contextlib.suppress(OSError):
+                    (self._exchange / f"{name}.inputs.json").unlink()
+
+    def redact(self, text: str) -> str:
+        """Return *text* without secrets."""
+        return self._redact(text)
+
+    def close(self) -> None:
+        """Remove the exchange folder of the run; never raises."""
+        shutil.rmtree(self._exchange, ignore_errors=True)
+
+    def _write_inputs(self, name: str, step: str, measurement: Measurement) -> str:
+        path = f"{self._exchange}/{name}.inputs.json"
+        known = self._plan.steps[step].baseline.components.get("inputs")
+        former = known if isinstance(known, Mapping) else {}
+        datasets = {
+            dataset: self._input_list(dataset, former.get(dataset), digest)
+            for dataset, digest in measurement.inputs.items()
+        }
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump({"datasets": datasets}, file)
+        return path
+
+    def _input_list(self, dataset: str, before: str | None, after: str | None) -> dict[str, object]:
+        manifest = None if after is None else self._manifest(after)
+        changes = manifest_changes(None if before is None else self._manifest(before), manifest)
+        kinds = {name: kind for kind in ("added", "changed", "same") for name in changes[kind]}
+        return {
+            "path": self._datasets[dataset].path,
+            "digest": after,
+            "files": [
+                {"path": name, "size": size, "digest": digest, "change": kinds[name]}
+                for name, (size, digest) in manifest_files(manifest).items()
+            ],
+            "removed": changes["removed"],
+        }

@@ -1,0 +1,250 @@
+"""Tests of the engine in a simulated world: order, parallelism, outcomes, endings."""
+
+from __future__ import annotations
+
+import signal
+
+import attrs
+import pytest
+
+from orchestrator.core.definition import Pipeline, Step
+from orchestrator.core.events import event_from_data
+from orchestrator.core.state import RunState, fold
+from orchestrator.runtime.engine import Engine, Ports
+from tests.fakes import MemoryEventStore
+from tests.pipelines import chain, data_pipeline, pipeline_of
+from tests.simulation import (
+    Signals,
+    SimulatedClock,
+    SimulatedDigester,
+    SimulatedExecutor,
+    SimulatedWorkbench,
+    World,
+    run_started,
+    simulated_plan,
+)
+
+
+@attrs.define
+class Night:
+    """One simulated run and everything that can be looked at afterwards."""
+
+    world: World
+    store: MemoryEventStore = attrs.field(factory=MemoryEventStore)
+    clock: SimulatedClock = attrs.field(factory=SimulatedClock)
+    most_at_once: int = 0
+
+    def run(self, *, at: tuple[tuple[int, int], ...] = (), **options: object) -> RunState:
+        """Run the pipeline; *at* are moments and signals."""
+        plan = simulated_plan(self.world.pipeline, **options)  # type: ignore[arg-type]
+        executor = SimulatedExecutor(self.world, self.clock)
+        ports = Ports(
+            journal=self.store,
+            clock=self.clock,
+            executor=executor,
+            digester=SimulatedDigester(self.world),
+            workbench=SimulatedWorkbench(self.world, plan),
+            interrupts=Signals(self.clock, [(self.clock.us + after, number) for after, number in at]),
+            observers=(Ticker(),),
+        )
+        state = Engine(plan, ports, started=run_started(plan)).run()
+        self.most_at_once = executor.most_at_once
+        recorded = [
+            event_from_data(item.type, item.type_version, item.data)
+            for item in self.store.read_stream(f"run/{plan.run_id}")
+        ]
+        assert fold(recorded) == state
+        return state
+
+
+class Ticker:
+    """An observer that wants to be called every half second and forgets everything."""
+
+    def recorded(self, event: object) -> None:
+        """Forget *event*."""
+
+    def tick(self) -> int | None:
+        """Ask to be called again."""
+        return 500_000
+
+
+def night(pipeline: Pipeline, **behaviour: str) -> Night:
+    """Return a night in which steps behave as told and every source exists."""
+    world = World(pipeline, behaviour=behaviour)
+    world.contents.update({name: f"first {name}" for name in pipeline.sources()})
+    return Night(world)
+
+
+def ends(state: RunState) -> dict[str, tuple[str, str | None]]:
+    """Return status and reason of each step."""
+    return {name: (step.status, step.reason) for name, step in state.steps.items()}
+
+
+class TestOrder:
+    """Steps run when their upstreams are done, side by side up to the limit."""
+
+    def test_chain_runs_in_order(self) -> None:
+        """Given a chain, then its steps start one after the other."""
+        tonight = night(chain("a", "b", "c"))
+
+        state = tonight.run()
+
+        assert ("succeeded", ["a", "b", "c"]) == (state.status, tonight.world.starts)
+
+    @pytest.mark.parametrize("limit", [1, 2, 5])
+    def test_independent_steps_run_side_by_side_up_to_the_limit(self, limit: int) -> None:
+        """Given ten independent steps, then as many run at once as may."""
+        tonight = night(pipeline_of({f"s{number}": [] for number in range(10)}))
+
+        tonight.run(max_parallel=limit)
+
+        assert limit == tonight.most_at_once
+
+    def test_nothing_runs_that_is_not_selected(self) -> None:
+        """Given a selection, then the other steps are skipped and say so."""
+        state = night(pipeline_of({"a": [], "b": []})).run(selected=["b"])
+
+        assert ends(state) == {"a": ("skipped", "not_selected"), "b": ("succeeded", None)}
+
+
+class TestFailure:
+    """A failure ends what lies below it and nothing else."""
+
+    @pytest.mark.parametrize(
+        ("behaviour", "reason", "error_class"),
+        [
+            ("exit:1", "exit", "permanent"),
+            ("exit:75", "exit", "transient"),
+            ("signal:9", "signal", "infrastructure"),
+            ("not_started", "not_started", "misuse"),
+            ("missing", "missing_output", "permanent"),
+        ],
+    )
+    def test_reason_and_class(self, behaviour: str, reason: str, error_class: str) -> None:
+        """Given how an attempt ended, then its reason and its class."""
+        state = night(data_pipeline({"a": ["raw"]}), a=behaviour).run()
+
+        assert ("failed", reason, error_class) == (
+            state.step("a").status,
+            state.step("a").reason,
+            state.step("a").error_class,
+        )
+
+    def test_downstream_is_skipped_and_names_the_root(self) -> None:
+        """Given a failure, then everything below is skipped, and what stands beside it runs."""
+        state = night(pipeline_of({"a": [], "b": ["a"], "c": ["b"], "d": []}), a="exit:1").run()
+
+        assert ends(state) == {
+            "a": ("failed", "exit"),
+            "d": ("succeeded", None),
+            "b": ("skipped", "upstream_failed"),
+            "c": ("skipped", "upstream_failed"),
+        }
+        assert state.status == "failed"
+
+    def test_timeout(self) -> None:
+        """Given a step that hangs, then its timeout ends it and its class is transient."""
+        pipeline = Pipeline("test", {"a": Step("a", command=("sleep",), timeout_us=5_000_000)})
+
+        state = night(pipeline, a="hang").run()
+
+        assert ("failed", "timeout", "transient") == (
+            state.step("a").status,
+            state.step("a").reason,
+            state.step("a").error_class,
+        )
+
+    def test_fail_fast_ends_what_runs(self) -> None:
+        """Given `fail_fast`, then the first failure cancels what runs and nothing more starts."""
+        pipeline = attrs.evolve(pipeline_of({"a": [], "b": [], "c": ["b"]}), fail_fast=True)
+
+        state = night(pipeline, a="exit:1", b="hang").run()
+
+        assert ends(state) == {
+            "a": ("failed", "exit"),
+            "b": ("cancelled", "cancelled"),
+            "c": ("skipped", "run_ended"),
+        }
+        assert state.status == "failed"
+
+    def test_cleanup_runs_after_a_failure_and_alarm_only_then(self) -> None:
+        """Given `always` and `on_failure` steps below a failure, then both run."""
+        steps = {
+            "work": Step("work", command=("true",)),
+            "clean": Step("clean", command=("true",), needs=("work",), when="always"),
+            "alarm": Step("alarm", command=("true",), needs=("work",), when="on_failure"),
+        }
+        failed = night(Pipeline("test", steps), work="exit:1").run()
+        fine = night(Pipeline("test", steps)).run()
+
+        assert [failed.step(name).status for name in steps] == ["failed", "succeeded", "succeeded"]
+        assert (fine.step("alarm").status, fine.step("alarm").reason) == ("skipped", "no_failure")
+
+
+class TestNoNewData:
+    """Nothing new upstream means nothing to do downstream."""
+
+    def test_reported_no_new_data_is_a_skip_that_counts_as_success(self) -> None:
+        """Given a step that reports no new data, then it is skipped and its readers are judged by what is there."""
+        tonight = night(data_pipeline({"a": ["raw"], "b": ["a"]}), a="no_new_data")
+        tonight.world.contents["a"] = "from before"
+
+        state = tonight.run()
+
+        assert ends(state) == {"a": ("skipped", "no_new_data"), "b": ("succeeded", None)}
+        assert state.step("a").key is not None
+
+    def test_reader_of_what_never_was_is_skipped(self) -> None:
+        """Given a writer without data and no output from before, then its reader has nothing to read."""
+        state = night(data_pipeline({"a": ["raw"], "b": ["a"]}), a="no_new_data").run()
+
+        assert ends(state) == {"a": ("skipped", "no_new_data"), "b": ("skipped", "upstream_skipped")}
+        assert state.status == "nothing_to_do"
+
+
+class TestSignals:
+    """A signal to the orchestrator ends the run in order."""
+
+    def test_first_signal_cancels(self) -> None:
+        """Given TERM, then what runs is told to end, what waits is skipped, and the exit code is 143."""
+        tonight = night(pipeline_of({"a": [], "b": ["a"]}), a="hang")
+
+        state = tonight.run(at=((1_000, signal.SIGTERM),))
+
+        finished = tonight.store.read_stream("run/run-1")[-1]
+        assert ends(state) == {"a": ("cancelled", "cancelled"), "b": ("skipped", "run_ended")}
+        assert ("cancelled", 143) == (finished.data["status"], finished.data["exit_code"])
+
+    def test_clean_up_still_runs_after_the_first_and_is_killed_by_the_second(self) -> None:
+        """Given a hanging clean-up, then the second signal ends it by force."""
+        steps = {
+            "work": Step("work", command=("true",)),
+            "clean": Step("clean", command=("true",), needs=("work",), when="always"),
+        }
+        tonight = night(Pipeline("test", steps), work="hang", clean="hang")
+
+        state = tonight.run(at=((1_000, signal.SIGINT), (9_000_000, signal.SIGINT)))
+
+        assert ends(state) == {"work": ("cancelled", "cancelled"), "clean": ("cancelled", "cancelled")}
+
+
+class TestGroupCommit:
+    """Events of one turn are recorded in one transaction, before anything is started."""
+
+    def test_one_append_a_turn(self) -> None:
+        """Given a chain, then each step costs one append: its end, and the start of the next."""
+        tonight = night(chain(*(f"s{number}" for number in range(50))))
+
+        tonight.run()
+
+        assert tonight.store.appends <= 50 + 3
+
+    def test_a_store_that_fails_starts_nothing_more(self) -> None:
+        """Given a store that refuses, then the attempt whose start was to be recorded is not started."""
+        tonight = night(chain("a", "b"))
+        tonight.store.fail_at = 2
+
+        with pytest.raises(OSError, match="simulated"):
+            tonight.run()
+
+        assert tonight.world.starts == ["a"]

@@ -1,0 +1,317 @@
+"""Tests of the executor against real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.redaction import Redactor
+from orchestrator.runtime.clock import SystemClock
+from orchestrator.runtime.executor import ProcessExecutor
+from orchestrator.runtime.ports import Exited, Launch
+
+PATIENCE_US = 20_000_000
+SECRET = "correct-horse-battery"
+
+
+@pytest.fixture(name="executor")
+def _executor() -> Iterator[ProcessExecutor]:
+    executor = ProcessExecutor(clock=SystemClock(), new_stream=Redactor({"TOKEN": SECRET}).stream)
+    yield executor
+    executor.close()
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def launch(folder: Path, *argv: str, **changes: object) -> Launch:
+    """Return what a process is started with in *folder*."""
+    fields: dict[str, object] = {
+        "step": "step",
+        "attempt": 1,
+        "argv": argv,
+        "env": {"PATH": os.environ["PATH"]},
+        "cwd": str(folder),
+        "log_path": folder / "logs" / "step.1.log",
+        "log_limit_bytes": 1 << 20,
+        "timeout_us": None,
+        "grace_us": 200_000,
+    }
+    return Launch(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def python(folder: Path, code: str, **changes: object) -> Launch:
+    """Return the start of a Python process that runs *code*."""
+    return launch(folder, sys.executable, "-I", "-S", "-c", code, **changes)
+
+
+def outcome(executor: ProcessExecutor, what: Launch) -> Exited:
+    """Start *what* and wait for its end."""
+    executor.start(what)
+    while True:
+        for exited in executor.poll(PATIENCE_US):
+            return exited
+
+
+class TestExit:
+    """How a process ended is told exactly."""
+
+    @pytest.mark.parametrize("code", [0, 1, 3, 75, 126, 137, 255])
+    def test_exit_code(self, executor: ProcessExecutor, folder: Path, code: int) -> None:
+        """An exit code comes back as it was, also 137, which is no signal."""
+        exited = outcome(executor, python(folder, f"raise SystemExit({code})"))
+
+        assert (code, None) == (exited.exit_code, exited.signal)
+
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+    def test_signal(self, executor: ProcessExecutor, folder: Path, number: signal.Signals) -> None:
+        """A signal comes back as its number, without an exit code."""
+        exited = outcome(executor, python(folder, f"import os; os.kill(os.getpid(), {number.value})"))
+
+        assert (None, number) == (exited.exit_code, exited.signal)
+
+    @pytest.mark.parametrize(
+        ("argv", "text"),
+        [
+            (("no-such-command",), "not in PATH"),
+            (("./missing",), "does not exist"),
+            (("./plain",), "Permission denied"),
+            (("./folder",), "Permission denied"),
+            (("./bad-interpreter",), "interpreter"),
+            (("x" * 200_000, "y"), "could not start"),
+            (("true", "a\0b"), "NUL"),
+        ],
+    )
+    def test_what_cannot_start_says_why(
+        self, executor: ProcessExecutor, folder: Path, argv: tuple[str, ...], text: str
+    ) -> None:
+        """A command that cannot be executed is told from one that failed."""
+        (folder / "plain").write_text("echo")
+        (folder / "folder").mkdir()
+        (folder / "bad-interpreter").write_text("#!/no/such/interpreter\n")
+        (folder / "bad-interpreter").chmod(0o700)
+
+        exited = outcome(executor, launch(folder, *argv))
+
+        assert exited.not_started is not None
+        assert text in exited.not_started
+
+    def test_missing_working_folder(self, executor: ProcessExecutor, folder: Path) -> None:
+        """A working folder that does not exist is named."""
+        exited = outcome(executor, launch(folder, "true", cwd=str(folder / "gone")))
+
+        assert exited.not_started is not None
+        assert "working folder" in exited.not_started
+
+
+class TestSurroundings:
+    """A process gets what it was given, and nothing else."""
+
+    def test_own_session_and_standard_descriptors_only(self, executor: ProcessExecutor, folder: Path) -> None:
+        """It leads its own session, reads from /dev/null, and inherits no descriptor."""
+        leaked = os.open(os.devnull, os.O_RDONLY)
+        code = (
+            "import os; fds = sorted(int(n) for n in os.listdir('/proc/self/fd'));"
+            "print(os.getsid(0) == os.getpid(), os.readlink('/proc/self/fd/0'), fds[:3], len(fds) - 3,"
+            "os.readlink('/proc/self/fd/1') == os.readlink('/proc/self/fd/2'))"
+        )
+
+        outcome(executor, python(folder, code))
+        os.close(leaked)
+
+        # The fourth descriptor is that of the listing itself.
+        assert (folder / "logs/step.1.log").read_text() == "True /dev/null [0, 1, 2] 1 True\n"
+
+    def test_signals_are_as_in_a_new_process(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Nothing is ignored and nothing is blocked, whatever the orchestrator does for itself."""
+        former = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        try:
+            outcome(executor, launch(folder, "grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"))
+        finally:
+            signal.signal(signal.SIGTERM, former)
+
+        assert (folder / "logs/step.1.log").read_text() == "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
+
+    def test_environment_is_exactly_what_was_given(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Nothing of the parent's environment comes along."""
+        outcome(executor, launch(folder, "env", env={"PATH": os.environ["PATH"], "A": "1"}))
+
+        assert set((folder / "logs/step.1.log").read_text().splitlines()) == {f"PATH={os.environ['PATH']}", "A=1"}
+
+    def test_each_process_runs_in_its_own_folder(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Two starts with different working folders do not disturb each other."""
+        (folder / "sub").mkdir()
+        for number, cwd in enumerate((folder, folder / "sub", folder), 1):
+            log = folder / f"{number}.log"
+            outcome(executor, launch(folder, "pwd", cwd=str(cwd), log_path=log))
+            assert log.read_text().strip() == str(cwd)
+
+
+class TestOutput:
+    """What a process prints goes through the redactor into one file."""
+
+    def test_silent_process_leaves_no_file(self, executor: ProcessExecutor, folder: Path) -> None:
+        """The file and its folder appear with the first byte."""
+        exited = outcome(executor, launch(folder, "true"))
+
+        assert exited.log is None
+        assert not (folder / "logs").exists()
+
+    def test_both_streams_in_one_private_file(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Standard output and error are in order, in a file that only its owner can read."""
+        exited = outcome(executor, launch(folder, "sh", "-c", "echo one; echo two >&2; echo three"))
+        log = folder / "logs/step.1.log"
+
+        assert log.read_text() == "one\ntwo\nthree\n"
+        assert stat.S_IMODE(log.stat().st_mode) == 0o600
+        assert stat.S_IMODE(log.parent.stat().st_mode) == 0o700
+        assert exited.log is not None
+        assert (14, 3) == (exited.log.bytes, exited.log.lines)
+        assert exited.last_line == "three"
+
+    def test_secret_is_masked_and_counted(self, executor: ProcessExecutor, folder: Path) -> None:
+        """A secret never reaches the disk, also when it comes in two writes."""
+        half = len(SECRET) // 2
+        code = f"import sys, time; w = sys.stdout; w.write('{SECRET[:half]}'); w.flush(); w.write('{SECRET[half:]}\\n')"
+
+        exited = outcome(executor, python(folder, code))
+
+        assert SECRET[:half] not in (folder / "logs/step.1.log").read_text()
+        assert exited.log is not None
+        assert dict(exited.log.masked) == {"TOKEN": 1}
+
+    def test_log_limit_cuts_with_one_notice(self, executor: ProcessExecutor, folder: Path) -> None:
+        """What is printed beyond the limit is read and dropped, and the process ends as it would."""
+        exited = outcome(executor, python(folder, "print('x' * 300_000)", log_limit_bytes=1000))
+        text = (folder / "logs/step.1.log").read_text()
+
+        assert exited.exit_code == 0
+        assert exited.log is not None
+        assert exited.log.truncated
+        assert (1, True) == (text.count("log limit reached"), len(text) < 1100)
+
+    def test_log_file_that_exists_is_never_written_to(self, executor: ProcessExecutor, folder: Path) -> None:
+        """A link in the place of the log is not followed; the process runs without a log."""
+        victim = folder / "victim"
+        victim.write_text("precious")
+        (folder / "logs").mkdir()
+        (folder / "logs/step.1.log").symlink_to(victim)
+
+        exited = outcome(executor, launch(folder, "echo", "hello"))
+
+        assert (0, None) == (exited.exit_code, exited.log)
+        assert victim.read_text() == "precious"
+
+
+class TestEnding:
+    """A process that must end takes its group along."""
+
+    def test_timeout_ends_the_whole_group(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given a child that ignores TERM, then KILL follows after the grace, and nothing of the group is left."""
+        script = "trap '' TERM; sleep 300 & echo $!; wait; wait"
+
+        exited = outcome(executor, launch(folder, "sh", "-c", script, timeout_us=100_000))
+        child = int((folder / "logs/step.1.log").read_text())
+
+        assert exited.timed_out
+        assert ("SIGTERM", "SIGCONT", "SIGKILL") == exited.killed
+        assert not alive(child)
+
+    def test_stopped_process_can_act_on_term(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given a process that has stopped itself, then TERM reaches it all the same."""
+        code = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"
+
+        exited = outcome(executor, python(folder, code, timeout_us=300_000, grace_us=PATIENCE_US))
+
+        assert (True, signal.SIGTERM) == (exited.timed_out, exited.signal)
+
+    def test_grandchild_that_holds_the_output_does_not_hold_the_run(
+        self, executor: ProcessExecutor, folder: Path
+    ) -> None:
+        """Given a background process that keeps stdout, then the exit code comes soon and that process is ended."""
+        exited = outcome(executor, launch(folder, "sh", "-c", "sleep 300 & echo $!; exit 3"))
+        child = int((folder / "logs/step.1.log").read_text())
+
+        assert exited.exit_code == 3
+        assert exited.duration_us < PATIENCE_US
+        assert not alive(child)
+
+    def test_output_that_trails_the_exit_is_kept(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given a background process that prints shortly after the exit, then its output is in the log."""
+        outcome(executor, launch(folder, "sh", "-c", "(sleep 0.1; echo late) & echo soon"))
+
+        assert (folder / "logs/step.1.log").read_text() == "soon\nlate\n"
+
+    def test_stop_tells_the_group_and_says_so(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given a running step, when it is stopped, then it ends by TERM and is known to have been asked."""
+        executor.start(launch(folder, "sleep", "300"))
+        executor.stop("step")
+
+        exited = executor.poll(PATIENCE_US)[0]
+
+        assert (True, signal.SIGTERM) == (exited.stopped, exited.signal)
+
+    def test_forced_stop_kills(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given a step that ignores TERM, when it is stopped by force, then it does not get its grace."""
+        executor.start(launch(folder, "sh", "-c", "trap '' TERM; echo ready; sleep 300", grace_us=PATIENCE_US))
+        while executor.last_line("step") != "ready":
+            executor.poll(10_000)
+        executor.stop("step")
+        executor.stop("step", force=True)
+
+        exited = executor.poll(PATIENCE_US)[0]
+
+        assert signal.SIGKILL == exited.signal
+
+    def test_stop_of_a_step_that_does_not_run_is_nothing(self, executor: ProcessExecutor) -> None:
+        """Asking for the end of what has ended is no mistake."""
+        executor.stop("unknown")
+
+        assert executor.last_line("unknown") is None
+
+    def test_close_leaves_nobody(self, folder: Path) -> None:
+        """When the executor goes away, what it started goes too."""
+        executor = ProcessExecutor(clock=SystemClock(), new_stream=Redactor([]).stream)
+        executor.start(launch(folder, "sh", "-c", "echo $$; exec sleep 300"))
+        while executor.last_line("step") is None:
+            executor.poll(10_000)
+        pid = int(executor.last_line("step") or "0")
+
+        executor.close()
+
+        assert not alive(pid)
+
+
+class TestManyAtOnce:
+    """Several processes are watched in one loop."""
+
+    def test_each_end_is_told_once(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given thirty processes, then thirty ends come back and no zombie is left."""
+        for number in range(30):
+            log = folder / "logs" / f"{number}.log"
+            executor.start(launch(folder, "sh", "-c", f"echo {number}; exit {number}", step=f"s{number}", log_path=log))
+        ended: dict[str, int | None] = {}
+        while len(ended) < 30:
+            for exited in executor.poll(PATIENCE_US):
+                assert exited.step not in ended
+                ended[exited.step] = exited.exit_code
+
+        assert ended == {f"s{number}": number for number in range(30)}
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+
+
+def alive(pid: int) -> bool:
+    """Whether the process *pid* exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,149 @@
+"""Tests of what is done about runs whose orchestrator died."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+
+import pytest
+
+from ledger.events import NewEvent
+from orchestrator.core.events import (
+    AttemptFinished,
+    AttemptStarted,
+    Event,
+    RunFinished,
+    StepFinished,
+    event_data,
+    event_from_data,
+    event_type,
+)
+from orchestrator.core.state import fold
+from orchestrator.runtime.provenance import boot_id, current_actor, git_state, process_start
+from orchestrator.runtime.recovery import end_survivors, reconcile
+from tests.fakes import MemoryEventStore
+from tests.pipelines import chain
+from tests.simulation import run_started, simulated_plan
+
+STREAM = "run/run-1"
+
+
+def stored(events: Sequence[Event]) -> MemoryEventStore:
+    """Return a store that holds the run `run-1` with *events*."""
+    store = MemoryEventStore()
+    new = [NewEvent(*event_type(event), event_data(event)) for event in events]
+    store.append(STREAM, new, expected_version=-1)
+    return store
+
+
+def history(store: MemoryEventStore) -> list[Event]:
+    """Return the events of the run as values."""
+    return [event_from_data(item.type, item.type_version, item.data) for item in store.read_stream(STREAM)]
+
+
+STARTED = run_started(simulated_plan(chain("a", "b")))
+ATTEMPT = AttemptStarted("a", 1, "never_succeeded", {}, "sha256:k", {"recipe": 1})
+
+
+class TestReconcile:
+    """A run without an orchestrator gets its end."""
+
+    def test_attempt_that_nobody_saw_end_is_lost(self) -> None:
+        """Given a run that died in an attempt, then the attempt is lost, its step failed, the run interrupted."""
+        store = stored([STARTED, ATTEMPT])
+
+        assert reconcile(store, ["run-1"], grace_seconds=0) == ["run-1"]
+
+        state = fold(history(store))
+        assert ("interrupted", "failed", "lost", "lost") == (
+            state.status,
+            state.step("a").status,
+            state.step("a").reason,
+            state.step("a").attempt_status,
+        )
+
+    def test_attempt_whose_end_was_seen_is_not_lost(self) -> None:
+        """Given a run that died between an attempt's end and its step's, then the attempt stays as it was."""
+        store = stored([STARTED, ATTEMPT, AttemptFinished("a", 1, "succeeded", exit_code=0)])
+
+        reconcile(store, ["run-1"], grace_seconds=0)
+
+        state = fold(history(store))
+        assert ("failed", "succeeded") == (state.step("a").status, state.step("a").attempt_status)
+
+    def test_finished_run_is_left_alone(self) -> None:
+        """Given a run that has its end, then nothing is recorded."""
+        store = stored([STARTED, StepFinished("a", "skipped", "up_to_date"), RunFinished("nothing_to_do", 0, 1, {})])
+
+        assert reconcile(store, ["run-1"]) == []
+
+
+class TestSurvivors:
+    """What still lives of a dead run is found by its environment, and ended."""
+
+    @pytest.mark.parametrize("script", ["exec sleep 300", "trap '' TERM; echo ready; while :; do sleep 1; done"])
+    def test_survivor_is_ended_by_term_or_kill(self, script: str) -> None:
+        """Given a process of the run, then it is ended, also if it ignores TERM, and named."""
+        survivor = subprocess.Popen(
+            ["sh", "-c", script],
+            env={"PATH": os.environ["PATH"], "ORCHESTRATE_RUN_ID": "run-1"},
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+        )
+        bystander = subprocess.Popen(
+            ["sleep", "300"], env={"PATH": os.environ["PATH"], "ORCHESTRATE_RUN_ID": "run-12"}, start_new_session=True
+        )
+        assert survivor.stdout is not None
+        if "ready" in script:
+            survivor.stdout.readline()
+        try:
+            found = end_survivors("run-1", grace_seconds=0.3)
+
+            assert survivor.pid in found
+            assert bystander.pid not in found
+            assert survivor.wait(20) in (-signal.SIGTERM, -signal.SIGKILL)
+            assert bystander.poll() is None
+        finally:
+            for process in (survivor, bystander):
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            survivor.stdout.close()
+
+
+class TestProvenance:
+    """Facts about who started a run, and where."""
+
+    def test_actor_names_user_and_host(self) -> None:
+        """Who acts is said as the host claims it; sudo is not lost."""
+        actor = current_actor({"SUDO_USER": "alice"})
+
+        assert ("alice", "host") == (actor["sudo"], actor["claimed_by"])
+        assert actor["user"]
+        assert actor["host"]
+
+    def test_this_process_has_a_start_and_no_other_has_none(self) -> None:
+        """A start time tells a process from a later one with its number."""
+        assert process_start(os.getpid()) is not None
+        assert process_start(2**22 + 1) is None
+        assert boot_id()
+
+    def test_commit_of_a_folder(self, tmp_path: object) -> None:
+        """Given a repository, then its commit and whether it is dirty; outside of one, nothing."""
+        from pathlib import Path
+
+        folder = Path(str(tmp_path))
+        assert git_state(folder) is None
+        environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+        for arguments in (
+            ["init", "-q"],
+            ["-c", "user.name=n", "-c", "user.email=e@example.org", "commit", "-q", "--allow-empty", "-m", "one"],
+        ):
+            subprocess.run(["git", "-C", str(folder), *arguments], check=True, env=environment)
+
+        state = git_state(folder)
+
+        assert state is not None
+        assert (40, False) == (len(str(state["commit"])), state["dirty"])
