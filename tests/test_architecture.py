@@ -328,7 +328,7 @@ class TestStartUp:
 
     @pytest.mark.system
     @pytest.mark.parametrize(
-        "arguments", (("status",), ("runs",), ("show", "latest"), ("logs", "latest")), ids=" ".join
+        "arguments", [("status",), ("runs",), ("show", "latest"), ("logs", "latest")], ids=" ".join
     )
     def test_reading_commands_import_nothing_heavy(self, folder: Path, arguments: tuple[str, ...]) -> None:
         """Neither what only writing needs, nor what only drawing needs."""
@@ -339,7 +339,7 @@ class TestStartUp:
         imported = json.loads(spied.stderr.splitlines()[-1])
         assert [name for name in imported if name in UNWANTED_WHEN_READING] == []
 
-    @pytest.mark.parametrize("module", ("ledger", "ledger.reader", "orchestrator", "orchestrator.step"))
+    @pytest.mark.parametrize("module", ["ledger", "ledger.reader", "orchestrator", "orchestrator.step"])
     def test_what_reading_needs_imports_nothing_heavy(self, module: str) -> None:
         """Importing the packages for reading is as light as the commands that do it."""
         code = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"

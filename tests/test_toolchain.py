@@ -72,7 +72,7 @@ class TestLocks:
         entries = re.split(r"\n(?=[A-Za-z0-9])", text.strip())
         assert [entry for entry in entries if "--hash=sha256:" not in entry or "==" not in entry] == []
 
-    @pytest.mark.parametrize("name", ("build", "core", "demo"))
+    @pytest.mark.parametrize("name", ["build", "core", "demo"])
     def test_a_smaller_lock_is_part_of_the_largest(self, name: str) -> None:
         """One environment can hold them all, in whatever order they are installed."""
         everything, part = _pins(ROOT / "requirements/dev.txt"), _pins(ROOT / f"requirements/{name}.txt")
@@ -132,7 +132,7 @@ class TestCollector:
         assert [endpoint for endpoint in endpoints if not endpoint.startswith("127.0.0.1:")] == []
         assert len(set(endpoints)) == 3
 
-    @pytest.mark.parametrize("signal", ("traces", "metrics", "logs"))
+    @pytest.mark.parametrize("signal", ["traces", "metrics", "logs"])
     def test_every_signal_is_limited_then_masked_then_batched(self, signal: str) -> None:
         """The order matters: a limiter behind a buffer limits nothing."""
         pipeline = COLLECTOR["service"]["pipelines"][signal]
@@ -142,20 +142,20 @@ class TestCollector:
 
     @pytest.mark.parametrize(
         "text",
-        (
+        [
             "authorization: Bearer abcdefgh12345678",
             "could not connect to postgres://etl:hunter22@db/flights",
             "-----BEGIN OPENSSH PRIVATE KEY-----",
             "key AKIA" + "A" * 16,
             "token gh" + "p_" + "a" * 36,
-        ),
+        ],
     )
     def test_a_credential_in_a_value_is_masked(self, text: str) -> None:
         """One pattern at least knows it."""
         patterns = [re.compile(pattern) for pattern in COLLECTOR["processors"]["redaction"]["blocked_values"]]
         assert any(pattern.search(text) for pattern in patterns)
 
-    @pytest.mark.parametrize("key", ("cicd.pipeline.task.run.id", "cicd.pipeline.name", "orchestrate.step.key"))
+    @pytest.mark.parametrize("key", ["cicd.pipeline.task.run.id", "cicd.pipeline.name", "orchestrate.step.key"])
     def test_our_own_attributes_are_not_masked(self, key: str) -> None:
         """A pattern for keys must not hit what a trace is for."""
         patterns = [re.compile(pattern) for pattern in COLLECTOR["processors"]["redaction"]["blocked_key_patterns"]]

@@ -1,0 +1,186 @@
+"""
+What a run shows while it is on: a live picture on a terminal, plain lines elsewhere.
+
+Both are observers: they are told of events after these were recorded, and show nothing else, besides the clock and the last line of
+output of what runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from orchestrator.core.durations import format_duration
+from orchestrator.core.explain import reason_text
+from orchestrator.core.printable import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from ledger.events import RecordedEvent
+
+_REFRESH_US = 250_000
+_SHOWN_AT_MOST = 12
+_SETTLED = ("succeeded", "failed", "skipped", "cancelled")
+
+
+class Progress(Protocol):
+    """An observer with an end."""
+
+    def recorded(self, event: RecordedEvent) -> None:
+        """Take note of *event*."""
+        ...
+
+    def tick(self) -> int | None:
+        """Redraw; return after how many microseconds to be called again, None for never."""
+        ...
+
+    def close(self) -> None:
+        """Stop drawing."""
+        ...
+
+
+class Silent:
+    """Show nothing."""
+
+    def recorded(self, event: RecordedEvent) -> None:
+        """Ignore *event*."""
+
+    def tick(self) -> int | None:
+        """Ask for nothing."""
+        return None
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class PlainLines:
+    """
+    Print one line for each step that ran, for log files and for cron's mail.
+
+    What is skipped is left to the summary.
+    """
+
+    def __init__(self, stream: TextIO, *, total: int) -> None:
+        self._stream = stream
+        self._total = total
+        self._finished = 0
+
+    def recorded(self, event: RecordedEvent) -> None:
+        """Print a line if *event* is the end of a step that ran, or the start of the run."""
+        data = event.data
+        if event.type == "run.started":
+            self._print(f"run {data['run_id']} of {data['pipeline']}, night {data['night']}, {self._total} steps")
+        elif event.type == "step.finished":
+            self._finished += 1
+            if data["status"] != "skipped":
+                self._print(f"[{self._finished}/{self._total}] {_step_line(data)}")
+
+    def tick(self) -> int | None:
+        """Ask for nothing."""
+        return None
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _print(self, line: str) -> None:
+        self._stream.write(printable(line) + "\n")
+        self._stream.flush()
+
+
+class Live:
+    """
+    Draw what runs, for how long, how long it took before, and its last line of output.
+
+    Args:
+        expected_us: Expected duration of each step, from history.
+        last_line: Returns the last line of output of a running step.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        total: int,
+        expected_us: Mapping[str, int],
+        last_line: Callable[[str], str | None],
+    ) -> None:
+        from rich.live import Live as RichLive
+
+        self._total = total
+        self._expected_us = expected_us
+        self._last_line = last_line
+        self._running: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+        self._started = time.monotonic()
+        self._title = ""
+        self._live = RichLive(console=console, auto_refresh=False, transient=True)
+        self._live.start()
+
+    def recorded(self, event: RecordedEvent) -> None:
+        """Take *event* into the picture; failures stay on the screen above it."""
+        data = event.data
+        if event.type == "run.started":
+            self._title = f"{data['pipeline']}  night {data['night']}  run {data['run_id']}"
+        elif event.type == "attempt.started":
+            self._running[str(data["step"])] = time.monotonic()
+        elif event.type == "step.finished":
+            self._running.pop(str(data["step"]), None)
+            status = str(data["status"])
+            self._counts[status] = self._counts.get(status, 0) + 1
+            if status == "failed":
+                self._live.console.print(f"[bold red]failed[/] {_escape(_step_line(data))}", highlight=False)
+
+    def tick(self) -> int | None:
+        """Redraw; ask to be called again soon."""
+        self._live.update(self._picture(), refresh=True)
+        return _REFRESH_US
+
+    def close(self) -> None:
+        """Take the picture away."""
+        self._live.stop()
+
+    def _picture(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        done = sum(self._counts.values())
+        head = Table.grid(padding=(0, 2))
+        head.add_row(
+            Text(printable(self._title), style="bold"),
+            ProgressBar(total=max(1, self._total), completed=done, width=24),
+            Text(f"{done}/{self._total}"),
+            Text(", ".join(f"{self._counts[name]} {name}" for name in _SETTLED if name in self._counts)),
+            Text(format_duration(int((time.monotonic() - self._started) * 1e6))),
+        )
+        table = Table.grid(padding=(0, 2))
+        for name, since in list(self._running.items())[:_SHOWN_AT_MOST]:
+            elapsed = format_duration(int((time.monotonic() - since) * 1e6))
+            expected = self._expected_us.get(name)
+            usual = "" if expected is None else f"of about {format_duration(expected)}"
+            line = printable(self._last_line(name) or "")
+            table.add_row(
+                Text("running", style="cyan"), Text(name), Text(elapsed, justify="right"), Text(usual), Text(line[:80], style="dim")
+            )
+        more = len(self._running) - _SHOWN_AT_MOST
+        return Group(head, table, *([Text(f"and {more} more", style="dim")] if more > 0 else []))
+
+
+def _step_line(data: Mapping[str, object]) -> str:
+    duration = data.get("duration_us")
+    took = f" in {format_duration(duration)}" if isinstance(duration, int) else ""
+    evidence = data.get("evidence")
+    reason = data.get("reason")
+    why = ""
+    if reason is not None:
+        why = ": " + reason_text(str(data["status"]), str(reason), evidence if isinstance(evidence, Mapping) else {})
+    return f"{data['step']} {data['status']}{took}{why}"
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(printable(text))

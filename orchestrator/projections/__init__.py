@@ -1,0 +1,1 @@
+"""What is derived from the recorded events: read models, reports, pictures."""
