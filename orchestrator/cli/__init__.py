@@ -1,1 +1,1 @@
-"""The command line: wires everything; nothing imports it."""
+"""The command line: wires everything together; nothing imports it."""

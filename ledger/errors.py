@@ -1,0 +1,89 @@
+"""The errors of the ledger; each keeps the offending values as attributes, and none needs anything imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class LedgerError(Exception):
+    """Root of everything that this package raises on purpose."""
+
+
+class LedgerNotFoundError(LedgerError):
+    """Raised when there is no file at the path; nothing was created."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"there is no ledger at {path}")
+
+
+class UnverifiableLedgerError(LedgerError):
+    """Root of what makes a file unfit to be trusted as a ledger of this program."""
+
+
+class ForeignFileError(UnverifiableLedgerError):
+    """Raised when a file is not a ledger: another kind of file, or another program's database."""
+
+    def __init__(self, path: str, what: str) -> None:
+        self.path = path
+        super().__init__(f"{path} is not a ledger: {what}")
+
+
+class NewerLedgerError(UnverifiableLedgerError):
+    """Raised when a ledger was written by a newer program than this one."""
+
+    def __init__(self, path: str, actual: int, known: int) -> None:
+        self.path, self.actual, self.known = path, actual, known
+        super().__init__(f"{path} has format {actual}, this program knows up to {known}: use a newer program")
+
+
+class DamagedLedgerError(UnverifiableLedgerError):
+    """Raised when a ledger's tables, guards or pages are not what this program made."""
+
+    def __init__(self, path: str, findings: Sequence[str]) -> None:
+        self.path, self.findings = path, tuple(findings)
+        super().__init__(f"{path} is damaged: {'; '.join(findings)}")
+
+
+class ChangedWhileReadingError(LedgerError):
+    """Raised when a file that was read without locks changed meanwhile; what was read may be torn."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"{path} changed while it was read; read it again")
+
+
+class StorageError(LedgerError):
+    """Raised when the disk or SQLite did not do what it was asked for; nothing of the transaction was recorded."""
+
+    def __init__(self, path: str, what: str) -> None:
+        self.path = path
+        super().__init__(f"the ledger {path} could not be written or read: {what}")
+
+
+class WrongExpectedVersionError(LedgerError):
+    """Raised when a stream is not where the writer thought; nothing was recorded."""
+
+    def __init__(self, stream: str, expected: int, actual: int) -> None:
+        self.stream, self.expected, self.actual = stream, expected, actual
+        super().__init__(f"stream {stream} is at version {actual}, not {expected}: somebody else has written to it")
+
+
+class InvalidEventError(LedgerError):
+    """Raised when an event cannot be recorded: a bad name, or data without a canonical form."""
+
+
+class CanonicalError(LedgerError):
+    """Raised when a value has no canonical form, or a text is not in it."""
+
+
+class UnregisteredProjectionError(LedgerError):
+    """Raised when a ledger keeps a projection that the writer did not bring; its tables would fall behind."""
+
+    def __init__(self, path: str, names: Sequence[str]) -> None:
+        self.path, self.names = path, tuple(names)
+        super().__init__(f"{path} keeps projections that are not given here: {', '.join(names)}")
+
+
+class ProofError(LedgerError):
+    """Raised when a Merkle proof does not prove what it claims."""

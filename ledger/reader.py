@@ -1,0 +1,104 @@
+"""
+Reading a ledger without being able to change it, and without loading what only writing needs.
+
+While a run writes, readers see whole transactions. Where the folder is not theirs to write and no write-ahead log stands, the
+file is opened without locks, and whoever reads it so asks `check_unchanged` at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from ledger.errors import ChangedWhileReadingError, ForeignFileError, LedgerNotFoundError, StorageError
+from ledger.schema import APPLICATION_ID, FORMAT, looks_like_sqlite
+
+_CHANGE_COUNTER = slice(24, 28)
+
+
+class LedgerReader:
+    """
+    Open the ledger at *path* for reading.
+
+    Attributes:
+        connection: For SELECT; every other statement is refused by SQLite.
+        immutable: The file was opened without locks.
+
+    Raises:
+        LedgerNotFoundError: There is no such file.
+        ForeignFileError: It is no ledger.
+        NewerLedgerError: A newer program made it.
+        StorageError: It cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.connection, self.immutable = _connect(path)
+        self._identity = _identity(path) if self.immutable else None
+        try:
+            self._check()
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def check_unchanged(self) -> None:
+        """
+        Make sure that what was read belongs together.
+
+        Raises:
+            ChangedWhileReadingError: The file was read without locks and changed meanwhile.
+        """
+        if self._identity is not None and self._identity != _identity(self._path):
+            raise ChangedWhileReadingError(str(self._path))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _check(self) -> None:
+        from ledger.errors import NewerLedgerError
+
+        try:
+            (application,) = self.connection.execute("PRAGMA application_id").fetchone()
+            (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            raise StorageError(str(self._path), str(error)) from error
+        if application != APPLICATION_ID:
+            raise ForeignFileError(str(self._path), f"its application id is {application:#x}, not {APPLICATION_ID:#x}")
+        if version > FORMAT:
+            raise NewerLedgerError(str(self._path), version, FORMAT)
+
+
+def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
+    try:
+        wrong = looks_like_sqlite(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise LedgerNotFoundError(str(path)) from None
+    except OSError as error:
+        raise StorageError(str(path), error.strerror or str(error)) from error
+    if wrong is not None:
+        raise ForeignFileError(str(path), wrong)
+    immutable = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
+    mode = "immutable=1" if immutable else "mode=ro"
+    try:
+        connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?{mode}", uri=True, timeout=30, isolation_level=None)
+    except sqlite3.Error as error:
+        raise StorageError(str(path), str(error)) from error
+    return connection, immutable
+
+
+def _identity(path: Path) -> tuple[int, int, int, bytes]:
+    status = path.stat()
+    with path.open("rb") as file:
+        counter = file.read(28)[_CHANGE_COUNTER]
+    return status.st_dev, status.st_ino, status.st_size, counter

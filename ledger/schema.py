@@ -1,0 +1,216 @@
+"""
+The tables of a ledger, the guards on them, and how a ledger file comes into being.
+
+The file appears under its name complete, with its first event, or not at all. The guards keep honest programs honest: they are no
+evidence, since whoever owns the file can drop them, which the comparison of the schema then shows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from ledger.errors import DamagedLedgerError, ForeignFileError, NewerLedgerError, StorageError
+
+APPLICATION_ID = 0x6C646772  # "ldgr"
+FORMAT = 1
+
+TABLES = """
+CREATE TABLE ledger_meta (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    ledger TEXT NOT NULL,
+    created_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY,
+    body TEXT NOT NULL,
+    leaf_hash BLOB NOT NULL CHECK (length(leaf_hash) = 32),
+    stream TEXT NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.stream')) STORED,
+    version INTEGER NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.version')) STORED,
+    type TEXT GENERATED ALWAYS AS (json_extract(body, '$.type')) VIRTUAL,
+    type_version INTEGER GENERATED ALWAYS AS (json_extract(body, '$.type_version')) VIRTUAL,
+    recorded_at TEXT GENERATED ALWAYS AS (json_extract(body, '$.recorded_at')) VIRTUAL,
+    id TEXT GENERATED ALWAYS AS (json_extract(body, '$.id')) VIRTUAL,
+    data TEXT GENERATED ALWAYS AS (json_extract(body, '$.data')) VIRTUAL,
+    UNIQUE (stream, version),
+    CHECK (json_extract(body, '$.seq') IS seq)
+) STRICT;
+
+CREATE TABLE blobs (
+    digest TEXT PRIMARY KEY,
+    bytes BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE projections (
+    name TEXT PRIMARY KEY,
+    version INTEGER NOT NULL
+) STRICT;
+
+CREATE TRIGGER events_dense BEFORE INSERT ON events
+WHEN NEW.seq IS NOT coalesce((SELECT max(seq) + 1 FROM events), 0)
+BEGIN SELECT RAISE(ABORT, 'events: seq is not the next one'); END;
+
+CREATE TRIGGER events_dense_stream BEFORE INSERT ON events
+WHEN json_extract(NEW.body, '$.version') IS NOT coalesce(
+    (SELECT max(version) + 1 FROM events WHERE stream = json_extract(NEW.body, '$.stream')), 0)
+BEGIN SELECT RAISE(ABORT, 'events: version is not the next one of its stream'); END;
+
+CREATE TRIGGER events_immutable BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
+
+CREATE TRIGGER events_permanent BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'events are never deleted'); END;
+
+CREATE TRIGGER blobs_once BEFORE INSERT ON blobs
+WHEN EXISTS (SELECT 1 FROM blobs WHERE digest = NEW.digest)
+BEGIN SELECT RAISE(IGNORE); END;
+
+CREATE TRIGGER blobs_immutable BEFORE UPDATE ON blobs
+BEGIN SELECT RAISE(ABORT, 'blobs are never changed'); END;
+
+CREATE TRIGGER blobs_permanent BEFORE DELETE ON blobs
+BEGIN SELECT RAISE(ABORT, 'blobs are never deleted'); END;
+
+CREATE TRIGGER ledger_meta_once BEFORE INSERT ON ledger_meta
+WHEN EXISTS (SELECT 1 FROM ledger_meta)
+BEGIN SELECT RAISE(ABORT, 'ledger_meta has one row'); END;
+
+CREATE TRIGGER ledger_meta_immutable BEFORE UPDATE ON ledger_meta
+BEGIN SELECT RAISE(ABORT, 'ledger_meta is never changed'); END;
+
+CREATE TRIGGER ledger_meta_permanent BEFORE DELETE ON ledger_meta
+BEGIN SELECT RAISE(ABORT, 'ledger_meta is never deleted'); END;
+"""
+"""What every ledger of this format has; projections bring their own tables."""
+
+_STATEMENT_NAME = re.compile(r"CREATE (?:UNIQUE )?(TABLE|TRIGGER|INDEX|VIEW) (\w+)")
+
+
+def statements(script: str) -> list[str]:
+    """Split *script* at the statements' ends, which here are a semicolon and an empty line or the end."""
+    return [part.strip().removesuffix(";") for part in re.split(r";\s*(?:\n\s*\n|\Z)", script) if part.strip()]
+
+
+def schema_objects(scripts: Iterable[str]) -> dict[str, str]:
+    """Return the normalised SQL of each object that *scripts* make, by name."""
+    found = {}
+    for script in scripts:
+        for statement in statements(script):
+            match = _STATEMENT_NAME.match(statement)
+            assert match is not None, statement
+            found[match[2]] = _normalised(statement)
+    return found
+
+
+def check_schema(connection: sqlite3.Connection, path: str, scripts: Iterable[str]) -> None:
+    """
+    Compare the tables, guards and indexes of a ledger with what this program makes.
+
+    Views and tables that somebody added beside them are no finding; a changed, a missing or an added guard is.
+
+    Raises:
+        ForeignFileError: It is another program's database.
+        NewerLedgerError: Its format is newer than `FORMAT`.
+        DamagedLedgerError: Names each object that is missing, changed or does not belong.
+    """
+    expected = schema_objects(scripts)
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise ForeignFileError(path, f"its application id is {application:#x}, not {APPLICATION_ID:#x}")
+    if version > FORMAT:
+        raise NewerLedgerError(path, version, FORMAT)
+    rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
+    actual = {name: _normalised(sql) for _, name, _, sql in rows}
+    findings = [f"{name} is missing" for name in expected if name not in actual]
+    findings += [f"{name} is not as it was made" for name in expected if name in actual and actual[name] != expected[name]]
+    ours = {name for name, sql in expected.items() if sql.startswith("CREATE TABLE")}
+    findings += [
+        f"{kind} {name} on {table} does not belong"
+        for kind, name, table, _ in rows
+        if kind in ("trigger", "index") and table in ours and name not in expected
+    ]
+    if findings:
+        raise DamagedLedgerError(path, findings)
+
+
+def create_ledger(path: Path, scripts: Iterable[str], fill: Callable[[sqlite3.Connection, str], None]) -> None:
+    """
+    Make a ledger at *path* with the tables of *scripts*; somebody else's that appears meanwhile is left alone.
+
+    Args:
+        fill: Records the first event, given the connection and the new ledger's id.
+
+    Raises:
+        StorageError: The disk refused; nothing is left behind.
+    """
+    from sqlite_utils import Database
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.new")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(temporary, isolation_level=None)
+        try:
+            database = Database(connection, execute_plugins=False)
+            database.execute("PRAGMA encoding = 'UTF-8'")
+            database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version = {FORMAT}")
+            for script in scripts:
+                for statement in statements(script):
+                    database.execute(statement)
+            fill(connection, secrets.token_hex(16))
+            # The mode is part of the file, and closing folds the log away: one complete file is left.
+            database.enable_wal()
+        finally:
+            connection.close()
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+        _sync_folder(path.parent)
+    except (OSError, sqlite3.Error) as error:
+        raise StorageError(str(path), f"it could not be created: {error}") from error
+    finally:
+        for name in (temporary, Path(f"{temporary}-wal"), Path(f"{temporary}-shm"), Path(f"{temporary}-journal")):
+            with contextlib.suppress(OSError):
+                name.unlink()
+
+
+def looks_like_sqlite(path: Path) -> str | None:
+    """Return what keeps the file at *path* from being a SQLite database, or None; never waits on a FIFO."""
+    import stat
+
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        return "it is no regular file"
+    with path.open("rb") as file:
+        start = file.read(16)
+    return None if start == b"SQLite format 3\0" else "it is no SQLite database"
+
+
+def ledger_identity(connection: sqlite3.Connection) -> str:
+    """Return the id of the ledger behind *connection*."""
+    row: tuple[str] | None = connection.execute("SELECT ledger FROM ledger_meta").fetchone()
+    return "" if row is None else row[0]
+
+
+def registered_projections(connection: sqlite3.Connection) -> Mapping[str, int]:
+    """Return the version of each projection that the ledger keeps."""
+    return dict(connection.execute("SELECT name, version FROM projections").fetchall())
+
+
+def _normalised(sql: str) -> str:
+    return re.sub(r"\s+", " ", sql).strip()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

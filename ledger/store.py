@@ -1,0 +1,369 @@
+"""
+The event store: append events to a SQLite file, in one durable transaction, together with what is derived from them.
+
+Any number of processes may append. Each transaction is `BEGIN IMMEDIATE`, so that the head that it reads is the head that it extends,
+and is on the disk when `append` returns (`synchronous=FULL`). The write-ahead log is folded back into the file by whoever holds the
+checkpointer's lock at that moment, since two checkpoints at once are what SQLite had to repair.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from ledger.errors import (
+    DamagedLedgerError,
+    ForeignFileError,
+    StorageError,
+    UnregisteredProjectionError,
+    WrongExpectedVersionError,
+)
+from ledger.events import NewEvent, RecordedEvent, body_text, check_names, event_of_body, new_ids
+from ledger.locks import KernelLock
+from ledger.merkle import leaf_hash
+from ledger.schema import (
+    FORMAT,
+    TABLES,
+    check_schema,
+    create_ledger,
+    ledger_identity,
+    looks_like_sqlite,
+    registered_projections,
+)
+from ledger.times import utc_now
+
+_BUSY_SECONDS = 60.0
+_WAL_BYTES_BEFORE_CHECKPOINT = 4 << 20
+_APPENDS_BEFORE_LOOKING = 64
+_READ_ROWS = 1000
+
+
+class Projection(Protocol):
+    """
+    Keep tables that are a function of the events; updated in the transaction of each append.
+
+    Attributes:
+        name: Under which the ledger knows it.
+        version: Raised when the tables or what they hold change; the tables are then made anew.
+        script: The SQL that makes its tables, in the form that `ledger.schema.statements` splits.
+        tables: Their names.
+    """
+
+    name: str
+    version: int
+    script: str
+    tables: tuple[str, ...]
+
+    def apply(self, connection: sqlite3.Connection, events: Sequence[RecordedEvent]) -> None:
+        """Take *events* into the tables; no clock, no chance, nothing but the events and the tables."""
+        ...
+
+
+class Ledger:
+    """An open ledger; use `open_ledger`."""
+
+    def __init__(
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        projections: Sequence[Projection],
+        now: Callable[[], str],
+        *,
+        read_only: bool = False,
+    ) -> None:
+        self.path = path
+        self._read_only = read_only
+        self.connection = connection
+        self._projections = tuple(projections)
+        self._now = now
+        self._identity = ledger_identity(connection)
+        self._checkpointer = KernelLock(path.parent / "locks" / f"{path.name}.checkpointer")
+        self._appends = 0
+
+    @property
+    def ledger_id(self) -> str:
+        """The random id that every event of this ledger carries."""
+        return self._identity
+
+    def append(
+        self,
+        stream: str,
+        events: Sequence[NewEvent],
+        *,
+        expected_version: int | None,
+        blobs: Mapping[str, bytes] | None = None,
+    ) -> list[RecordedEvent]:
+        """
+        Record *events* at the end of *stream*, and *blobs* by their digest, durably in one transaction.
+
+        Args:
+            expected_version: Version of the stream's last event as the caller knows it, -1 for a new stream, None for any.
+
+        Raises:
+            WrongExpectedVersionError: The stream is at another version; nothing was recorded.
+            InvalidEventError: An event has no canonical form; nothing was recorded.
+            StorageError: The disk is full, read only, locked for a minute, ...; nothing was recorded.
+        """
+        check_names(stream, events)
+        with self._transaction() as connection:
+            recorded = self._insert(connection, stream, events, expected_version)
+            if blobs:
+                connection.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?)", blobs.items())
+            for projection in self._projections:
+                projection.apply(connection, recorded)
+        self._appends += 1
+        if self._appends % _APPENDS_BEFORE_LOOKING == 0:
+            self._checkpoint_if_large()
+        return recorded
+
+    def read_stream(self, stream: str, from_version: int = 0) -> list[RecordedEvent]:
+        """Return the events of *stream* from *from_version* on, in order; empty for a stream that is not there."""
+        rows = self.connection.execute(
+            "SELECT body FROM events WHERE stream = ? AND version >= ? ORDER BY version", (stream, from_version)
+        )
+        return [event_of_body(body) for (body,) in rows]
+
+    def read_all(self, from_seq: int = 0) -> Iterator[RecordedEvent]:
+        """Yield every event from *from_seq* on, in order; memory is bounded by a page of a thousand."""
+        while True:
+            rows = self.connection.execute(
+                "SELECT body FROM events WHERE seq >= ? ORDER BY seq LIMIT ?", (from_seq, _READ_ROWS)
+            ).fetchall()
+            yield from (event_of_body(body) for (body,) in rows)
+            if len(rows) < _READ_ROWS:
+                return
+            from_seq += _READ_ROWS
+
+    def stream_version(self, stream: str) -> int:
+        """Return the version of the last event of *stream*, -1 where there is none."""
+        return _stream_version(self.connection, stream)
+
+    def blob(self, digest: str) -> bytes | None:
+        """Return the bytes kept under *digest*, or None."""
+        row: tuple[bytes] | None = self.connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
+        return None if row is None else row[0]
+
+    def rebuild(self) -> None:
+        """Make the tables of every projection anew from the events, in one transaction; linear in the events."""
+        with self._transaction() as connection:
+            _replay(connection, self._projections, self.read_all())
+
+    def close(self) -> None:
+        """Fold the log back into the file where nobody else is about to, and let go of it."""
+        if self._read_only:
+            self.connection.close()
+            return
+        # The last connection that closes checkpoints, whether asked to or not: not at the same time as another.
+        with contextlib.suppress(OSError):
+            self._checkpointer.acquire(wait=True)
+        try:
+            self.connection.close()
+        finally:
+            self._checkpointer.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _insert(
+        self, connection: sqlite3.Connection, stream: str, events: Sequence[NewEvent], expected_version: int | None
+    ) -> list[RecordedEvent]:
+        version = _stream_version(connection, stream)
+        if expected_version is not None and expected_version != version:
+            raise WrongExpectedVersionError(stream, expected_version, version)
+        (seq,) = connection.execute("SELECT coalesce(max(seq) + 1, 0) FROM events").fetchone()
+        recorded, rows = _recorded(stream, events, ledger=self._identity, seq=seq, version=version + 1, now=self._now())
+        connection.executemany("INSERT INTO events (seq, body, leaf_hash) VALUES (?, ?, ?)", rows)
+        return recorded
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _storage_errors(self.path), _transaction(self.connection) as connection:
+            yield connection
+
+    def _checkpoint_if_large(self) -> None:
+        try:
+            if os.stat(f"{self.path}-wal").st_size < _WAL_BYTES_BEFORE_CHECKPOINT or not self._checkpointer.acquire():
+                return
+        except OSError:
+            return
+        try:
+            # A reader may keep a part of it back; the next one takes that.
+            with contextlib.suppress(sqlite3.Error):
+                self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        finally:
+            self._checkpointer.release()
+
+
+def open_ledger(
+    path: str | os.PathLike[str],
+    *,
+    read_only: bool = False,
+    projections: Sequence[Projection] = (),
+    now: Callable[[], str] = utc_now,
+) -> Ledger:
+    """
+    Open the ledger at *path*; make it, with its folder, where there is none and *read_only* is not set.
+
+    Args:
+        projections: Updated with each append. A ledger that keeps others refuses to be written without them; one that is new
+            to the ledger, or of another version, is built from the events first.
+        now: Gives the time of each transaction, see `ledger.times`.
+
+    Raises:
+        LedgerNotFoundError: There is none, and it must not be made.
+        ForeignFileError: The file is something else.
+        NewerLedgerError: A newer program made it.
+        DamagedLedgerError: Its tables or guards are not as they were made.
+        UnregisteredProjectionError: It keeps a projection that is not among *projections*.
+        StorageError: It cannot be made, opened or read.
+    """
+    path = Path(path)
+    if read_only:
+        from ledger.reader import LedgerReader
+
+        connection = LedgerReader(path).connection
+        return Ledger(path, connection, (), now, read_only=True)
+    with _storage_errors(path):
+        _ensure_exists(path, projections, now)
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            _prepare(connection, path, projections)
+        except BaseException:
+            connection.close()
+            raise
+    return Ledger(path, connection, projections, now)
+
+
+def _ensure_exists(path: Path, projections: Sequence[Projection], now: Callable[[], str]) -> None:
+    try:
+        wrong = looks_like_sqlite(path)
+    except FileNotFoundError:
+        pass
+    else:
+        if wrong is not None:
+            raise ForeignFileError(str(path), wrong)
+        return
+
+    def fill(connection: sqlite3.Connection, identity: str) -> None:
+        created_at = now()
+        event = NewEvent("ledger.created", 1, {"format": FORMAT})
+        recorded, rows = _recorded("ledger", [event], ledger=identity, seq=0, version=0, now=created_at)
+        with _transaction(connection):
+            connection.execute("INSERT INTO ledger_meta VALUES (1, ?, ?)", (identity, created_at))
+            connection.executemany("INSERT INTO events (seq, body, leaf_hash) VALUES (?, ?, ?)", rows)
+            connection.executemany("INSERT INTO projections VALUES (?, ?)", [(item.name, item.version) for item in projections])
+            for projection in projections:
+                projection.apply(connection, recorded)
+
+    create_ledger(path, [TABLES, *(item.script for item in projections)], fill)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, projections: Sequence[Projection]) -> None:
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute("PRAGMA foreign_keys = OFF")
+    # A REPLACE deletes what is in its way; with this it asks the guards first.
+    connection.execute("PRAGMA recursive_triggers = ON")
+    check_schema(connection, str(path), [TABLES])
+    known = registered_projections(connection)
+    missing = sorted(known.keys() - {item.name for item in projections})
+    if missing:
+        raise UnregisteredProjectionError(str(path), missing)
+    behind = [item for item in projections if known.get(item.name) != item.version]
+    if behind:
+        with _transaction(connection):
+            bodies = connection.execute("SELECT body FROM events ORDER BY seq")
+            _replay(connection, behind, (event_of_body(body) for (body,) in bodies))
+    check_schema(connection, str(path), [TABLES, *(item.script for item in projections)])
+
+
+def _replay(connection: sqlite3.Connection, projections: Sequence[Projection], events: Iterator[RecordedEvent]) -> None:
+    from ledger.schema import statements
+
+    for projection in projections:
+        for table in projection.tables:
+            connection.execute(f'DROP TABLE IF EXISTS "{table}"')
+        for statement in statements(projection.script):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO projections VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET version = excluded.version",
+            (projection.name, projection.version),
+        )
+    page: list[RecordedEvent] = []
+    for event in events:
+        page.append(event)
+        if len(page) == _READ_ROWS:
+            _apply(connection, projections, page)
+            page = []
+    _apply(connection, projections, page)
+
+
+def _apply(connection: sqlite3.Connection, projections: Sequence[Projection], events: Sequence[RecordedEvent]) -> None:
+    for projection in projections:
+        projection.apply(connection, events)
+
+
+def _recorded(
+    stream: str, events: Sequence[NewEvent], *, ledger: str, seq: int, version: int, now: str
+) -> tuple[list[RecordedEvent], list[tuple[int, str, bytes]]]:
+    recorded, rows = [], []
+    for number, (event, event_id) in enumerate(zip(events, new_ids(len(events), now), strict=True)):
+        place = seq + number
+        body = body_text(
+            event,
+            ledger=ledger,
+            seq=place,
+            stream=stream,
+            version=version + number,
+            recorded_at=now,
+            event_id=event_id,
+        )
+        rows.append((place, body, leaf_hash(body.encode("utf-8"))))
+        recorded.append(
+            RecordedEvent(
+                place, stream, version + number, event.type, event.type_version, now, event.data, event_id
+            )  # fmt: skip
+        )
+    return recorded, rows
+
+
+def _stream_version(connection: sqlite3.Connection, stream: str) -> int:
+    row: tuple[int] = connection.execute(
+        "SELECT coalesce(max(version), -1) FROM events WHERE stream = ?", (stream,)
+    ).fetchone()
+    return row[0]
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextlib.contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StorageError(str(path), str(error)) from error
+    except sqlite3.DatabaseError as error:
+        # A guard that spoke is a bug of the writer; a malformed file is damage.
+        if isinstance(error, sqlite3.IntegrityError):
+            raise StorageError(str(path), str(error)) from error
+        raise DamagedLedgerError(str(path), [str(error)]) from error
+    except OSError as error:
+        raise StorageError(str(path), error.strerror or str(error)) from error

@@ -1,0 +1,104 @@
+"""
+The entry point: finds the command, loads it alone, and turns whatever comes back into an exit code.
+
+A command is a click command in `cli/commands/`; its function returns an exit code or None. Short descriptions stand here, so
+that `orchestrate --help` loads no command.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from orchestrator import __version__
+from orchestrator.cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    import click
+
+COMMANDS: dict[str, str] = {
+    "demo": "Run the flights pipeline over N real nights, from nothing.",
+    "init": "Write a pipeline that runs, to edit.",
+    "validate": "Check definition, environment and sources: every problem at once.",
+    "plan": "Show what would run and what would be skipped, and why.",
+    "run": "Run the pipeline for one night.",
+    "accept": "Declare the present outputs of a step to be current.",
+    "status": "Show each pipeline: its last run, and what needs attention.",
+    "runs": "List the runs, newest first.",
+    "show": "Show one run: its steps, their attempts, their reasons.",
+    "logs": "Print what the steps of a run have printed.",
+    "explain": "Say why a step ran, was skipped or failed, with the evidence.",
+    "changes": "List the changes of the definition.",
+    "report": "Print or write the report of a run.",
+    "graph": "Draw the graph of the pipeline or of a run.",
+    "completion": "Print the script that completes commands in a shell.",
+}
+"""Every command with its short description, in the order of the help."""
+
+
+def main() -> NoReturn:
+    """Run the program with the arguments of the process, and exit."""
+    arguments = sys.argv[1:]
+    if arguments in (["--version"], ["-V"]):
+        sys.stdout.write(f"orchestrate {__version__}\n")
+        sys.exit(ExitCode.OK)
+    sys.exit(run_command(arguments))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command and return its exit code; whatever goes wrong has been shown."""
+    import click
+
+    as_json = "--json" in arguments
+    try:
+        code = _group().main(args=arguments, prog_name="orchestrate", standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or 0)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        return _usage_error(error, as_json=as_json)
+    except (KeyboardInterrupt, click.Abort):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has seen enough; the interpreter must not complain about it on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return ExitCode.OK
+    except Exception as error:  # noqa: BLE001 - the last one that can turn it into a message
+        return _other_error(error, as_json=as_json)
+
+
+def _other_error(error: Exception, *, as_json: bool) -> int:
+    from orchestrator.cli.errors import RefusedError, exit_code_of, show_bug, show_error
+
+    code = error.code if isinstance(error, RefusedError) else exit_code_of(error)
+    if code is None:
+        show_bug(error, as_json=as_json)
+        return ExitCode.BUG
+    show_error(error, code, as_json=as_json)
+    return code
+
+
+def _usage_error(error: Exception, *, as_json: bool) -> int:
+    import click
+
+    from orchestrator.cli import render
+
+    assert isinstance(error, click.ClickException)
+    if as_json:
+        problem = {"kind": "usage", "message": error.format_message(), "severity": "error"}
+        render.out_json({"run_id": None, "status": "refused", "exit_code": ExitCode.REFUSED, "problems": [problem]})
+    error.show()
+    return ExitCode.REFUSED
+
+
+def _group() -> click.Group:
+    from orchestrator.cli.lazy_group import LazyGroup
+
+    return LazyGroup(
+        name="orchestrate",
+        descriptions=COMMANDS,
+        help="Run a nightly data pipeline on one machine, and keep a history that anybody can verify.",
+        epilog="Start with: orchestrate demo, or orchestrate init my-pipeline.",
+    )

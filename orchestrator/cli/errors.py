@@ -1,0 +1,119 @@
+"""
+From an error to what the user sees: a message that says what to do, and the documented exit code.
+
+Errors are known by their class's home and name, so that a command that only reads need not load the modules that could have raised something
+else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import Protocol
+
+from orchestrator.cli import render
+from orchestrator.cli.exit_codes import ExitCode
+
+
+class _HasJson(Protocol):
+    def as_json(self) -> dict[str, object]:
+        """Return the fields."""
+        ...
+
+
+class RefusedError(Exception):
+    """
+    Raised when a command is refused before it has done anything.
+
+    Args:
+        problems: `core.problems.Problem`, each of them printed on a line of its own.
+        code: `REFUSED`, or `ACTIVE` where another run holds the pipeline.
+    """
+
+    def __init__(self, problems: Sequence[_HasJson], code: ExitCode = ExitCode.REFUSED) -> None:
+        self.problems = tuple(problems)
+        self.code = code
+        super().__init__("; ".join(str(problem) for problem in problems))
+
+
+class UsageRefusedError(Exception):
+    """Raised for a single mistake in how a command was called; *kind* is a word for programs."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
+_EXIT_CODES: dict[str, ExitCode] = {
+    "LedgerNotFoundError": ExitCode.REFUSED,
+    "UnverifiableLedgerError": ExitCode.UNVERIFIED,
+    "UnknownEventError": ExitCode.UNVERIFIED,
+    "ChangedWhileReadingError": ExitCode.STORAGE,
+    "StorageError": ExitCode.STORAGE,
+    "DatabaseError": ExitCode.STORAGE,
+    "OrchestratorError": ExitCode.REFUSED,
+    "RunLookupError": ExitCode.REFUSED,
+    "UsageRefusedError": ExitCode.REFUSED,
+    "MissingExtraError": ExitCode.REFUSED,
+}
+"""Name of a class, or of one that it derives from, to exit code; the most derived one counts."""
+
+
+def exit_code_of(error: BaseException) -> ExitCode | None:
+    """Return the exit code that *error* stands for, or None where it is a bug."""
+    for cls in type(error).__mro__:
+        code = _EXIT_CODES.get(cls.__name__)
+        if code is not None:
+            return code
+    return None
+
+
+def problems_of(error: BaseException) -> list[dict[str, object]]:
+    """Return *error* as the list of problems that `--json` prints."""
+    problems = getattr(error, "problems", None)
+    if problems:
+        return [problem.as_json() for problem in problems]
+    kind = getattr(error, "kind", None)
+    if not isinstance(kind, str):
+        kind = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in type(error).__name__)
+        kind = kind.strip("_").removesuffix("_error")
+    return [{"kind": kind, "message": str(error), "severity": "error"}]
+
+
+def show_error(error: BaseException, code: int, *, as_json: bool) -> None:
+    """Tell the user about *error*: one JSON value on stdout, or lines on stderr."""
+    problems = problems_of(error)
+    if as_json:
+        render.out_json({"run_id": None, "status": "refused", "exit_code": int(code), "problems": problems})
+    if getattr(error, "problems", None):
+        for problem in error.problems:  # type: ignore[attr-defined]
+            render.err(f"{problem.severity}: {problem}")
+    else:
+        render.err(f"error: {_printable(str(error))}")
+
+
+def show_bug(error: BaseException, *, as_json: bool) -> None:
+    """Write a short report of a bug into a private file and say where it is."""
+    place = "nowhere: it could not be written"
+    with contextlib.suppress(OSError):
+        descriptor, place = tempfile.mkstemp(prefix="orchestrate-bug-", suffix=".txt")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            from orchestrator import __version__
+
+            file.write(f"orchestrate {__version__}, Python {sys.version}\n\n")
+            traceback.print_exception(error, file=file)
+    message = f"this is a bug of orchestrate: {type(error).__name__}; the report is in {place}"
+    if as_json:
+        problem = {"kind": "bug", "message": message, "severity": "error"}
+        render.out_json({"run_id": None, "status": "refused", "exit_code": int(ExitCode.BUG), "problems": [problem]})
+    render.err(f"error: {message}")
+
+
+def _printable(text: str) -> str:
+    from orchestrator.core.printable import printable
+
+    return printable(text)

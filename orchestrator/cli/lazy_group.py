@@ -1,0 +1,58 @@
+"""A group of commands that loads a command when it is called, and none for its help."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+
+import click
+
+from orchestrator import __version__
+
+
+class LazyGroup(click.Group):
+    """
+    Find the command `name` as `command` in `orchestrator.cli.commands.name`.
+
+    Args:
+        descriptions: Each command with its short description, in the order of the help.
+    """
+
+    def __init__(self, name: str, *, descriptions: Mapping[str, str], help: str, epilog: str) -> None:  # noqa: A002
+        super().__init__(name=name, help=help, epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})
+        self._descriptions = descriptions
+        self.params.append(
+            click.Option(["-V", "--version"], is_flag=True, expose_value=False, is_eager=True, help="Show the version.", callback=_version)
+        )  # fmt: skip
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help."""
+        return list(self._descriptions)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load the command *cmd_name*, or return None."""
+        if cmd_name not in self._descriptions:
+            return None
+        module = importlib.import_module(f"orchestrator.cli.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that *args* begin with; a near miss is named."""
+        if args and not args[0].startswith("-") and args[0] not in self._descriptions:
+            near = difflib.get_close_matches(args[0], self._descriptions, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else " `orchestrate --help` lists them."
+            ctx.fail(f"No such command {args[0][:60]!a}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without loading one."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._descriptions.items()))
+
+
+def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click calls it so
+    if value:
+        click.echo(f"orchestrate {__version__}")
+        ctx.exit()

@@ -1,0 +1,49 @@
+"""Options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Function], Function]
+
+pipeline_option = click.option(
+    "--pipeline", "pipeline", metavar="FILE", help="The definition; ./pipeline.toml where it is not given."
+)
+ledger_option = click.option(
+    "--ledger", "ledger", metavar="FILE", help="The ledger; .orchestrate/ledger.db beside the definition, or $ORCHESTRATE_LEDGER."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON value on one line.")
+local_option = click.option("--local", "local", is_flag=True, help="Show times in the local zone instead of UTC.")
+
+
+def selection_options(function: Function) -> Function:
+    """Add the options that choose steps: `--only`, `--from`, `--until`, `--omit`, `--force`."""
+    for option in (
+        click.option("--force", is_flag=True, help="Run what is selected even if nothing is new."),
+        click.option("--omit", multiple=True, metavar="STEP", help="Leave this step out."),
+        click.option("--until", multiple=True, metavar="STEP", help="This step and everything above it."),
+        click.option("--from", "from_", multiple=True, metavar="STEP", help="This step and everything below it."),
+        click.option("--only", multiple=True, metavar="STEP", help="This step alone; may be given several times."),
+    ):
+        function = option(function)
+    return function
+
+
+def environment_options(function: Function) -> Function:
+    """Add the options that set variables: `--set`, `--env-file`, `--for`."""
+    for option in (
+        click.option("--for", "night", metavar="DATE", help="The night, such as 2026-01-31; today where it is not given."),
+        click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Read this .env file as well."),
+        click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable or a parameter."),
+    ):
+        function = option(function)
+    return function
+
+
+def where_options(function: Function) -> Function:
+    """Add `--pipeline`, `--ledger` and `--json`."""
+    return pipeline_option(ledger_option(json_option(function)))

@@ -1,0 +1,48 @@
+"""How long steps took before, and what to expect of them therefore."""
+
+from __future__ import annotations
+
+import sqlite3
+
+_RUNS = 20
+_ROWS_AT_MOST = 40_000
+
+
+def duration_history(connection: sqlite3.Connection, pipeline: str, *, before: str | None = None) -> dict[str, list[int]]:
+    """
+    Return the durations of each step's last successes, in microseconds, oldest first.
+
+    Looks at the last 20 runs of *pipeline* that began before the run *before*, fewer where they have many thousand steps.
+    """
+    runs = [
+        run_id
+        for (run_id,) in connection.execute(
+            "SELECT run_id FROM runs WHERE pipeline = ? AND run_id < coalesce(?, '~') AND status <> 'running'"
+            " ORDER BY run_id DESC LIMIT ?",
+            (pipeline, before, _RUNS),
+        )
+    ]
+    found: dict[str, list[int]] = {}
+    seen = 0
+    for run_id in runs:
+        rows = connection.execute(
+            "SELECT step, duration_us FROM steps WHERE run_id = ? AND status = 'succeeded' AND duration_us IS NOT NULL",
+            (run_id,),
+        ).fetchall()
+        for step, duration_us in rows:
+            found.setdefault(step, []).insert(0, duration_us)
+        seen += len(rows)
+        if seen > _ROWS_AT_MOST:
+            break
+    return found
+
+
+def expected_us(history_us: list[int]) -> int | None:
+    """Return the median of *history_us* (the lower one of two), or None for an empty history."""
+    return sorted(history_us)[(len(history_us) - 1) // 2] if history_us else None
+
+
+def expected_seconds(history_us: list[int]) -> float | None:
+    """Return `expected_us` in seconds."""
+    expected = expected_us(history_us)
+    return None if expected is None else expected / 1e6

@@ -1,0 +1,263 @@
+"""
+Questions to the tables, answered as plain values; what every reading command and every report is made of.
+
+Only the standard library is loaded here, so that looking into a ledger starts fast. Times are text (UTC), durations in answers are seconds,
+since that is what people and their programs read; inside the ledger they are integer microseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from orchestrator.projections.estimates import duration_history, expected_seconds
+
+Row = dict[str, object]
+
+
+def list_runs(
+    connection: sqlite3.Connection,
+    *,
+    pipeline: str | None = None,
+    status: Sequence[str] = (),
+    night: str | None = None,
+    limit: int | None = None,
+) -> list[Row]:
+    """Return the runs, newest first: `run_id, pipeline, night, status, started_at, finished_at, duration_seconds`."""
+    where, values = ["1"], []
+    for column, value in (("pipeline", pipeline), ("night", night)):
+        if value is not None:
+            where.append(f"{column} = ?")
+            values.append(value)
+    if status:
+        where.append(f"status IN ({', '.join('?' * len(status))})")
+        values.extend(status)
+    sql = (
+        "SELECT run_id, pipeline, night, status, started_at, finished_at, duration_us FROM runs"
+        f" WHERE {' AND '.join(where)} ORDER BY run_id DESC LIMIT ?"  # noqa: S608 - column names of our own
+    )
+    rows = _rows(connection, sql, (*values, -1 if limit is None else limit))
+    return [_with_seconds(row) for row in rows]
+
+
+def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = True) -> Row:
+    """
+    Return everything that is known of the run *run_id*, which exists: the run, its graph, its steps, their attempts.
+
+    Args:
+        history: Also look up how long each step took before, for comparison.
+    """
+    (run,) = _rows(connection, "SELECT * FROM runs WHERE run_id = ?", (run_id,))
+    graph = load_blob(connection, str(run["graph"])) or {"steps": [], "datasets": {}}
+    former = duration_history(connection, str(run["pipeline"]), before=run_id) if history else {}
+    attempts = _attempts(connection, run_id)
+    steps = [
+        _step(row, attempts.get(str(row["step"]), []), former.get(str(row["step"]), []))
+        for row in _rows(connection, "SELECT * FROM steps WHERE run_id = ? ORDER BY position", (run_id,))
+    ]
+    detail = _with_seconds(run)
+    for name in ("actor", "selection", "git", "root_cause", "counts"):
+        detail[name] = _parsed(run[name])
+    detail.update(graph=graph, steps=steps, counts=detail["counts"] or _counts(steps))
+    return detail
+
+
+def show_json(detail: Mapping[str, object]) -> Row:
+    """Return what `show --json` prints of a run's *detail*."""
+    names = ("run_id", "pipeline", "night", "status", "exit_code", "started_at", "finished_at", "duration_seconds")
+    names += ("trigger", "actor", "reason", "git", "definition", "root_cause", "counts")
+    step_names = ("step", "status", "reason", "evidence", "error_class", "duration_seconds", "metrics")
+    attempt_names = ("attempt", "status", "reason", "error_class", "message", "started_at", "finished_at", "exit_code")
+    attempt_names += ("signal", "duration_seconds", "log", "start_reason", "start_evidence")
+    shown = {name: detail[name] for name in names}
+    shown["steps"] = [
+        {name: step[name] for name in step_names}
+        | {"attempts": [{name: attempt[name] for name in attempt_names} for attempt in step["attempts"]]}
+        for step in _list(detail["steps"])
+    ]
+    return shown
+
+
+def pipeline_overview(connection: sqlite3.Connection) -> list[Row]:
+    """
+    Return one entry for each pipeline: its last run, its last success, nights without a run, refusals since the last run.
+
+    The cost does not grow with the length of the history, but for the nights: one index entry for each run.
+    """
+    found = []
+    for (pipeline,) in connection.execute("SELECT pipeline FROM pipelines ORDER BY pipeline").fetchall():
+        runs = list_runs(connection, pipeline=pipeline, limit=1)
+        good = list_runs(connection, pipeline=pipeline, status=("succeeded", "nothing_to_do"), limit=1)
+        entry: Row = {"pipeline": pipeline, "last_run": runs[0] if runs else None, "last_success": good[0] if good else None}
+        entry["root_cause"] = None
+        if runs:
+            (cause,) = connection.execute("SELECT root_cause FROM runs WHERE run_id = ?", (runs[0]["run_id"],)).fetchone()
+            entry["root_cause"] = _parsed(cause)
+        entry["missing_nights"] = _missing_nights(connection, pipeline)
+        since = runs[0]["started_at"] if runs else ""
+        (entry["refusals_since"],) = connection.execute(
+            "SELECT count(*) FROM refusals WHERE pipeline = ? AND recorded_at > ?", (pipeline, since)
+        ).fetchone()
+        found.append(entry)
+    return found
+
+
+def refusals(connection: sqlite3.Connection, *, pipeline: str | None = None, limit: int = 20) -> list[Row]:
+    """Return the refused starts, newest first."""
+    rows = _rows(
+        connection,
+        "SELECT * FROM refusals WHERE pipeline = coalesce(?, pipeline) ORDER BY seq DESC LIMIT ?",
+        (pipeline, limit),
+    )
+    return [row | {name: _parsed(row[name]) for name in ("problems", "holder", "actor")} for row in rows]
+
+
+def definition_changes(connection: sqlite3.Connection, *, pipeline: str | None = None) -> list[Row]:
+    """Return every change of a definition, newest first, with the differences, the commit and who was there."""
+    rows = _rows(
+        connection, "SELECT * FROM definitions WHERE pipeline = coalesce(?, pipeline) ORDER BY seq DESC", (pipeline,)
+    )
+    return [row | {name: _parsed(row[name]) for name in ("changes", "git", "actor")} for row in rows]
+
+
+def acceptances(connection: sqlite3.Connection, run_id: str, step: str | None = None) -> list[Row]:
+    """Return what was accepted by hand of the run *run_id*, in order."""
+    rows = _rows(
+        connection,
+        "SELECT * FROM acceptances WHERE run_id = ? AND step = coalesce(?, step) ORDER BY seq",
+        (run_id, step),
+    )
+    return [row | {name: _parsed(row[name]) for name in ("outputs", "before", "actor")} for row in rows]
+
+
+def baselines_for(
+    connection: sqlite3.Connection, pipeline: str, formerly: Sequence[str] = (), *, night: str | None = None
+) -> dict[tuple[str, str], Row]:
+    """
+    Return what the steps of *pipeline* compare themselves with, by step and counted night.
+
+    Args:
+        formerly: Former names of the pipeline; what is known under the present name goes first.
+        night: Leave out what is counted by another night.
+    """
+    found: dict[tuple[str, str], Row] = {}
+    for name in (*reversed(formerly), pipeline):
+        rows = _rows(
+            connection,
+            "SELECT b.step, b.night, b.run_id, b.attempt, b.key, b.outputs, b.last_run_id, b.last_attempt, s.components,"
+            " CASE WHEN b.accepted THEN 'accepted' WHEN l.reason = 'lost' THEN 'lost' ELSE l.status END AS last_status"
+            " FROM baselines b"
+            " LEFT JOIN attempts s ON s.run_id = b.run_id AND s.step = b.step AND s.attempt = b.attempt"
+            " LEFT JOIN attempts l ON l.run_id = b.last_run_id AND l.step = b.step AND l.attempt = b.last_attempt"
+            " WHERE b.pipeline = ? AND (? IS NULL OR b.night IN ('', ?))",
+            (name, night, night),
+        )
+        found.update({(str(row["step"]), str(row["night"])): row for row in rows})
+    return found
+
+
+def pipeline_row(connection: sqlite3.Connection, pipeline: str) -> Row | None:
+    """Return where the definition of *pipeline* lies and the digest of the last one that ran, or None."""
+    rows = _rows(connection, "SELECT * FROM pipelines WHERE pipeline = ?", (pipeline,))
+    return rows[0] if rows else None
+
+
+def pipeline_of_path(connection: sqlite3.Connection, definition_path: str) -> str | None:
+    """Return the pipeline whose definition lies at *definition_path*, or None."""
+    row = connection.execute("SELECT pipeline FROM pipelines WHERE definition_path = ?", (definition_path,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def unfinished_runs(connection: sqlite3.Connection, pipeline: str) -> list[str]:
+    """Return the runs of *pipeline* without an end, oldest first."""
+    rows = connection.execute(
+        "SELECT run_id FROM runs WHERE pipeline = ? AND status = 'running' ORDER BY run_id", (pipeline,)
+    )
+    return [run_id for (run_id,) in rows]
+
+
+def load_blob(connection: sqlite3.Connection, digest: str) -> dict[str, object] | None:
+    """Return the JSON object that is kept under *digest*, or None."""
+    row = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
+    if row is None:
+        return None
+    value: dict[str, object] = json.loads(row[0])
+    return value
+
+
+def load_json(connection: sqlite3.Connection, value: object) -> dict[str, object]:
+    """Return the object in a JSON column, fetching the blob that it may only name (`{"blob": digest}`)."""
+    parsed = _parsed(value)
+    found = parsed if isinstance(parsed, dict) else {}
+    if found.keys() == {"blob"}:
+        return load_blob(connection, str(found["blob"])) or {}
+    return found
+
+
+def _rows(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> list[Row]:
+    cursor = connection.execute(sql, values)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def _attempts(connection: sqlite3.Connection, run_id: str) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in _rows(connection, "SELECT * FROM attempts WHERE run_id = ? ORDER BY step, attempt", (run_id,)):
+        attempt = _with_seconds(row)
+        for name in ("start_evidence", "metrics", "masked"):
+            attempt[name] = _parsed(row[name])
+        found.setdefault(str(row["step"]), []).append(attempt)
+    return found
+
+
+def _step(row: Row, attempts: list[Row], history_us: list[int]) -> Row:
+    step = _with_seconds(row)
+    step["evidence"] = _parsed(row["evidence"]) or {}
+    step["outputs"] = _parsed(row["outputs"]) or {}
+    step["attempts"] = attempts
+    last = attempts[-1] if attempts else {}
+    step["log"] = last.get("log")
+    step["metrics"] = last.get("metrics")
+    step["expected_seconds"] = expected_seconds(history_us)
+    step["history_seconds"] = [value / 1e6 for value in history_us]
+    return step
+
+
+def _counts(steps: Sequence[Row]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for step in steps:
+        counts[str(step["status"])] = counts.get(str(step["status"]), 0) + 1
+    return counts
+
+
+def _missing_nights(connection: sqlite3.Connection, pipeline: str, *, at_most: int = 31) -> list[str]:
+    """Return nights without a run between the first and the last one, the newest *at_most*, newest first."""
+    from datetime import date, timedelta
+
+    nights = {night for (night,) in connection.execute("SELECT DISTINCT night FROM runs WHERE pipeline = ?", (pipeline,))}
+    if not nights:
+        return []
+    first, night = date.fromisoformat(min(nights)), date.fromisoformat(max(nights))
+    missing: list[str] = []
+    while night > first and len(missing) < at_most:
+        night -= timedelta(days=1)
+        if night.isoformat() not in nights:
+            missing.append(night.isoformat())
+    return missing
+
+
+def _with_seconds(row: Row) -> Row:
+    changed = dict(row)
+    duration = changed.pop("duration_us", None)
+    changed["duration_seconds"] = duration / 1e6 if isinstance(duration, int) else None
+    return changed
+
+
+def _parsed(value: object) -> object:
+    return json.loads(value) if isinstance(value, str | bytes) else None
+
+
+def _list(value: object) -> list[dict[str, object]]:
+    assert isinstance(value, list)
+    return value

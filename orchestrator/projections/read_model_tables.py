@@ -1,0 +1,137 @@
+"""The tables `runs`, `steps`, `attempts` and their companions, as SQL; what fills them is `read_models`."""
+
+from __future__ import annotations
+
+TABLES = (
+    "runs",
+    "steps",
+    "attempts",
+    "baselines",
+    "pipelines",
+    "definitions",
+    "refusals",
+    "acceptances",
+)
+
+SCRIPT = """
+CREATE TABLE runs (
+    run_id TEXT PRIMARY KEY,
+    pipeline TEXT NOT NULL,
+    night TEXT NOT NULL,
+    status TEXT NOT NULL,
+    exit_code INTEGER,
+    started_at TEXT NOT NULL,
+    finished_at TEXT,
+    duration_us INTEGER,
+    trigger TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT,
+    definition TEXT NOT NULL,
+    graph TEXT NOT NULL,
+    selection TEXT NOT NULL,
+    git TEXT,
+    root_cause TEXT,
+    counts TEXT,
+    first_seq INTEGER NOT NULL,
+    last_seq INTEGER
+) STRICT;
+
+CREATE INDEX runs_by_pipeline ON runs (pipeline, run_id);
+
+CREATE TABLE steps (
+    run_id TEXT NOT NULL,
+    step TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    reason TEXT,
+    evidence TEXT,
+    error_class TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    duration_us INTEGER,
+    outputs TEXT,
+    PRIMARY KEY (run_id, step)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE attempts (
+    run_id TEXT NOT NULL,
+    step TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    start_reason TEXT NOT NULL,
+    start_evidence TEXT NOT NULL,
+    key TEXT NOT NULL,
+    components TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    finished_at TEXT,
+    reason TEXT,
+    error_class TEXT,
+    message TEXT,
+    exit_code INTEGER,
+    signal INTEGER,
+    duration_us INTEGER,
+    log TEXT,
+    log_bytes INTEGER,
+    log_lines INTEGER,
+    log_sha256 TEXT,
+    metrics TEXT,
+    masked TEXT,
+    PRIMARY KEY (run_id, step, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE baselines (
+    pipeline TEXT NOT NULL,
+    step TEXT NOT NULL,
+    night TEXT NOT NULL,
+    run_id TEXT,
+    attempt INTEGER,
+    key TEXT,
+    outputs TEXT,
+    accepted INTEGER NOT NULL DEFAULT 0,
+    last_run_id TEXT NOT NULL,
+    last_attempt INTEGER NOT NULL,
+    PRIMARY KEY (pipeline, step, night)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pipelines (
+    pipeline TEXT PRIMARY KEY,
+    definition_path TEXT NOT NULL,
+    definition TEXT
+) STRICT;
+
+CREATE TABLE definitions (
+    seq INTEGER PRIMARY KEY,
+    pipeline TEXT NOT NULL,
+    recorded_at TEXT NOT NULL,
+    before TEXT,
+    after TEXT NOT NULL,
+    changes TEXT NOT NULL,
+    definition_path TEXT NOT NULL,
+    git TEXT,
+    actor TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE refusals (
+    seq INTEGER PRIMARY KEY,
+    pipeline TEXT NOT NULL,
+    night TEXT,
+    recorded_at TEXT NOT NULL,
+    exit_code INTEGER NOT NULL,
+    problems TEXT NOT NULL,
+    definition_path TEXT NOT NULL,
+    holder TEXT,
+    actor TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE acceptances (
+    seq INTEGER PRIMARY KEY,
+    pipeline TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    step TEXT NOT NULL,
+    night TEXT NOT NULL,
+    recorded_at TEXT NOT NULL,
+    outputs TEXT NOT NULL,
+    before TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    actor TEXT NOT NULL
+) STRICT;
+"""
