@@ -53,7 +53,7 @@ def parse_canonical(data: bytes | str) -> object:
         CanonicalError: It is no JSON, or has a key twice.
     """
     try:
-        value: object = json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value: object = json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_number)
     except RecursionError:
         raise CanonicalError("the text is nested too deeply") from None
     except ValueError as error:
@@ -92,7 +92,7 @@ def _rfc8785_text(value: object) -> str:
     import rfc8785
 
     try:
-        return rfc8785.dumps(_as_json(value)).decode("utf-8")
+        return rfc8785.dumps(_as_json(value)).decode("utf-8")  # type: ignore[arg-type]
     except rfc8785.CanonicalizationError as error:
         raise CanonicalError(f"the value has no canonical form: {error}") from None
 
@@ -114,6 +114,12 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) != len(pairs):
         raise ValueError("a key occurs twice")
     return found
+
+
+def _number(digits: str) -> float:
+    """Return a whole number, as the double whose canonical form it is where it is beyond 2^53."""
+    value = int(digits)
+    return value if -_SAFE_INTEGER <= value <= _SAFE_INTEGER else float(digits)
 
 
 def _refuse_constant(name: str) -> object:

@@ -79,19 +79,25 @@ def check_names(stream: str, events: Sequence[NewEvent]) -> None:
 
 
 def new_ids(count: int, recorded_at: str) -> list[str]:
-    """Return *count* UUIDv7 (RFC 9562) that carry the milliseconds of *recorded_at* and sort in their order."""
+    """
+    Return *count* UUIDv7 (RFC 9562) that carry the milliseconds of *recorded_at* and sort in their order.
+
+    Four thousand share a millisecond; the next ones carry the next millisecond, as RFC 9562 allows.
+    """
     milliseconds = _milliseconds(recorded_at)
     random = os.urandom(8 * count)
     ids = []
     for number in range(count):
         chance = int.from_bytes(random[8 * number : 8 * number + 8], "big") & ((1 << 62) - 1)
-        value = milliseconds << 80 | 7 << 76 | (number & 0xFFF) << 64 | 2 << 62 | chance
+        value = (milliseconds + (number >> 12)) << 80 | 7 << 76 | (number & 0xFFF) << 64 | 2 << 62 | chance
         text = f"{value:032x}"
         ids.append(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
     return ids
 
 
-def body_text(event: NewEvent, *, ledger: str, seq: int, stream: str, version: int, recorded_at: str, event_id: str) -> str:
+def body_text(
+    event: NewEvent, *, ledger: str, seq: int, stream: str, version: int, recorded_at: str, event_id: str
+) -> str:
     """
     Return the canonical text of *event* at its place.
 

@@ -37,20 +37,20 @@ class KernelLock:
         Take the lock and note *holder* in the file; return False where another one has it and *wait* is not set.
 
         Raises:
-            OSError: The file cannot be made or opened.
+            OSError: The file cannot be made, opened or written; the lock is not held.
         """
         descriptor = self._open()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if holder is not None:
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         except BlockingIOError:
             os.close(descriptor)
             return False
         except BaseException:
             os.close(descriptor)
             raise
-        if holder is not None:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         self._descriptor = descriptor
         return True
 
@@ -72,7 +72,9 @@ class KernelLock:
         self.acquire(wait=True)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.release()
 
     def _open(self) -> int:

@@ -38,8 +38,8 @@ class LedgerReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.connection, self.immutable = _connect(path)
-        self._identity = _identity(path) if self.immutable else None
         try:
+            self._identity = _identity(path) if self.immutable else None
             self._check()
         except BaseException:
             self.connection.close()
@@ -52,7 +52,13 @@ class LedgerReader:
         Raises:
             ChangedWhileReadingError: The file was read without locks and changed meanwhile.
         """
-        if self._identity is not None and self._identity != _identity(self._path):
+        if self._identity is None:
+            return
+        try:
+            unchanged = self._identity == _identity(self._path)
+        except OSError:
+            unchanged = False
+        if not unchanged:
             raise ChangedWhileReadingError(str(self._path))
 
     def close(self) -> None:
@@ -62,7 +68,9 @@ class LedgerReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _check(self) -> None:
@@ -88,17 +96,20 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
         raise StorageError(str(path), error.strerror or str(error)) from error
     if wrong is not None:
         raise ForeignFileError(str(path), wrong)
+    # The log stands beside the file itself, wherever a link to it may stand.
+    path = path.resolve()
     immutable = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
     mode = "immutable=1" if immutable else "mode=ro"
     try:
-        connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?{mode}", uri=True, timeout=30, isolation_level=None)
+        connection = sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, timeout=30, isolation_level=None)
     except sqlite3.Error as error:
         raise StorageError(str(path), str(error)) from error
     return connection, immutable
 
 
-def _identity(path: Path) -> tuple[int, int, int, bytes]:
+def _identity(path: Path) -> tuple[int, int, int, int, bytes]:
+    # The counter alone does not do: with a write-ahead log, it stands still while no page is added.
     status = path.stat()
     with path.open("rb") as file:
         counter = file.read(28)[_CHANGE_COUNTER]
-    return status.st_dev, status.st_ino, status.st_size, counter
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, counter

@@ -129,7 +129,9 @@ def check_schema(connection: sqlite3.Connection, path: str, scripts: Iterable[st
     rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
     actual = {name: _normalised(sql) for _, name, _, sql in rows}
     findings = [f"{name} is missing" for name in expected if name not in actual]
-    findings += [f"{name} is not as it was made" for name in expected if name in actual and actual[name] != expected[name]]
+    findings += [
+        f"{name} is not as it was made" for name in expected if name in actual and actual[name] != expected[name]
+    ]
     ours = {name for name, sql in expected.items() if sql.startswith("CREATE TABLE")}
     findings += [
         f"{kind} {name} on {table} does not belong"

@@ -107,10 +107,12 @@ class Ledger:
         Raises:
             WrongExpectedVersionError: The stream is at another version; nothing was recorded.
             InvalidEventError: An event has no canonical form; nothing was recorded.
+            UnregisteredProjectionError: Another program has since brought projections that this one would let fall behind.
             StorageError: The disk is full, read only, locked for a minute, ...; nothing was recorded.
         """
         check_names(stream, events)
         with self._transaction() as connection:
+            self._check_projections(connection)
             recorded = self._insert(connection, stream, events, expected_version)
             if blobs:
                 connection.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?)", blobs.items())
@@ -123,35 +125,34 @@ class Ledger:
 
     def read_stream(self, stream: str, from_version: int = 0) -> list[RecordedEvent]:
         """Return the events of *stream* from *from_version* on, in order; empty for a stream that is not there."""
-        rows = self.connection.execute(
-            "SELECT body FROM events WHERE stream = ? AND version >= ? ORDER BY version", (stream, from_version)
-        )
+        with _storage_errors(self.path):
+            rows = self.connection.execute(
+                "SELECT body FROM events WHERE stream = ? AND version >= ? ORDER BY version", (stream, from_version)
+            ).fetchall()
         return [event_of_body(body) for (body,) in rows]
 
     def read_all(self, from_seq: int = 0) -> Iterator[RecordedEvent]:
         """Yield every event from *from_seq* on, in order; memory is bounded by a page of a thousand."""
-        while True:
-            rows = self.connection.execute(
-                "SELECT body FROM events WHERE seq >= ? ORDER BY seq LIMIT ?", (from_seq, _READ_ROWS)
-            ).fetchall()
-            yield from (event_of_body(body) for (body,) in rows)
-            if len(rows) < _READ_ROWS:
-                return
-            from_seq += _READ_ROWS
+        with _storage_errors(self.path):
+            yield from _read_all(self.connection, from_seq)
 
     def stream_version(self, stream: str) -> int:
         """Return the version of the last event of *stream*, -1 where there is none."""
-        return _stream_version(self.connection, stream)
+        with _storage_errors(self.path):
+            return _stream_version(self.connection, stream)
 
     def blob(self, digest: str) -> bytes | None:
         """Return the bytes kept under *digest*, or None."""
-        row: tuple[bytes] | None = self.connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
+        with _storage_errors(self.path):
+            row: tuple[bytes] | None = self.connection.execute(
+                "SELECT bytes FROM blobs WHERE digest = ?", (digest,)
+            ).fetchone()
         return None if row is None else row[0]
 
     def rebuild(self) -> None:
         """Make the tables of every projection anew from the events, in one transaction; linear in the events."""
         with self._transaction() as connection:
-            _replay(connection, self._projections, self.read_all())
+            _replay(connection, self._projections, _read_all(connection))
 
     def close(self) -> None:
         """Fold the log back into the file where nobody else is about to, and let go of it."""
@@ -169,7 +170,9 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _insert(
@@ -183,6 +186,14 @@ class Ledger:
         connection.executemany("INSERT INTO events (seq, body, leaf_hash) VALUES (?, ?, ?)", rows)
         return recorded
 
+    def _check_projections(self, connection: sqlite3.Connection) -> None:
+        ours = {item.name: item.version for item in self._projections}
+        other = sorted(
+            name for name, version in registered_projections(connection).items() if ours.get(name) != version
+        )
+        if other:
+            raise UnregisteredProjectionError(str(self.path), other)
+
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with _storage_errors(self.path), _transaction(self.connection) as connection:
@@ -190,7 +201,10 @@ class Ledger:
 
     def _checkpoint_if_large(self) -> None:
         try:
-            if os.stat(f"{self.path}-wal").st_size < _WAL_BYTES_BEFORE_CHECKPOINT or not self._checkpointer.acquire():
+            if (
+                Path(f"{self.path}-wal").stat().st_size < _WAL_BYTES_BEFORE_CHECKPOINT
+                or not self._checkpointer.acquire()
+            ):
                 return
         except OSError:
             return
@@ -226,20 +240,25 @@ def open_ledger(
         StorageError: It cannot be made, opened or read.
     """
     path = Path(path)
-    if read_only:
-        from ledger.reader import LedgerReader
-
-        connection = LedgerReader(path).connection
-        return Ledger(path, connection, (), now, read_only=True)
     with _storage_errors(path):
-        _ensure_exists(path, projections, now)
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        if read_only:
+            from ledger.reader import LedgerReader
+
+            connection = LedgerReader(path).connection
+        else:
+            # The log and the locks stand beside the file itself, wherever a link to it may stand.
+            path = path.resolve()
+            _ensure_exists(path, projections, now)
+            connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
-            _prepare(connection, path, projections)
+            if read_only:
+                check_schema(connection, str(path), [TABLES])
+            else:
+                _prepare(connection, path, projections)
+            return Ledger(path, connection, () if read_only else projections, now, read_only=read_only)
         except BaseException:
             connection.close()
             raise
-    return Ledger(path, connection, projections, now)
 
 
 def _ensure_exists(path: Path, projections: Sequence[Projection], now: Callable[[], str]) -> None:
@@ -259,7 +278,9 @@ def _ensure_exists(path: Path, projections: Sequence[Projection], now: Callable[
         with _transaction(connection):
             connection.execute("INSERT INTO ledger_meta VALUES (1, ?, ?)", (identity, created_at))
             connection.executemany("INSERT INTO events (seq, body, leaf_hash) VALUES (?, ?, ?)", rows)
-            connection.executemany("INSERT INTO projections VALUES (?, ?)", [(item.name, item.version) for item in projections])
+            connection.executemany(
+                "INSERT INTO projections VALUES (?, ?)", [(item.name, item.version) for item in projections]
+            )
             for projection in projections:
                 projection.apply(connection, recorded)
 
@@ -280,8 +301,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, projections: Sequence[P
     behind = [item for item in projections if known.get(item.name) != item.version]
     if behind:
         with _transaction(connection):
-            bodies = connection.execute("SELECT body FROM events ORDER BY seq")
-            _replay(connection, behind, (event_of_body(body) for (body,) in bodies))
+            _replay(connection, behind, _read_all(connection))
     check_schema(connection, str(path), [TABLES, *(item.script for item in projections)])
 
 
@@ -327,12 +347,21 @@ def _recorded(
             event_id=event_id,
         )
         rows.append((place, body, leaf_hash(body.encode("utf-8"))))
-        recorded.append(
-            RecordedEvent(
-                place, stream, version + number, event.type, event.type_version, now, event.data, event_id
-            )  # fmt: skip
-        )
+        # As everybody will read it: a projection must not see more than its rebuilding does.
+        recorded.append(event_of_body(body))
     return recorded, rows
+
+
+def _read_all(connection: sqlite3.Connection, from_seq: int = 0) -> Iterator[RecordedEvent]:
+    """Yield every event from *from_seq* on; no statement stays open between pages, so that tables may be dropped meanwhile."""
+    while True:
+        rows = connection.execute(
+            "SELECT body FROM events WHERE seq >= ? ORDER BY seq LIMIT ?", (from_seq, _READ_ROWS)
+        ).fetchall()
+        yield from (event_of_body(body) for (body,) in rows)
+        if len(rows) < _READ_ROWS:
+            return
+        from_seq += _READ_ROWS
 
 
 def _stream_version(connection: sqlite3.Connection, stream: str) -> int:

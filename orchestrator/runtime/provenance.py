@@ -27,28 +27,6 @@ def current_actor(environ: Mapping[str, str]) -> dict[str, object]:
     return actor
 
 
-def boot_id() -> str:
-    """Return the identity of this boot of the machine; empty where the kernel does not give one."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-
-
-def process_start(pid: int) -> str | None:
-    """
-    Return the start time of the process *pid* in clock ticks since boot, or None where there is no such process.
-
-    Together with the boot id it tells a process from a later one with the same number.
-    """
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    # The second field is the command's name in brackets and may itself hold brackets and blanks.
-    return text.rpartition(")")[2].split()[19]
-
-
 def git_state(folder: Path) -> dict[str, object] | None:
     """
     Return the commit that *folder* is at and whether it has changes, or None outside of a repository.

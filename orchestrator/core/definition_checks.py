@@ -1,0 +1,156 @@
+"""
+What a definition of the right shape may still have wrong: names that nobody defines, two writers, cycles, references to nothing.
+
+Each check looks at the whole definition and returns problems with the path of what to change; places are found later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from orchestrator.core.cycles import find_cycles
+from orchestrator.core.definition import Dataset, Pipeline, Step
+from orchestrator.core.graph import step_edges
+from orchestrator.core.names import case_twins, shown, suggest
+from orchestrator.core.problems import Problem
+from orchestrator.core.variable_checks import check_texts, check_variables
+
+_LISTED_AT_MOST = 8
+
+
+def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list[Problem]:
+    """Return everything that is wrong with the meaning of *pipeline*; linear in its size."""
+    problems = [
+        *_check_names(document),
+        *_check_formerly(pipeline),
+        *check_variables(pipeline),
+        *_check_datasets(pipeline),
+        *_check_steps(pipeline),
+        *check_texts(pipeline),
+    ]
+    return [*problems, *_check_cycles(pipeline)]
+
+
+def _check_names(document: Mapping[str, object]) -> Iterator[Problem]:
+    for table, kind in (("steps", "steps"), ("datasets", "datasets"), ("pools", "pools")):
+        entries = document.get(table)
+        for first, second in case_twins(entries if isinstance(entries, dict) else ()):
+            message = f"two {kind} differ only in case: {first} and {second}"
+            yield Problem("duplicate_name", message, (table, second), suggestion="rename one of them")
+
+
+def _check_formerly(pipeline: Pipeline) -> Iterator[Problem]:
+    """A former name has one claimant, and nothing that exists still has it."""
+    kinds: tuple[tuple[str, Mapping[str, Step] | Mapping[str, Dataset]], ...] = (
+        ("steps", pipeline.steps),
+        ("datasets", pipeline.datasets),
+    )
+    for table, entries in kinds:
+        claimed: dict[str, str] = {}
+        for entry in entries.values():
+            for former in entry.formerly:
+                path = (table, entry.name, "formerly")
+                if former in entries:
+                    message = f"{table}.{entry.name} was formerly {former}, but {table}.{former} still exists"
+                    yield Problem("formerly_exists", message, path, suggestion=f"remove {former} from formerly")
+                elif former in claimed:
+                    message = f"both {table}.{claimed[former]} and {table}.{entry.name} were formerly {former}"
+                    yield Problem("formerly_twice", message, path, suggestion="one of them keeps the history")
+                claimed.setdefault(former, entry.name)
+    if pipeline.name in pipeline.formerly:
+        message = f"the pipeline is still called {pipeline.name}"
+        yield Problem("formerly_exists", message, ("pipeline", "formerly"), suggestion="remove it from formerly")
+
+
+def _check_datasets(pipeline: Pipeline) -> Iterator[Problem]:
+    for dataset in pipeline.datasets.values():
+        where = f"datasets.{dataset.name}"
+        path = ("datasets", dataset.name)
+        if dataset.path is None and not dataset.probe:
+            yield Problem("missing_key", f"{where} has no path", path, suggestion='write path = "data/…", or a probe')
+        if dataset.digest == "probe" and not dataset.probe:
+            yield Problem("missing_key", f'{where} has digest = "probe" but no probe', (*path, "digest"))
+        if dataset.pattern.startswith("/") or ".." in dataset.pattern.split("/"):
+            message = f"{where}.pattern leaves the folder of the dataset: {shown(dataset.pattern)}"
+            yield Problem("bad_pattern", message, (*path, "pattern"), suggestion="a pattern is relative to path")
+    yield from _check_same_place(pipeline)
+
+
+def _check_same_place(pipeline: Pipeline) -> Iterator[Problem]:
+    """Two names for one place would hide a second writer."""
+    writers = pipeline.writers()
+    known: dict[tuple[str, str], str] = {}
+    for dataset in pipeline.datasets.values():
+        if dataset.path is None:
+            continue
+        place = ("/".join(part for part in dataset.path.split("/") if part not in ("", ".")), dataset.pattern)
+        other = known.setdefault(place, dataset.name)
+        if other != dataset.name and (other in writers or dataset.name in writers):
+            message = f"datasets.{other} and datasets.{dataset.name} are the same files: {shown(dataset.path)}"
+            yield Problem("same_place", message, ("datasets", dataset.name, "path"), suggestion="use one dataset for both")
+
+
+def _check_steps(pipeline: Pipeline) -> Iterator[Problem]:
+    writers: dict[str, str] = {}
+    for step in pipeline.steps.values():
+        path = ("steps", step.name)
+        yield from _unknown(step.reads, pipeline.datasets, "dataset", (*path, "reads"))
+        yield from _unknown(step.writes, pipeline.datasets, "dataset", (*path, "writes"))
+        yield from _unknown(step.needs, pipeline.steps, "step", (*path, "needs"))
+        yield from _unknown(step.env, pipeline.variables, "variable", (*path, "env"))
+        yield from _unknown(step.uses, pipeline.pools, "pool", (*path, "uses"))
+        yield from _check_shares(pipeline, step)
+        for dataset in step.writes:
+            if dataset in step.reads:
+                message = f"step {step.name} both reads and writes {dataset}"
+                yield Problem("reads_and_writes", message, (*path, "writes"), suggestion="write another dataset")
+            writer = writers.setdefault(dataset, step.name)
+            if writer != step.name:
+                message = f"two steps write {dataset}: {writer} and {step.name}; a dataset has one writer"
+                yield Problem("two_writers", message, (*path, "writes"), suggestion="give each step its own dataset")
+        if step.command and not step.command[0].strip():
+            yield Problem("empty", f"steps.{step.name}.command names no program", (*path, "command"))
+        for pattern in step.code:
+            if pattern.startswith("/") or ".." in pattern.split("/"):
+                message = f"steps.{step.name}.code leaves the folder of pipeline.toml: {shown(pattern)}"
+                yield Problem("bad_pattern", message, (*path, "code"), suggestion="code lies beside pipeline.toml")
+        if step.name in step.needs:
+            yield Problem("cycle", f"step {step.name} needs itself", (*path, "needs"))
+
+
+def _check_shares(pipeline: Pipeline, step: Step) -> Iterator[Problem]:
+    for pool, shares in step.uses.items():
+        size = pipeline.pools.get(pool)
+        if size is not None and shares > size:
+            message = f"steps.{step.name} uses {shares} shares of pool {pool}, which has {size}: it could never start"
+            yield Problem("out_of_range", message, ("steps", step.name, "uses", pool))
+
+
+def _unknown(
+    names: Iterable[str], known: Mapping[str, object], kind: str, path: tuple[str | int, ...]
+) -> Iterator[Problem]:
+    for place, name in enumerate(names):
+        if name not in known:
+            near = suggest(name, known)
+            hint = f"did you mean {near}?" if near else f"defined are: {_listed(list(known))}"
+            key = name if path[-1] == "uses" else place
+            yield Problem(f"unknown_{kind}", f"no such {kind}: {shown(name)}", (*path, key), suggestion=hint)
+
+
+def _listed(names: Sequence[str]) -> str:
+    if not names:
+        return "none"
+    return ", ".join(names[:_LISTED_AT_MOST]) + (", …" if len(names) > _LISTED_AT_MOST else "")
+
+
+def _check_cycles(pipeline: Pipeline) -> Iterator[Problem]:
+    edges = {step: tuple(other for other in others if other != step) for step, others in step_edges(pipeline).items()}
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError:
+        for cycle in find_cycles(edges):
+            # In the direction in which data flows, as people think of it.
+            shown_path = " -> ".join(reversed(cycle))
+            message = f"the steps wait for each other in a circle: {shown_path}"
+            yield Problem("cycle", message, ("steps", cycle[0]), suggestion="remove one of these edges")

@@ -1,0 +1,199 @@
+"""
+Reasons in words: what the ledger records as `reason` and `evidence`, as a sentence for people, and what to type next.
+
+The words are made here once, for the terminal, the reports, `plan` and `explain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+Evidence = Mapping[str, object]
+
+_DIGEST_SHOWN = len("sha256:") + 12
+
+
+def short_digest(value: object) -> str:
+    """Return a digest as people compare it: its first twelve digits; `nothing` where there is none."""
+    if value is None:
+        return "nothing"
+    text = str(value)
+    return text[:_DIGEST_SHOWN] + "…" if text.startswith("sha256:") else text
+
+
+def reason_text(status: str, reason: str, evidence: Evidence) -> str:
+    """
+    Return *reason* as a short sentence without a full stop.
+
+    Args:
+        status: Of the step: `skipped`, `failed`, ..., or `run` for why an attempt was started.
+
+    >>> reason_text("skipped", "upstream_failed", {"root": "bronze"})
+    'upstream bronze failed'
+    """
+    table = {"skipped": _SKIPPED, "run": _STARTED}.get(status, _FAILED)
+    words = table.get(reason)
+    if words is None:
+        return reason.replace("_", " ")
+    return words if isinstance(words, str) else words(evidence)
+
+
+def overwritten_text(evidence: Evidence) -> str | None:
+    """Name the output that was changed by hand before the step overwrote it, with both digests; None where there was none."""
+    touched = evidence.get("output")
+    if not isinstance(touched, Mapping):
+        return None
+    return f"{_output(touched)}; it is overwritten"
+
+
+def next_command(detail: Mapping[str, object]) -> list[str]:
+    """
+    Return the commands to type next, the most useful one first; empty where nothing is left to do.
+
+    Args:
+        detail: A run as `projections.queries.run_detail` gives it; its `where` (optional) are options that name pipeline and ledger.
+    """
+    run_id, where = str(detail["run_id"]), str(detail.get("where") or "")
+    status = detail["status"]
+    steps = _steps(detail)
+    again = f"orchestrate run --for {detail['night']}{where}"
+    if status == "running":
+        return [f"orchestrate logs {run_id} --follow{where}"]
+    if status in ("cancelled", "interrupted", "timed_out") and not detail.get("root_cause"):
+        return [again]
+    failed = next((step for step in steps if step["status"] == "failed"), None)
+    untrusted = next((step for step in steps if step["reason"] == "input_untrusted"), None)
+    if failed is not None:
+        name = failed["step"]
+        if failed["reason"] == "lost" and not failed["attempts"]:
+            return [f'orchestrate accept {run_id} {name} --reason "…"{where}', f"{again} --force --only {name}"]
+        return [f"orchestrate logs {run_id} {name}{where}", f"orchestrate explain {run_id} {name}{where}", again]
+    if untrusted is not None:
+        return [f"orchestrate explain {run_id} {untrusted['step']}{where}", again]
+    selection = detail.get("selection")
+    if status == "nothing_to_do" and isinstance(selection, Mapping) and _selects(selection):
+        chosen = "".join(f" --{option} {name}" for option in ("only", "from", "until", "omit") for name in _names(selection, option))
+        return [f"{again}{chosen} --force"]
+    return []
+
+
+def _selects(selection: Mapping[str, object]) -> bool:
+    return not selection.get("force") and any(selection.get(option) for option in ("only", "from", "until", "omit"))
+
+
+def _names(selection: Mapping[str, object], option: str) -> Iterable[object]:
+    names = selection.get(option)
+    return names if isinstance(names, list | tuple) else ()
+
+
+def _steps(detail: Mapping[str, object]) -> list[Mapping[str, object]]:
+    steps = detail["steps"]
+    assert isinstance(steps, list)
+    return steps
+
+
+def _counts(evidence: Evidence) -> str:
+    told = [f"{evidence[kind]} {kind}" for kind in ("added", "changed", "removed") if evidence.get(kind)]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _change(evidence: Evidence) -> str:
+    kind, _, name = str(evidence.get("component", "")).partition(":")
+    before, after = evidence.get("before"), evidence.get("after")
+    match kind:
+        case "code" if before is None:
+            return f"code file {name} is new"
+        case "code" if after is None:
+            return f"code file {name} is gone"
+        case "code":
+            return f"code file {name} changed"
+        case "variable":
+            return f"variable {name} changed"
+        case "input":
+            return f"input {name} changed{_counts(evidence)}"
+        case "needs":
+            return f"{name} ran again"
+        case "recipe":
+            return "keys are made in another way now"
+        case _:
+            return "its command changed"
+
+
+def _output(evidence: Evidence) -> str:
+    expected, actual = short_digest(evidence.get("expected")), short_digest(evidence.get("actual"))
+    if evidence.get("actual") is None:
+        return f"output {evidence.get('dataset')} is gone, it was {expected}"
+    return f"output {evidence.get('dataset')} was changed by hand: {actual}, the step had left {expected}"
+
+
+def _untrusted(evidence: Evidence) -> str:
+    expected, actual = short_digest(evidence.get("expected")), short_digest(evidence.get("actual"))
+    return f"input {evidence.get('dataset')} is {actual}, but its writer, which is not part of this run, left {expected}"
+
+
+def _nothing_upstream(evidence: Evidence) -> str:
+    if "dataset" in evidence:
+        return f"dataset {evidence['dataset']} does not exist, since its writer was skipped"
+    if "step" in evidence:
+        return f"{evidence['step']}, which it needs, never succeeded"
+    return "nothing upstream was attempted"
+
+
+def _since(what: str) -> Callable[[Evidence], str]:
+    return lambda evidence: f"{what} since {evidence['since']}" if evidence.get("since") else what
+
+
+def _lost(evidence: Evidence) -> str:
+    if evidence.get("attempt"):
+        return f'attempt {evidence["attempt"]} was lost, and rerun = "never" forbids another'
+    return "the orchestrator died while it ran"
+
+
+_Words = Mapping[str, str | Callable[[Evidence], str]]
+
+_SKIPPED: _Words = {
+    "not_selected": "not selected",
+    "no_failure": "nothing upstream failed",
+    "upstream_skipped": _nothing_upstream,
+    "upstream_failed": lambda evidence: f"upstream {evidence.get('root', evidence.get('step'))} failed",
+    "run_ended": lambda evidence: f"the run was ending ({evidence.get('cause')})",
+    "input_untrusted": _untrusted,
+    "no_new_data": _since("no new data"),
+    "up_to_date": _since("up to date"),
+}
+
+_FAILED: _Words = {
+    "exit": lambda evidence: f"exit code {evidence['exit_code']}" if "exit_code" in evidence else "exit code",
+    "signal": lambda evidence: f"ended by {evidence.get('name', 'a signal')}",
+    "timeout": "its time was up",
+    "not_started": "it could not be started",
+    "bad_result": "its report cannot be read",
+    "missing_output": "it did not write what it should",
+    "reported": "it reported a failure",
+    "lost": _lost,
+    "cancelled": "cancelled",
+    "deadline": "the run's time was up",
+}
+
+_STARTED: _Words = {
+    "never_succeeded": "it never succeeded before",
+    "last_attempt_failed": lambda evidence: f"its last attempt ({evidence.get('attempt')}) did not succeed: {evidence.get('status')}",
+    "last_attempt_lost": lambda evidence: f"its last attempt ({evidence.get('attempt')}) was lost",
+    "forced": "forced",
+    "no_inputs": "it reads and needs nothing, so it always runs",
+    "cleanup": 'it always runs (when = "always")',
+    "upstream_failed": lambda evidence: f"upstream {evidence.get('step')} failed",
+    "upstream_runs": lambda evidence: f"depends on what {_joined(evidence.get('upstream'))} will write",
+    "recipe_changed": _change,
+    "command_changed": _change,
+    "code_changed": _change,
+    "variables_changed": _change,
+    "input_changed": _change,
+    "needs_changed": _change,
+    "output_changed": _output,
+    "output_missing": _output,
+}
+
+
+def _joined(names: object) -> str:
+    return ", ".join(str(name) for name in names) if isinstance(names, list | tuple) else "its upstreams"

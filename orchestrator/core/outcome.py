@@ -1,0 +1,94 @@
+"""
+How an attempt ended: one pure function from what was seen to status, reason and class of failure.
+
+The class alone drives retries: `transient` may pass by itself, `infrastructure` was not the step's fault, `misuse` needs somebody to change something,
+`permanent` is the rest. The exit codes follow `sysexits.h` (64, 75, 78) and the shell (126, 127).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from orchestrator.core.report import StepReport
+
+_SIGKILL = 9
+_CLASS_OF_EXIT_CODE: Mapping[int, str] = {
+    64: "misuse",
+    75: "transient",
+    78: "misuse",
+    126: "misuse",
+    127: "misuse",
+}
+
+
+@attrs.frozen
+class Outcome:
+    """
+    Say how an attempt ended.
+
+    Attributes:
+        status: `succeeded`, `no_new_data`, `failed` or `cancelled`.
+        reason: Why it failed or was cancelled; None otherwise.
+        message: For people: what the step reported, or what was seen.
+    """
+
+    status: str
+    reason: str | None = None
+    error_class: str | None = None
+    message: str | None = None
+
+
+def classify(
+    *,
+    exit_code: int | None,
+    signal: int | None,
+    timed_out: bool,
+    not_started: str | None,
+    cancelled: bool,
+    report: StepReport | None,
+    bad_result: str | None,
+    missing_outputs: Sequence[str],
+    exit_codes: Mapping[int, str],
+) -> Outcome:
+    """
+    Return the outcome of an attempt: the first of these that holds.
+
+    It never started; it was cancelled; its time was up; a signal ended it; its exit code says so; its report is unreadable; its report says so; an output is
+    missing; it succeeded.
+
+    Args:
+        not_started: Why it could not be started, or None.
+        bad_result: Why its report could not be read, or None.
+        missing_outputs: The datasets that it should have written and that do not exist; looked at only where it ended well.
+        exit_codes: What the definition says of exit codes: `no_new_data`, or a class of failure.
+    """
+    reported = None if report is None else report.message
+    if not_started is not None:
+        return Outcome("failed", "not_started", "misuse", not_started)
+    if cancelled:
+        return Outcome("cancelled", "cancelled", None, reported)
+    if timed_out:
+        return Outcome("failed", "timeout", "transient", reported)
+    if signal is not None:
+        # Only somebody else sends KILL: the kernel that is out of memory, or an operator.
+        error_class = "infrastructure" if signal == _SIGKILL else "permanent"
+        return Outcome("failed", "signal", error_class, reported)
+    mapped = exit_codes.get(exit_code or 0)
+    if mapped == "no_new_data":
+        return Outcome("no_new_data", message=reported)
+    if exit_code:
+        stated = None if report is None else report.error_class
+        error_class = stated or mapped or _CLASS_OF_EXIT_CODE.get(exit_code, "permanent")
+        return Outcome("failed", "exit", error_class, reported or bad_result)
+    if bad_result is not None:
+        return Outcome("failed", "bad_result", "permanent", bad_result)
+    if report is not None and report.status == "failed":
+        return Outcome("failed", "reported", report.error_class or "permanent", reported)
+    if report is not None and report.status == "no_new_data":
+        return Outcome("no_new_data", message=reported)
+    if missing_outputs:
+        listed = ", ".join(missing_outputs)
+        return Outcome("failed", "missing_output", "permanent", f"it ended well but did not write {listed}")
+    return Outcome("succeeded", message=reported)

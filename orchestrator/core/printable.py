@@ -1,0 +1,35 @@
+"""
+Text from outside, made safe to show on a terminal.
+
+What a step prints or reports may hold control sequences that move the cursor, rename the window or hide text; a message shows them as what
+they are instead of obeying them. Line breaks and tabs become visible too, so that one message stays one line.
+"""
+
+from __future__ import annotations
+
+import re
+
+# C0 and C1 controls, line and paragraph separators, direction overrides and isolates, and lone surrogates.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
+
+
+def printable(text: str) -> str:
+    r"""
+    Return *text* with every character that a terminal would act on written out.
+
+    >>> printable("a\x1b[31mb\nc")
+    'a\\e[31mb\\nc'
+    """
+    return _UNSAFE.sub(_written_out, text)
+
+
+def printable_line(text: str) -> str:
+    """Return *text*, a line of a log, with tabs kept and everything else as `printable` has it."""
+    return "\t".join(printable(part) for part in text.split("\t"))
+
+
+def _written_out(match: re.Match[str]) -> str:
+    character = match[0]
+    code = ord(character)
+    return _SHORT.get(character) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")  # noqa: PLR2004

@@ -1,0 +1,150 @@
+"""
+What a step may report about its attempt: a small JSON document, read strictly.
+
+The published form is `schemas/result.schema.json`; a property test holds this reader and that schema together. Everything is optional, everything is
+bounded, and a document that breaks the rules fails the step: a report that nobody can read is worse than none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import attrs
+
+from ledger.canonical import parse_canonical
+from ledger.errors import CanonicalError
+from orchestrator.core.definition import ErrorClass
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.names import check_name, shown
+
+REPORT_BYTES_MAX = 1 << 20
+MESSAGE_LENGTH_MAX = 10_000
+ENTRIES_MAX = 1_000
+TEXT_LENGTH_MAX = 1_000
+_INTEGER_MAX = (1 << 53) - 1
+
+Scalar: TypeAlias = str | int | float | bool
+ReportStatus: TypeAlias = Literal["succeeded", "no_new_data", "failed"]
+
+_STATUSES = ("succeeded", "no_new_data", "failed")
+_ERROR_CLASSES = ("transient", "infrastructure", "misuse", "permanent")
+_KEYS = ("status", "error_class", "message", "metrics", "outputs")
+
+
+class BadReportError(OrchestratorError):
+    """Raised when a report breaks its rules; says which one and where."""
+
+
+@attrs.frozen
+class StepReport:
+    """
+    Hold what a step has reported.
+
+    Attributes:
+        metrics: Name to a number, a text or a truth value.
+        outputs: Dataset to facts about it, such as `{"rows": 842}`.
+    """
+
+    status: ReportStatus = "succeeded"
+    error_class: ErrorClass | None = None
+    message: str | None = None
+    metrics: Mapping[str, Scalar] = attrs.field(factory=dict)
+    outputs: Mapping[str, Mapping[str, Scalar]] = attrs.field(factory=dict)
+
+
+def parse_report(content: bytes) -> StepReport:
+    """
+    Read the JSON document *content*.
+
+    Raises:
+        BadReportError: It is too large, no JSON, not UTF-8, or breaks the published schema.
+    """
+    if len(content) > REPORT_BYTES_MAX:
+        raise BadReportError(f"the report has {len(content)} bytes, at most {REPORT_BYTES_MAX} are allowed")
+    try:
+        document = parse_canonical(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadReportError(f"the report is not UTF-8: byte {error.start} is 0x{content[error.start]:02x}") from None
+    except CanonicalError as error:
+        raise BadReportError(f"the report is no JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise BadReportError(f"the report is {_kind(document)}, expected an object with {', '.join(_KEYS)}")
+    unknown = sorted(document.keys() - set(_KEYS))
+    if unknown:
+        raise BadReportError(f"the report has an unknown key {shown(unknown[0])}, expected {', '.join(_KEYS)}")
+    return StepReport(
+        status=_one_of(document, "status", _STATUSES) or "succeeded",  # type: ignore[arg-type]
+        error_class=_one_of(document, "error_class", _ERROR_CLASSES),  # type: ignore[arg-type]
+        message=_message(document),
+        metrics=_facts(document.get("metrics", {}), "metrics"),
+        outputs=_outputs(document.get("outputs", {})),
+    )
+
+
+def _one_of(document: Mapping[str, object], key: str, allowed: tuple[str, ...]) -> str | None:
+    if key not in document:
+        return None
+    value = document[key]
+    if not isinstance(value, str) or value not in allowed:
+        raise BadReportError(f"{key} is {shown(value)}, expected one of {', '.join(allowed)}")
+    return value
+
+
+def _message(document: Mapping[str, object]) -> str | None:
+    message = document.get("message", "")
+    if not isinstance(message, str):
+        raise BadReportError(f"message is {_kind(message)}, expected a text")
+    _check_text(message, "message", MESSAGE_LENGTH_MAX)
+    return message or None
+
+
+def _outputs(outputs: object) -> dict[str, dict[str, Scalar]]:
+    return {name: _facts(facts, f"outputs.{name}") for name, facts in _entries(outputs, "outputs").items()}
+
+
+def _facts(facts: object, where: str) -> dict[str, Scalar]:
+    return {name: _scalar(value, f"{where}.{name}") for name, value in _entries(facts, where).items()}
+
+
+def _entries(value: object, where: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise BadReportError(f"{where} is {_kind(value)}, expected an object")
+    if len(value) > ENTRIES_MAX:
+        raise BadReportError(f"{where} has {len(value)} entries, at most {ENTRIES_MAX} are allowed")
+    for name in value:
+        wrong = check_name("metric", name) if where == "metrics" else check_name("fact", name)
+        if wrong is not None:
+            raise BadReportError(f"in {where}: {wrong}")
+    return value
+
+
+def _scalar(value: object, where: str) -> Scalar:
+    if isinstance(value, str):
+        _check_text(value, where, TEXT_LENGTH_MAX)
+        return value
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if not -_INTEGER_MAX <= value <= _INTEGER_MAX:
+            raise BadReportError(f"{where} is beyond ±{_INTEGER_MAX}, which no JSON reader holds exactly")
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise BadReportError(f"{where} is {_kind(value)}, expected a number, a text or a truth value")
+
+
+def _check_text(text: str, where: str, length_max: int) -> None:
+    if len(text) > length_max:
+        raise BadReportError(f"{where} has {len(text)} characters, at most {length_max} are allowed")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise BadReportError(f"{where} holds a lone surrogate, which no UTF-8 text can")
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    names = {dict: "an object", list: "an array", str: "a text", bool: "a truth value", int: "a number", float: "a number"}
+    name = names[type(value)]
+    return "not a finite number" if isinstance(value, float) and not math.isfinite(value) else name

@@ -1,0 +1,113 @@
+"""What a definition may have wrong about variables, parameters, and the `${NAME}` that stand for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from orchestrator.core.definition import Parameter, Pipeline, Variable
+from orchestrator.core.interpolation import is_malformed, references
+from orchestrator.core.names import shown, suggest
+from orchestrator.core.parameters import check_parameter_value
+from orchestrator.core.problems import Problem
+
+Path = tuple[str | int, ...]
+
+NIGHT = "NIGHT"
+_RESERVED = ("TRACEPARENT", "TRACESTATE", "BAGGAGE", NIGHT)
+_RESERVED_PREFIX = "ORCHESTRATE_"
+
+
+def check_variables(pipeline: Pipeline) -> Iterator[Problem]:
+    """Yield what is wrong with the declarations of variables and parameters."""
+    for variable in pipeline.variables.values():
+        path: Path = ("env", "vars", variable.name)
+        yield from _reserved(variable.name, path)
+        yield from _check_variable(variable, path)
+    for parameter in pipeline.params.values():
+        path = ("params", parameter.name)
+        yield from _reserved(parameter.name, path)
+        if parameter.name in pipeline.variables:
+            message = f"{parameter.name} is both a variable and a parameter"
+            yield Problem("duplicate_name", message, path, suggestion="rename one of them")
+        yield from _check_parameter(parameter, path)
+
+
+def compiled(pattern: str) -> re.Pattern[str] | None:
+    """Return *pattern* compiled, or None where it is no regular expression."""
+    try:
+        return re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return None
+
+
+def check_texts(pipeline: Pipeline) -> Iterator[Problem]:
+    """Yield the references of paths and commands that stand for nothing, or for a secret."""
+    for dataset in pipeline.datasets.values():
+        for key, text in (("path", dataset.path), ("pattern", dataset.pattern)):
+            if text is not None and "${" in text:
+                yield from _check_text(pipeline, text, ("datasets", dataset.name, key))
+    for step in pipeline.steps.values():
+        for place, word in enumerate(step.command):
+            if "${" in word:
+                yield from _check_text(pipeline, word, ("steps", step.name, "command", place))
+        for place, pattern in enumerate(step.code):
+            if "${" in pattern:
+                yield from _check_text(pipeline, pattern, ("steps", step.name, "code", place))
+        if step.cwd is not None and "${" in step.cwd:
+            yield from _check_text(pipeline, step.cwd, ("steps", step.name, "cwd"))
+
+
+def _check_text(pipeline: Pipeline, text: str, path: Path) -> Iterator[Problem]:
+    where = ".".join(str(part) for part in path if isinstance(part, str))
+    if is_malformed(text):
+        message = f"{where} holds a '${{' that begins no ${{NAME}}: {shown(text)}"
+        yield Problem("bad_reference", message, path, suggestion="write $${ for a literal ${")
+    for name in references(text):
+        if name == NIGHT or name in pipeline.params:
+            continue
+        variable = pipeline.variables.get(name)
+        if variable is None:
+            known = [NIGHT, *pipeline.params, *(item.name for item in pipeline.variables.values() if not item.secret)]
+            near = suggest(name, known)
+            hint = f"did you mean ${{{near}}}?" if near else f"declare {name} in [env.vars] or [params]"
+            yield Problem("unknown_reference", f"{where} refers to {name}, which is not declared", path, suggestion=hint)
+        elif variable.secret:
+            message = f"{where} refers to {name}, which is secret: paths and commands are recorded and shown"
+            yield Problem("secret_reference", message, path, suggestion=f'give it to the step with env = ["{name}"]')
+
+
+def _reserved(name: str, path: Path) -> Iterator[Problem]:
+    if name in _RESERVED or name.startswith(_RESERVED_PREFIX):
+        message = f"{name} is set by orchestrate itself and cannot be declared"
+        yield Problem("reserved_name", message, path, suggestion="choose another name")
+
+
+def _check_variable(variable: Variable, path: Path) -> Iterator[Problem]:
+    where = ".".join(map(str, path))
+    if variable.secret and variable.default is not None:
+        message = f"{where} is secret and has a default: the definition is recorded and shown"
+        yield Problem("secret_default", message, (*path, "default"), suggestion="put the value into .env")
+    if variable.rekey and not variable.secret:
+        message = f"{where} has rekey, which is for secrets: the value of a plain variable always counts"
+        yield Problem("rekey", message, (*path, "rekey"), suggestion="remove rekey")
+    if variable.required and variable.default is not None:
+        message = f"{where} is required and has a default, so that it can never be missing"
+        yield Problem("required_default", message, (*path, "required"), suggestion="remove one", severity="warning")
+    if variable.pattern is None:
+        return
+    pattern = compiled(variable.pattern)
+    if pattern is None:
+        message = f"{where}.pattern is no regular expression: {shown(variable.pattern)}"
+        yield Problem("bad_pattern", message, (*path, "pattern"))
+    elif not variable.secret and variable.default is not None and not pattern.fullmatch(variable.default):
+        message = f"{where}: the default {shown(variable.default)} does not match {shown(variable.pattern)}"
+        yield Problem("bad_default", message, (*path, "default"))
+
+
+def _check_parameter(parameter: Parameter, path: Path) -> Iterator[Problem]:
+    for key, values in (("choices", parameter.choices), ("default", (parameter.default,))):
+        for value in values:
+            wrong = None if value is None else check_parameter_value(parameter, value, choices=key == "default")
+            if wrong is not None:
+                yield Problem(f"bad_{key}", f"params.{parameter.name}: {key} has {wrong}", (*path, key))

@@ -1,0 +1,46 @@
+"""From the file `pipeline.toml` to a checked pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from orchestrator.core.errors import DefinitionError
+from orchestrator.core.names import shown as quoted
+from orchestrator.core.parse import Parsed, parse_pipeline
+from orchestrator.core.problems import Problem
+from orchestrator.core.toml_text import FILE_BYTES_MAX
+from orchestrator.runtime.files import UnreadableFileError, read_bounded
+from orchestrator.schemas import load_schema
+
+
+def read_definition(path: Path, *, shown: str | None = None) -> Parsed:
+    """
+    Read and check the definition at *path*.
+
+    Args:
+        shown: Its name in messages; by default *path* as it is.
+
+    Raises:
+        DefinitionError: With every problem: the file cannot be read, is no TOML, or is wrong.
+    """
+    file = shown or str(path)
+    try:
+        content = read_bounded(path, most=FILE_BYTES_MAX)
+    except UnreadableFileError as error:
+        hint = "name it with --pipeline FILE, or write one with `orchestrate init`" if error.kind == "missing" else None
+        problem = Problem(f"definition_{error.kind}", f"the definition: {error}", file=file, suggestion=hint)
+        raise DefinitionError([problem]) from None
+    parsed = parse_pipeline(content, file=file, schema=load_schema("pipeline"))
+    _check_zone(parsed.pipeline.timezone, file)
+    return parsed
+
+
+def _check_zone(name: str, file: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        message = f"schedule.timezone is {quoted(name)}, which this machine does not know"
+        hint = "an IANA zone such as Europe/Berlin"
+        problem = Problem("bad_value", message, ("schedule", "timezone"), file=file, suggestion=hint)
+        raise DefinitionError([problem]) from None

@@ -1,0 +1,55 @@
+"""Reading small text files that a user names, without ever hanging on what is no file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+class UnreadableFileError(Exception):
+    """
+    Raised when a file cannot be read.
+
+    Attributes:
+        kind: `missing`, `not_a_file`, `too_large` or `unreadable`.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
+def read_bounded(path: Path, *, most: int) -> bytes:
+    """
+    Return the content of the regular file *path*.
+
+    Raises:
+        UnreadableFileError: It is missing, something else than a file, larger than *most* bytes, or not ours to read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UnreadableFileError("missing", "there is no such file") from None
+    except (OSError, ValueError) as error:
+        what = os.strerror(error.errno or 0) if isinstance(error, OSError) else "its name holds a NUL byte"
+        raise UnreadableFileError("unreadable", f"it cannot be read: {what}") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableFileError("not_a_file", f"it is {_kind(status.st_mode)}, expected a file")
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise UnreadableFileError("unreadable", f"it cannot be read: {os.strerror(error.errno or 0)}") from None
+    finally:
+        os.close(descriptor)
+    if len(content) > most:
+        raise UnreadableFileError("too_large", f"it has more than {most} bytes")
+    return content
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    return "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"

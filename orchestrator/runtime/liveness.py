@@ -1,0 +1,32 @@
+"""Which process is which: enough to tell a living orchestrator from a later process with the same number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def boot_id() -> str:
+    """Return the identity of this boot of the machine; empty where the kernel does not give one."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def process_start(pid: int) -> str | None:
+    """
+    Return the start time of the process *pid* in clock ticks since boot, or None where there is no such process.
+
+    Together with the boot id it tells a process from a later one with the same number.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The second field is the command's name in brackets and may itself hold brackets and blanks.
+    return text.rpartition(")")[2].split()[19]
+
+
+def is_alive(*, pid: int, start: str, boot: str) -> bool:
+    """Whether the process that had *pid* since *start* in the boot *boot* of this machine is still there."""
+    return boot == boot_id() and process_start(pid) == start

@@ -1,0 +1,62 @@
+"""Looking at the sources before anything starts: is what nobody writes there, and is it enough."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+
+from orchestrator.core.definition import Dataset, Pipeline
+from orchestrator.core.problems import Problem
+from orchestrator.runtime.digests import DatasetPlace
+
+
+def check_sources(
+    pipeline: Pipeline, places: Mapping[str, DatasetPlace], *, selected: Iterable[str]
+) -> list[Problem]:
+    """
+    Return what is wrong with the sources that the *selected* steps read, in the order of the file.
+
+    Counts at most as many files as are expected, and opens none.
+    """
+    read = {name for step in selected for name in pipeline.steps[step].reads}
+    found: list[Problem] = []
+    for name in pipeline.sources():
+        place = places[name]
+        if name in read and place.path is not None:
+            found += _check(pipeline.datasets[name], place.path, place.pattern)
+    return found
+
+
+def _check(dataset: Dataset, path: str, pattern: str) -> Iterator[Problem]:
+    where = ("datasets", dataset.name, "path")
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        what = "does not exist" if missing else f"cannot be looked at: {error}"
+        hint = "deliver it, or correct the path" if missing else None
+        kind = "missing_source" if missing else "unreadable_source"
+        yield Problem(kind, f"source {dataset.name}: {path} {what}", where, suggestion=hint)
+        return
+    if stat.S_ISDIR(mode):
+        if not os.access(path, os.R_OK | os.X_OK):
+            yield Problem("unreadable_source", f"source {dataset.name}: {path} cannot be read", where)
+            return
+        count = _count(Path(path), pattern, dataset.min_files)
+    elif stat.S_ISREG(mode):
+        count = 1
+    else:
+        yield Problem("unreadable_source", f"source {dataset.name}: {path} is neither a file nor a folder", where)
+        return
+    if count < dataset.min_files:
+        message = f"source {dataset.name}: {path} has {count} files like {pattern}, expected at least {dataset.min_files}"
+        yield Problem("too_few_files", message, ("datasets", dataset.name, "min_files"))
+
+
+def _count(folder: Path, pattern: str, enough: int) -> int:
+    if enough == 0:
+        return 0
+    return sum(1 for _ in islice((found for found in folder.glob(pattern) if found.is_file()), enough))
