@@ -195,10 +195,17 @@ def looks_like_sqlite(path: Path) -> str | None:
     return None if start == b"SQLite format 3\0" else "it is no SQLite database"
 
 
-def ledger_identity(connection: sqlite3.Connection) -> str:
-    """Return the id of the ledger behind *connection*."""
+def ledger_identity(connection: sqlite3.Connection, path: str) -> str:
+    """
+    Return the id of the ledger behind *connection*.
+
+    Raises:
+        DamagedLedgerError: It has lost its id.
+    """
     row: tuple[str] | None = connection.execute("SELECT ledger FROM ledger_meta").fetchone()
-    return "" if row is None else row[0]
+    if row is None:
+        raise DamagedLedgerError(path, ["ledger_meta is empty"])
+    return row[0]
 
 
 def registered_projections(connection: sqlite3.Connection) -> Mapping[str, int]:

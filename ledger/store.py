@@ -81,7 +81,7 @@ class Ledger:
         self.connection = connection
         self._projections = tuple(projections)
         self._now = now
-        self._identity = ledger_identity(connection)
+        self._identity = ledger_identity(connection, str(path))
         self._checkpointer = KernelLock(path.parent / "locks" / f"{path.name}.checkpointer")
         self._appends = 0
 

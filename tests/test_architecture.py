@@ -28,8 +28,10 @@ FUNCTION_LINES_MAX = 70
 FLOORS: dict[str, frozenset[str]] = {
     "ledger": frozenset(),
     "orchestrator.step": frozenset(),
+    "orchestrator.schemas": frozenset(),
+    "orchestrator.examples_path": frozenset(),
     "orchestrator.core": frozenset({"ledger.canonical", "ledger.errors", "ledger.events", "ledger.merkle"}),
-    "orchestrator.runtime": frozenset({"ledger", "orchestrator.core"}),
+    "orchestrator.runtime": frozenset({"ledger", "orchestrator.core", "orchestrator.schemas"}),
     "orchestrator.projections": frozenset({"ledger", "orchestrator.core"}),
     "orchestrator.history": frozenset(
         {"ledger", "orchestrator.core", "orchestrator.runtime", "orchestrator.projections"}

@@ -245,6 +245,15 @@ _NAMES: Mapping[type[object], tuple[str, int]] = {cls: (name, version) for name,
 _FIELDS: Mapping[type[object], tuple[str, ...]] = {
     cls: tuple(field.name for field in attrs.fields(cls)) for cls, _ in EVENT_TYPES.values()
 }
+_ABSENT: Mapping[type[object], Mapping[str, object]] = {
+    cls: {
+        field.name: None
+        for field in attrs.fields(cls)
+        if field.default is attrs.NOTHING and str(field.type).endswith("| None")
+    }
+    for cls, _ in EVENT_TYPES.values()
+}
+"""Fields that must be given and may be None: stored data leaves them out then."""
 
 
 def event_type(event: Event) -> tuple[str, int]:
@@ -277,6 +286,11 @@ def event_from_data(name: str, version: int, data: Mapping[str, object]) -> Even
     if known is None or known[1] != version:
         raise UnknownEventError(name, version)
     cls = known[0]
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-    event: Event = cls(**values)
+    values = dict(_ABSENT[cls])
+    values.update((key, tuple(value) if isinstance(value, list) else value) for key, value in data.items())
+    try:
+        event: Event = cls(**values)
+    except TypeError:
+        # The name and version are ours, the fields are not: somebody else's history.
+        raise UnknownEventError(name, version) from None
     return event

@@ -17,8 +17,8 @@ def duration_history(connection: sqlite3.Connection, pipeline: str, *, before: s
     runs = [
         run_id
         for (run_id,) in connection.execute(
-            "SELECT run_id FROM runs WHERE pipeline = ? AND run_id < coalesce(?, '~') AND status <> 'running'"
-            " ORDER BY run_id DESC LIMIT ?",
+            "SELECT run_id FROM runs WHERE pipeline = ? AND status <> 'running'"
+            " AND first_seq < coalesce((SELECT first_seq FROM runs WHERE run_id = ?), 1 << 62) ORDER BY first_seq DESC LIMIT ?",
             (pipeline, before, _RUNS),
         )
     ]

@@ -75,10 +75,10 @@ def check_step(connection: sqlite3.Connection, run_id: str, step: str) -> str:
 
 def _latest(connection: sqlite3.Connection, pipeline: str | None, *, stated: bool) -> str:
     if pipeline is None:
-        row = connection.execute("SELECT run_id FROM runs ORDER BY run_id DESC LIMIT 1").fetchone()
+        row = connection.execute("SELECT run_id FROM runs ORDER BY first_seq DESC LIMIT 1").fetchone()
     else:
         row = connection.execute(
-            "SELECT run_id FROM runs WHERE pipeline = ? ORDER BY run_id DESC LIMIT 1", (pipeline,)
+            "SELECT run_id FROM runs WHERE pipeline = ? ORDER BY first_seq DESC LIMIT 1", (pipeline,)
         ).fetchone()
     if row is not None:
         return str(row[0])

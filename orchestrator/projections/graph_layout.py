@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 NODE_HEIGHT = 28
 NODE_GAP = 12
-LAYER_GAP = 52
+LAYER_GAP = 48
+_GAP_OF_EDGE = 1.5
+_GAP_OF_EDGES_MAX = 90
 _BEND_WIDTH = 16
 _BENDS_AT_MOST = 20_000
 _SWEEPS = 16
@@ -157,14 +159,15 @@ def lay_out(upstream: Mapping[str, Sequence[str]], widths: Mapping[str, float]) 
 def _columns(
     layers: _Layers, rows: Sequence[Sequence[int]], widths: Mapping[str, float]
 ) -> tuple[list[float], list[float]]:
-    """Return where each layer begins and ends."""
+    """Return where each layer begins and ends; where many edges leave one, there is more room behind it."""
     lefts, rights = list[float](), list[float]()
     left = 0.0
     for row in rows:
         steps = [layers.names[vertex] for vertex in row if vertex < len(layers.names)]
         lefts.append(left)
         rights.append(left + max((widths[name] for name in steps), default=_BEND_WIDTH))
-        left = rights[-1] + LAYER_GAP
+        leaving = sum(len(layers.below[vertex]) for vertex in row)
+        left = rights[-1] + LAYER_GAP + min(leaving * _GAP_OF_EDGE, _GAP_OF_EDGES_MAX)
     return lefts, rights
 
 

@@ -23,6 +23,7 @@ _MARGIN = 12
 _PADDING = 34
 _LEGEND_HEIGHT = 34
 _LABEL_AT_MOST = 28
+_SHRINK_MIN = 0.75
 _NOT_XML = re.compile("[\ufffe\uffff]")
 
 
@@ -75,8 +76,13 @@ PICTURE_STYLE = (
 
 
 def svg(width: float, height: float, label: str, parts: Iterable[str], *, style: str = "") -> str:
-    """Return a picture of *width* and *height* that says *label* to those who do not see it."""
+    """
+    Return a picture of *width* and *height* that says *label* to those who do not see it.
+
+    Where a page makes it fit its own width, it shrinks by a quarter at most: smaller words cannot be read.
+    """
     size = f'width="{number(width)}" height="{number(height)}" viewBox="0 0 {number(width)} {number(height)}"'
+    size += f' style="min-width:{number(width * _SHRINK_MIN)}px"'
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="picture" role="img" aria-label="{escaped(label)}" {size}>',

@@ -52,6 +52,11 @@ def look_name(status: object) -> str:
     return name if name in LOOKS else _RUN_LOOKS.get(name, "pending")
 
 
+def words_of(name: object) -> str:
+    """Return a status or a reason as people write it."""
+    return str(name).replace("_", " ")
+
+
 def graph_edges(graph: Graph) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Yield each edge with the datasets that flow along it; none where the step only needs its upstream."""
     writes = {entry["step"]: entry.get("writes", ()) for entry in graph["steps"]}

@@ -35,7 +35,7 @@ def list_runs(
         values.extend(status)
     sql = (
         "SELECT run_id, pipeline, night, status, started_at, finished_at, duration_us FROM runs"
-        f" WHERE {' AND '.join(where)} ORDER BY run_id DESC LIMIT ?"  # noqa: S608 - column names of our own
+        f" WHERE {' AND '.join(where)} ORDER BY first_seq DESC LIMIT ?"  # noqa: S608 - column names of our own
     )
     rows = _rows(connection, sql, (*values, -1 if limit is None else limit))
     return [_with_seconds(row) for row in rows]
@@ -172,7 +172,7 @@ def pipeline_of_path(connection: sqlite3.Connection, definition_path: str) -> st
 def unfinished_runs(connection: sqlite3.Connection, pipeline: str) -> list[str]:
     """Return the runs of *pipeline* without an end, oldest first."""
     rows = connection.execute(
-        "SELECT run_id FROM runs WHERE pipeline = ? AND status = 'running' ORDER BY run_id", (pipeline,)
+        "SELECT run_id FROM runs WHERE pipeline = ? AND status = 'running' ORDER BY first_seq", (pipeline,)
     )
     return [run_id for (run_id,) in rows]
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+NAME = "orchestrator"
+"""Under which the ledger knows these tables."""
+
+VERSION = 1
+"""Raised when the tables or what they hold change; they are then made anew."""
+
 TABLES = (
     "runs",
     "steps",
@@ -36,7 +42,9 @@ CREATE TABLE runs (
     last_seq INTEGER
 ) STRICT;
 
-CREATE INDEX runs_by_pipeline ON runs (pipeline, run_id);
+CREATE INDEX runs_by_pipeline ON runs (pipeline, first_seq);
+
+CREATE INDEX runs_by_start ON runs (first_seq);
 
 CREATE TABLE steps (
     run_id TEXT NOT NULL,

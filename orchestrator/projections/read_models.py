@@ -27,7 +27,7 @@ from orchestrator.core.events import (
     StepFinished,
     event_from_data,
 )
-from orchestrator.projections.read_model_tables import SCRIPT, TABLES
+from orchestrator.projections.read_model_tables import NAME, SCRIPT, TABLES, VERSION
 
 _LEDGERS_OWN = "ledger."
 
@@ -49,8 +49,8 @@ class _Run:
 class ReadModels:
     """The projection of the orchestrator's events, see `ledger.store.Projection`."""
 
-    name = "orchestrator"
-    version = 1
+    name = NAME
+    version = VERSION
     script = SCRIPT
     tables = TABLES
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 from orchestrator.core.explain import next_command, reason_text
 from orchestrator.core.printable import printable, printable_line
 from orchestrator.projections.graph_svg import shortened
-from orchestrator.projections.graph_text import LOOKS, look_name, mermaid
-from orchestrator.projections.timeline_svg import duration_text
+from orchestrator.projections.graph_text import LOOKS, look_name, mermaid, words_of
+from orchestrator.projections.timeline_svg import duration_text, time_text
 
 Detail: TypeAlias = Mapping[str, Any]
 """A run, or a step of it, as `queries.run_detail` gives it."""
@@ -26,7 +26,7 @@ _MESSAGE_AT_MOST = 160
 _MERMAID_EDGES_AT_MOST = 500
 _MERMAID_CHARACTERS_AT_MOST = 50_000
 
-# A underscore within a word is none; everything else that may begin markup, a tag, an entity, a mention or a link is.
+# An underscore within a word is none; everything else that may begin markup, a tag, an entity, a mention or a link is.
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~&$!#{}@^]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=www)\.|:(?=//)", re.IGNORECASE)
 
 
@@ -53,7 +53,8 @@ def report_markdown(detail: Detail, tails: Tails) -> str:
         tails: The last lines of the log of each step that has one; only those of failed steps are shown.
     """
     parts = [
-        f"# {_text(title(detail))}\n\n{_text(status_line(detail))}\n",
+        f"# {_glyph(detail['status'])} {_text(title(detail))}\n\n{_text(status_line(detail))}\n",
+        *_counts(detail),
         *_root_cause(detail),
         *_next(detail),
         *_steps_table(detail),
@@ -70,19 +71,13 @@ def title(detail: Detail) -> str:
     return f"{detail['pipeline']}, night {detail['night']}: {words_of(detail['status'])}"
 
 
-def words_of(name: object) -> str:
-    """Return a status or reason of ours as people write it."""
-    return str(name).replace("_", " ")
-
-
 def status_line(detail: Detail) -> str:
-    """Return when the run was, how long it took and how many steps ended in which way."""
+    """Return when the run was, how long it took and its exit code."""
     begun, ended = time_text(detail["started_at"]), time_text(detail["finished_at"])
     when = f"{begun} to {ended}" if detail["finished_at"] else f"{begun}, no end recorded"
     took = seconds_text(detail["duration_seconds"])
     exit_code = detail["exit_code"]
-    counts = ", ".join(f"{count} {name}" for name, count in status_counts(detail))
-    said = [when, took, counts, None if exit_code is None else f"exit code {exit_code}"]
+    said = [when, took, None if exit_code is None else f"exit code {exit_code}"]
     return " · ".join(part for part in said if part)
 
 
@@ -90,11 +85,6 @@ def status_counts(detail: Detail) -> list[tuple[str, int]]:
     """Return how many steps are in which status, failures first."""
     counts = detail["counts"] or {}
     return sorted(((name, count) for name, count in counts.items() if count), key=lambda pair: _rank(pair[0]))
-
-
-def time_text(utc: object) -> str:
-    """Return a stored time to the second; `-` for None."""
-    return f"{utc[:10]} {utc[11:19]}Z" if isinstance(utc, str) else "-"
 
 
 def seconds_text(seconds: float | None) -> str:
@@ -133,7 +123,7 @@ def step_reason(step: Detail) -> str:
     if len(step["attempts"]) > 1:
         told.append(f"{len(step['attempts'])} attempts")
     if step["status"] != "succeeded" and last.get("message"):
-        told.append(shortened(last["message"], _MESSAGE_AT_MOST))
+        told.append(shortened(str(last["message"]).strip().partition("\n")[0], _MESSAGE_AT_MOST))
     return "; ".join(told)
 
 
@@ -173,6 +163,11 @@ def failed_tails(detail: Detail, tails: Tails) -> Iterator[tuple[str, str | None
         lines = tails.get(step["step"], ())
         if step["status"] == "failed" and lines:
             yield step["step"], step["log"], [printable_line(line) for line in lines]
+
+
+def tail_caption(lines: Sequence[str], log: str) -> str:
+    """Return how many *lines* of which *log* are shown."""
+    return f"The last {f'{len(lines)} lines' if len(lines) > 1 else 'line'}{f' of {log}' if log else ''}"
 
 
 def run_facts(detail: Detail) -> list[tuple[str, str]]:
@@ -231,6 +226,12 @@ def _glyph(status: str) -> str:
     return LOOKS[look_name(status)].glyph
 
 
+def _counts(detail: Detail) -> Iterator[str]:
+    counts = status_counts(detail)
+    if counts:
+        yield f"{' · '.join(f'{_glyph(name)} {count} {_text(name)}' for name, count in counts)}\n"
+
+
 def _root_cause(detail: Detail) -> Iterator[str]:
     cause = root_cause(detail)
     if cause is not None:
@@ -253,13 +254,7 @@ def _steps_table(detail: Detail) -> Iterator[str]:
     yield "## Steps\n\n| Step | Status | Duration | Usually | Reason |\n|---|---|---:|---:|---|"
     for step in steps:
         compared = comparison(step)
-        usual = (
-            f"{compared.usual} ({compared.change})"
-            if compared and compared.change
-            else compared.usual
-            if compared
-            else ""
-        )
+        usual = compared.usual + (f" ({compared.change})" if compared.change else "") if compared else ""
         status = f"{_glyph(step['status'])} {words_of(step['status'])}"
         cells = [step["step"], status, seconds_text(step["duration_seconds"]), usual, step_reason(step)]
         yield f"| {' | '.join(_text(cell) for cell in cells)} |"
@@ -280,7 +275,7 @@ def _skips(detail: Detail) -> Iterator[str]:
 
 def _tails(detail: Detail, tails: Tails) -> Iterator[str]:
     for step, log, lines in failed_tails(detail, tails):
-        yield f"## Log of {_text(step)}\n\nThe last {len(lines)} lines{' of ' + _text(log) if log else ''}:\n"
+        yield f"## Log of {_text(step)}\n\n{tail_caption(lines, _text(log) if log else '')}:\n"
         yield _fenced(lines, "text")
 
 

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 from orchestrator.core.durations import format_duration
 from orchestrator.projections.graph_svg import CHARACTER_WIDTH, escaped, number, shortened, svg
-from orchestrator.projections.graph_text import LOOKS, look_name
+from orchestrator.projections.graph_text import LOOKS, look_name, words_of
 
 BARS_AT_MOST = 200
 
 _ROW = 24
 _BAR = 14
 _TOP = 28
-_LEFT = 196
+_LABEL_PADDING = 22
 _PLOT = 620
 _RIGHT = 108
 _NOTE = 22
@@ -44,7 +44,7 @@ _STEPS = (
 # fmt: on
 
 _STYLE = (
-    ".picture .tick{stroke:var(--rule);stroke-width:1}.picture .expected{stroke:var(--quiet);stroke-width:1.5}"
+    ".picture .tick{stroke:var(--rule);stroke-width:1}.picture .expected{fill:none;stroke:var(--quiet);stroke-width:1.5}"
     ".picture .open{stroke-dasharray:5 3}.picture .end{text-anchor:end}.picture .middle{text-anchor:middle}"
 )
 
@@ -60,19 +60,25 @@ class _Bar(NamedTuple):
     expected: int | None
     told: str
 
+    @property
+    def label(self) -> str:
+        """What stands before the bar."""
+        return shortened(self.step, _LABEL_AT_MOST) + (f" #{self.attempt}" if self.attempt > 1 else "")
+
     def length(self, axis_end: int) -> int:
         return max(0, (axis_end if self.end is None else self.end) - self.start)
 
 
 class _Axis(NamedTuple):
-    """Map times to places between *start* and *end*."""
+    """Map times between *start* and *end* to places, the first one at *left*."""
 
     start: int
     end: int
+    left: float
 
     def x(self, moment: int) -> float:
         inside = min(max(moment, self.start), self.end)
-        return _LEFT + _PLOT * (inside - self.start) / (self.end - self.start)
+        return self.left + _PLOT * (inside - self.start) / (self.end - self.start)
 
 
 def timeline_svg(detail: Mapping[str, Any]) -> str:
@@ -98,7 +104,7 @@ def timeline_svg(detail: Mapping[str, Any]) -> str:
     for line, note in enumerate(notes):
         parts.append(f'<text class="quiet note" x="12" y="{bottom + 20 + line * _NOTE}">{note}</text>')
     label = f"Timeline of {len(bars)} attempt{'' if len(bars) == 1 else 's'}. {' '.join(notes)}"
-    return svg(_LEFT + _PLOT + _RIGHT, bottom + 10 + len(notes) * _NOTE, label, parts, style=_STYLE)
+    return svg(axis.left + _PLOT + _RIGHT, bottom + 10 + len(notes) * _NOTE, label, parts, style=_STYLE)
 
 
 def _bars(steps: Sequence[Mapping[str, Any]]) -> Iterator[_Bar]:
@@ -128,13 +134,19 @@ def _axis(detail: Mapping[str, Any], bars: Sequence[_Bar]) -> _Axis:
     starts = [bar.start for bar in bars] + ([] if begun is None else [begun])
     ends = starts + [bar.end for bar in bars if bar.end is not None] + ([] if ended is None else [ended])
     start = min(starts)
-    return _Axis(start, max(start + _SPAN_MIN, *ends))
+    left = max(len(bar.label) for bar in bars) * CHARACTER_WIDTH + _LABEL_PADDING
+    return _Axis(start, max(start + _SPAN_MIN, *ends), left)
 
 
 def duration_text(microseconds: int) -> str:
     """Return a duration with no more digits than people compare: milliseconds below a second, tenths below a minute."""
     digits = -3 if microseconds < _SECOND else -5 if microseconds < _MINUTE else -6
     return format_duration(round(microseconds, digits) or microseconds)
+
+
+def time_text(utc: object) -> str:
+    """Return a stored time to the second; `-` for None."""
+    return f"{utc[:10]} {utc[11:19]}Z" if isinstance(utc, str) else "-"
 
 
 def tick_moments(start: int, end: int) -> tuple[int, list[int]]:
@@ -173,12 +185,11 @@ def _drawn(bar: _Bar, axis: _Axis, middle: float) -> str:
     look = look_name(bar.status)
     left = axis.x(bar.start)
     right = max(axis.x(axis.end if bar.end is None else bar.end), left + _BAR_MIN)
-    label = shortened(bar.step, _LABEL_AT_MOST) + (f" #{bar.attempt}" if bar.attempt > 1 else "")
     duration = "" if bar.end is None else duration_text(bar.length(axis.end))
     told = f"{bar.told}; {duration or 'no end recorded'}"
     parts = [f'<g class="attempt"><title>{escaped(told)}</title>']
     text_y = number(middle + 4.2)
-    parts.append(f'<text class="end" x="{_LEFT - 10}" y="{text_y}">{escaped(label)}</text>')
+    parts.append(f'<text class="end" x="{number(axis.left - 10)}" y="{text_y}">{escaped(bar.label)}</text>')
     parts.append(
         f'<rect class="box {look}{" open" if bar.end is None else ""}" x="{number(left)}" y="{number(middle - _BAR / 2)}"'
         f' width="{number(right - left)}" height="{_BAR}" rx="2"/>'
@@ -187,9 +198,9 @@ def _drawn(bar: _Bar, axis: _Axis, middle: float) -> str:
         mark = number(axis.x(bar.start + bar.expected))
         y = number(middle + _BAR / 2 + 2.5)
         parts.append(f'<path class="expected" d="M{number(left)} {y}H{mark}v-5"/>')
-    words = f"{duration} {'' if bar.status in LOOKS else bar.status.replace('_', ' ')}".strip()
+    words = f"{duration} {'' if bar.status in LOOKS else words_of(bar.status)}".strip()
     parts.append(f'<text class="glyph {look}" x="{number(right + 6)}" y="{text_y}">{LOOKS[look].glyph}</text>')
-    room = int((_LEFT + _PLOT + _RIGHT - right - 22) / CHARACTER_WIDTH)
+    room = int((axis.left + _PLOT + _RIGHT - right - 22) / CHARACTER_WIDTH)
     parts.append(
         f'<text class="quiet" x="{number(right + 20)}" y="{text_y}">{escaped(shortened(words, room))}</text></g>'
     )

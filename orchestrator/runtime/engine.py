@@ -8,7 +8,6 @@ decided and tell the observers. Nothing is started, shown or reported that was n
 
 from __future__ import annotations
 
-import signal
 from collections import deque
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +17,6 @@ from ledger.canonical import canonical_bytes
 from ledger.events import NewEvent
 from orchestrator.core.decide import Fail, Measure, Measurement, Run, Skip, decide
 from orchestrator.core.events import (
-    AttemptFinished,
     AttemptStarted,
     Event,
     RunFinished,
@@ -40,12 +38,12 @@ from orchestrator.runtime.ports import (
     Exited,
     Interrupts,
     Journal,
-    Log,
     Measured,
     MeasureRequest,
     Observer,
     Workbench,
 )
+from orchestrator.runtime.recording import attempt_finished, ended_evidence
 from orchestrator.runtime.result import BadResultError
 
 _INLINE_BYTES = 4096
@@ -246,7 +244,7 @@ class Engine:
             missing_outputs=self._ports.digester.missing(step.writes) if clean and step.writes else (),
             exit_codes=step.exit_codes,
         )
-        self._record(self._attempt_finished(exited, outcome, report))
+        self._record(attempt_finished(self._plan.run_id, exited, outcome, report, self._ports.workbench.redact))
         if outcome.status not in ("succeeded", "no_new_data"):
             self._finish_step(name, outcome.status, outcome.reason, outcome=outcome, exited=exited)
         elif step.writes:
@@ -254,27 +252,6 @@ class Engine:
             self._ports.digester.submit(MeasureRequest(name, outputs=step.writes, code=False))
         else:
             self._succeed(name, outcome, exited, {})
-
-    def _attempt_finished(self, exited: Exited, outcome: Outcome, report: StepReport | None) -> AttemptFinished:
-        redact = self._ports.workbench.redact
-        log = exited.log
-        return AttemptFinished(
-            step=exited.step,
-            attempt=exited.attempt,
-            status=outcome.status,
-            reason=outcome.reason,
-            error_class=outcome.error_class,
-            exit_code=exited.exit_code,
-            signal=exited.signal,
-            duration_us=None if exited.not_started else exited.duration_us,
-            pid=exited.pid,
-            message=redact(outcome.message) if outcome.message else None,
-            log=None if log is None else _log_data(self._plan.run_id, exited, log),
-            metrics=None if report is None or not report.metrics else dict(report.metrics),
-            reported=None if report is None or not report.outputs else dict(report.outputs),
-            masked=None if log is None or not log.masked else dict(log.masked),
-            killed=exited.killed,
-        )
 
     def _succeed(self, name: str, outcome: Outcome, exited: Exited, outputs: Mapping[str, str | None]) -> None:
         status, reason = ("succeeded", None) if outcome.status == "succeeded" else ("skipped", "no_new_data")
@@ -297,7 +274,7 @@ class Engine:
                 step=name,
                 status=status,
                 reason=reason,
-                evidence=evidence if evidence is not None else _ended_evidence(exited),
+                evidence=evidence if evidence is not None else ended_evidence(exited),
                 error_class=None if outcome is None else outcome.error_class,
                 attempts=step.attempt,
                 key=step.key if outputs is not None else None,
@@ -381,23 +358,3 @@ class Engine:
             self._unstarted.append(Exited(ready.step, attempt, not_started=text))
             return
         self._ports.executor.start(launch)
-
-
-def _log_data(run_id: str, exited: Exited, log: Log) -> dict[str, object]:
-    data: dict[str, object] = {
-        "path": f"logs/{run_id}/{exited.step}.{exited.attempt}.log",
-        "bytes": log.bytes,
-        "lines": log.lines,
-        "sha256": log.sha256,
-    }
-    if log.truncated:
-        data["truncated"] = True
-    return data
-
-
-def _ended_evidence(exited: Exited | None) -> dict[str, object]:
-    if exited is None:
-        return {}
-    if exited.signal is not None:
-        return {"signal": exited.signal, "name": signal.Signals(exited.signal).name}
-    return {} if exited.exit_code in (None, 0) else {"exit_code": exited.exit_code}

@@ -54,19 +54,25 @@ def reconcile(store: History, run_ids: Sequence[str], *, grace_seconds: float = 
         state = fold(events)
         if state.status != "running":
             continue
+        version = state.version
         survivors = end_survivors(run_id, grace_seconds=grace_seconds)
         closing = closing_events(state, survivors)
         store.append(
             stream,
             [NewEvent(*event_type(event), event_data(event)) for event in closing],
-            expected_version=state.version,
+            expected_version=version,
         )
         ended.append(run_id)
     return ended
 
 
 def closing_events(state: RunState, survivors: Sequence[int]) -> list[Event]:
-    """Return the events that end a run whose orchestrator died in *state*; *survivors* are pids that were ended."""
+    """
+    Return the events that end a run whose orchestrator died in *state*, and fold them into it.
+
+    Args:
+        survivors: Pids of processes of the run that were ended.
+    """
     events: list[Event] = []
     evidence = {"survivors": list(survivors)}
     for name, step in state.steps.items():

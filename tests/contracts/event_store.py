@@ -46,7 +46,7 @@ class EventStore(Protocol):
         """Return what is kept under *digest*."""
 
 
-def event(number: int = 0, **data: object) -> NewEvent:
+def event(number: object = 0, **data: object) -> NewEvent:
     """Return an event that says which one it is."""
     return NewEvent("thing.happened", 1, {"number": number, **data})
 
@@ -62,9 +62,11 @@ JSON = st.recursive(
     | st.integers(-(2**53) + 1, 2**53 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.lists(inner, max_size=3).map(tuple)
-    | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -144,7 +146,11 @@ class EventStoreContract(ABC):
         """Given no events, then the stream does not come into being, but blobs are kept."""
         assert [] == store.append("run/1", [], expected_version=-1, blobs={blob_digest(b"x"): b"x"})
 
-        assert (-1, 1, b"x") == (store.stream_version("run/1"), len(list(store.read_all())), store.blob(blob_digest(b"x")))
+        assert (-1, 1, b"x") == (
+            store.stream_version("run/1"),
+            len(list(store.read_all())),
+            store.blob(blob_digest(b"x")),
+        )
 
     @pytest.mark.parametrize(("before", "expected"), [(0, -1), (0, None), (3, 2), (3, None)])
     def test_right_version_or_none_is_appended(self, store: EventStore, before: int, expected: int | None) -> None:
@@ -160,7 +166,9 @@ class EventStoreContract(ABC):
         """Given another version than the stream's, then nothing is recorded and the error says both."""
         store.append("run/1", events(before), expected_version=-1)
 
-        with pytest.raises(WrongExpectedVersionError, match=f"run/1 is at version {before - 1}, not {expected}") as caught:
+        with pytest.raises(
+            WrongExpectedVersionError, match=f"run/1 is at version {before - 1}, not {expected}"
+        ) as caught:
             store.append("run/1", [event()], expected_version=expected, blobs={"sha256:b": b"b"})
 
         assert ("run/1", expected, before - 1) == (caught.value.stream, caught.value.expected, caught.value.actual)
@@ -188,7 +196,8 @@ class EventStoreContract(ABC):
         assert [(1, 0)] == [(item.seq, item.version) for item in store.append("run/1", [event()], expected_version=-1)]
 
     @pytest.mark.parametrize(
-        "stream", ["", "Run", "run/", "/1", "run/-1", "run/a b", "run/a/b", "run/1\n", "run/" + 201 * "a", "ràn", "run/'"]
+        "stream",
+        ["", "Run", "run/", "/1", "run/-1", "run/a b", "run/a/b", "run/1\n", "run/" + 201 * "a", "ràn", "run/'"],
     )
     def test_stream_that_could_not_be_found_again_is_refused(self, store: EventStore, stream: str) -> None:
         """Given a stream name outside of the rule, then nothing is recorded."""
@@ -204,7 +213,9 @@ class EventStoreContract(ABC):
 
         assert 0 == store.stream_version(stream)
 
-    @pytest.mark.parametrize("name", ["", "happened", "thing.", ".happened", "thing.Happened", "a.b.c", "thing.happened\n", "a_.b"])
+    @pytest.mark.parametrize(
+        "name", ["", "happened", "thing.", ".happened", "thing.Happened", "a.b.c", "thing.happened\n", "a_.b"]
+    )
     def test_type_that_is_no_noun_and_verb_is_refused(self, store: EventStore, name: str) -> None:
         """Given a type outside of the rule, then nothing is recorded."""
         with pytest.raises(InvalidEventError, match="not an event type"):

@@ -22,7 +22,9 @@ SAFE = 2**53 - 1
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-SAFE, SAFE) | TEXT,
-    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text(st.characters(max_codepoint=127)), inner),
+    lambda inner: (
+        st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text(st.characters(max_codepoint=127)), inner)
+    ),
 )
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers(-SAFE, SAFE) | TEXT | st.floats(allow_nan=False, allow_infinity=False),
@@ -96,7 +98,7 @@ class TestCanonicalText:
 
     def test_order_of_keys_is_that_of_utf16(self) -> None:
         """Given keys beyond the basic plane, then they sort before U+FB33, as their surrogates do."""
-        assert '{"😂":1,"דּ":2}' == canonical_text({"\ufb33": 2, "\U0001f602": 1})
+        assert '{"\U0001f602":1,"\ufb33":2}' == canonical_text({"\ufb33": 2, "\U0001f602": 1})
 
     def test_mappings_of_any_type(self) -> None:
         """Given a mapping that is no dict, at any depth, then it is written as one."""
@@ -157,7 +159,20 @@ class TestParseCanonical:
 
     @pytest.mark.parametrize(
         "text",
-        ["", "{", "nul", '{"a":1,"a":1}', '[{"b":{"a":1,"a":2}}]', "NaN", "[Infinity]", "-Infinity", "'a'", "1 2", "01", "9" * 5000],
+        [
+            "",
+            "{",
+            "nul",
+            '{"a":1,"a":1}',
+            '[{"b":{"a":1,"a":2}}]',
+            "NaN",
+            "[Infinity]",
+            "-Infinity",
+            "'a'",
+            "1 2",
+            "01",
+            "9" * 5000,
+        ],
     )
     def test_what_is_no_canonical_text_is_refused(self, text: str) -> None:
         """Given something else than JSON, or a key twice, then it is refused, as text and as bytes."""

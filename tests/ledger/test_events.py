@@ -96,7 +96,9 @@ class TestBody:
 
     def test_data_without_a_form_is_refused_by_name(self) -> None:
         """Given data that JSON cannot say, then the error says of which event."""
-        with pytest.raises(InvalidEventError, match=r"thing\.happened cannot be recorded: .*2\^?5|exceeds"):
+        with pytest.raises(
+            InvalidEventError, match=r"thing\.happened cannot be recorded: the value has no canonical form"
+        ):
             body(event(number=2**60))
 
 

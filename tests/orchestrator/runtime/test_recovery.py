@@ -21,7 +21,8 @@ from orchestrator.core.events import (
     event_type,
 )
 from orchestrator.core.state import fold
-from orchestrator.runtime.provenance import boot_id, current_actor, git_state, process_start
+from orchestrator.runtime.liveness import boot_id, process_start
+from orchestrator.runtime.provenance import current_actor, git_state
 from orchestrator.runtime.recovery import end_survivors, reconcile
 from tests.fakes import MemoryEventStore
 from tests.pipelines import chain

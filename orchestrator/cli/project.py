@@ -1,0 +1,173 @@
+"""
+From options to what a run would be about: the definition, the selection, the night, the environment, the places.
+
+`validate`, `plan`, `run` and `accept` begin alike; here is their common beginning, and nothing of it changes anything.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import attrs
+
+from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger
+from orchestrator.core.definition import Pipeline
+from orchestrator.core.graph import Graph, build_graph
+from orchestrator.core.names import shown
+from orchestrator.core.parameters import parse_date
+from orchestrator.core.problems import Problem
+from orchestrator.core.selection import Selection, select
+from orchestrator.runtime.assembly import Surroundings, dataset_places
+from orchestrator.runtime.definition_file import read_definition
+from orchestrator.runtime.digests import DatasetPlace
+from orchestrator.runtime.environment import Environment, resolve_environment, surroundings
+from orchestrator.runtime.preflight import check_sources
+
+
+@attrs.frozen
+class Options:
+    """What the options of a command say, as they were typed."""
+
+    pipeline: str | None = None
+    ledger: str | None = None
+    selection: Selection = Selection()
+    settings: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
+    night: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The options that name definition and ledger, to be put after a command that is shown to be typed next."""
+        named = (("--pipeline", self.pipeline), ("--ledger", self.ledger))
+        return "".join(f" {option} {shlex.quote(value)}" for option, value in named if value)
+
+
+@attrs.frozen
+class Project:
+    """
+    Hold a checked definition and where it stands.
+
+    Attributes:
+        definition: Absolute.
+        definition_path: As the ledger knows it.
+        shown: As the user named it.
+    """
+
+    definition: Path
+    shown: str
+    ledger: Path
+    pipeline: Pipeline
+    graph: Graph
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The folder that paths of the definition are relative to."""
+        return self.definition.parent
+
+    @property
+    def definition_path(self) -> str:
+        """The definition's path relative to the ledger's folder."""
+        return relative_to_ledger(self.definition, self.ledger)
+
+
+@attrs.frozen
+class Prepared:
+    """
+    Hold what a run of *project* would be about.
+
+    Attributes:
+        problems: Of environment and sources, warnings included; an error refuses the run.
+    """
+
+    project: Project
+    night: str
+    selected: frozenset[str]
+    environment: Environment
+    around: Surroundings
+    places: Mapping[str, DatasetPlace]
+    problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> list[Problem]:
+        """The problems that refuse a run."""
+        return [problem for problem in self.problems if problem.severity == "error"]
+
+
+def load_project(options: Options) -> Project:
+    """
+    Read the definition that *options* name.
+
+    Raises:
+        DefinitionError: With every problem of it.
+    """
+    path = definition_path(options.pipeline)
+    parsed = read_definition(path)
+    return Project(
+        definition=Path(os.path.abspath(path)),
+        shown=str(path),
+        ledger=ledger_path(options.ledger, path),
+        pipeline=parsed.pipeline,
+        graph=build_graph(parsed.pipeline),
+        warnings=parsed.warnings,
+    )
+
+
+def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> Prepared:
+    """
+    Look at everything that a run needs before its start; nothing is changed.
+
+    Raises:
+        UsageRefusedError: The night is no date.
+        UnknownStepError, EmptySelectionError: The selection cannot be.
+    """
+    pipeline = project.pipeline
+    night = night_of(options.night, pipeline.timezone)
+    selected = select(project.graph, pipeline.steps, options.selection)
+    environment = resolve_environment(
+        pipeline,
+        project.folder,
+        selected=selected,
+        env_files=[Path(name) for name in options.env_files],
+        settings=options.settings,
+        environ=environ,
+    )
+    problems: Sequence[Problem] = [
+        attrs.evolve(problem, file=project.shown) if problem.path and problem.file is None else problem
+        for problem in environment.problems
+    ]
+    around = surroundings(pipeline, environment, project.folder, night)
+    places: Mapping[str, DatasetPlace] = {}
+    # A path cannot be resolved while a variable that stands in it has no value.
+    if not any(problem.kind in ("missing_variable", "missing_parameter") for problem in problems):
+        places = dataset_places(_restricted(pipeline, selected), around)
+        sources = check_sources(pipeline, places, selected=selected)
+        problems = [*problems, *(attrs.evolve(problem, file=project.shown) for problem in sources)]
+    return Prepared(project, night, selected, environment, around, places, tuple(problems))
+
+
+def night_of(option: str | None, zone: str) -> str:
+    """
+    Return the night that is meant: *option*, else today's date in *zone*.
+
+    Raises:
+        UsageRefusedError: It is no ISO date.
+    """
+    if option is None:
+        return datetime.now(ZoneInfo(zone)).date().isoformat()
+    if parse_date(option) is None:
+        raise UsageRefusedError("bad_night", f"--for takes a date such as 2026-01-31, not {shown(option)}")
+    return option
+
+
+def _restricted(pipeline: Pipeline, selected: frozenset[str]) -> Pipeline:
+    """Return *pipeline* with only those datasets whose paths can be resolved: those of selected steps, and those without a reference."""
+    used = {name for step in selected for name in (*pipeline.steps[step].reads, *pipeline.steps[step].writes)}
+    kept = {name: item for name, item in pipeline.datasets.items() if name in used or "${" not in (item.path or "")}
+    return pipeline if len(kept) == len(pipeline.datasets) else attrs.evolve(pipeline, datasets=kept)

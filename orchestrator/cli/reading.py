@@ -1,0 +1,94 @@
+"""Opening a ledger to look into it: found by the options, checked, and with a message where there is nothing to look at."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from ledger.errors import LedgerNotFoundError, NewerLedgerError
+from ledger.reader import LedgerReader
+from ledger.schema import registered_projections
+from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger
+from orchestrator.projections.find_run import RunLookupError, find_run
+from orchestrator.projections.queries import pipeline_of_path
+from orchestrator.projections.read_model_tables import NAME, VERSION
+
+
+class View:
+    """
+    An open ledger and what the options have restricted it to.
+
+    Attributes:
+        path: Of the ledger.
+        connection: For queries.
+        pipeline: The one whose definition `--pipeline` names, or None for all.
+        where: The options that name definition and ledger, for commands that are shown to be typed next.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, pipeline: str | None, where: str) -> None:
+        self.path = path
+        self.connection = connection
+        self.pipeline = pipeline
+        self.where = where
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the ledger, in which logs and reports lie."""
+        return self.path.parent
+
+    def find(self, word: str) -> str:
+        """Return the id of the run that *word* means; see `find_run`."""
+        return find_run(self.connection, word, pipeline=self.pipeline)
+
+
+@contextlib.contextmanager
+def viewing(pipeline: str | None, ledger: str | None) -> Iterator[View]:
+    """
+    Open the ledger that the options name.
+
+    Raises:
+        RunLookupError: There is none yet.
+        UnverifiableLedgerError, StorageError: It is none, is newer, or cannot be read.
+    """
+    definition = definition_path(pipeline)
+    path = ledger_path(ledger, definition)
+    try:
+        reader = LedgerReader(path)
+    except LedgerNotFoundError:
+        raise RunLookupError("no_ledger", f"there is no ledger at {path} yet; `orchestrate run` makes it") from None
+    with reader:
+        _check_tables(reader.connection, path)
+        named = None
+        if pipeline is not None:
+            named = pipeline_of_path(reader.connection, relative_to_ledger(definition, path))
+            if named is None:
+                message = f"the ledger {path} knows no pipeline of {definition}; `orchestrate run` makes it known"
+                raise UsageRefusedError("unknown_pipeline", message)
+        where = "".join(
+            f" {option} {shlex.quote(value)}" for option, value in (("--pipeline", pipeline), ("--ledger", ledger)) if value
+        )
+        yield View(path, reader.connection, named, where)
+        reader.check_unchanged()
+
+
+@contextlib.contextmanager
+def viewing_if_any(pipeline: str | None, ledger: str | None) -> Iterator[View | None]:
+    """Do as `viewing`, with None where there is no ledger yet: what lists then lists nothing."""
+    if not ledger_path(ledger, definition_path(pipeline)).exists():
+        yield None
+        return
+    with viewing(pipeline, ledger) as view:
+        yield view
+
+
+def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
+    known = registered_projections(connection).get(NAME, 0)
+    if known > VERSION:
+        raise NewerLedgerError(str(path), known, VERSION)
+    if known < VERSION:
+        message = f"the tables of {path} were made by an older program; the next `orchestrate run` renews them"
+        raise UsageRefusedError("old_tables", message)

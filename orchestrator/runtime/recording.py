@@ -1,0 +1,73 @@
+"""What was seen of an attempt's end, as the event that records it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+from orchestrator.core.events import AttemptFinished
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.report import StepReport
+from orchestrator.runtime.ports import Exited, Log
+
+
+def attempt_finished(
+    run_id: str, exited: Exited, outcome: Outcome, report: StepReport | None, redact: Callable[[str], str]
+) -> AttemptFinished:
+    """Return the event for the end of an attempt; texts that came from outside go through *redact*."""
+    log = exited.log
+    return AttemptFinished(
+        step=exited.step,
+        attempt=exited.attempt,
+        status=outcome.status,
+        reason=outcome.reason,
+        error_class=outcome.error_class,
+        exit_code=exited.exit_code,
+        signal=exited.signal,
+        duration_us=None if exited.not_started else exited.duration_us,
+        pid=exited.pid,
+        message=redact(outcome.message) if outcome.message else None,
+        log=None if log is None else _log_data(run_id, exited, log),
+        metrics=None if report is None or not report.metrics else _redacted(report.metrics, redact),
+        reported=None if report is None or not report.outputs else _redacted(report.outputs, redact),
+        masked=None if log is None or not log.masked else dict(log.masked),
+        killed=exited.killed,
+    )
+
+
+def ended_evidence(exited: Exited | None) -> dict[str, object]:
+    """Return what a step's failure rests on: the exit code or the signal; empty where there is neither."""
+    if exited is None:
+        return {}
+    if exited.signal is not None:
+        return {"signal": exited.signal, "name": signal_name(exited.signal)}
+    return {} if exited.exit_code in (None, 0) else {"exit_code": exited.exit_code}
+
+
+def signal_name(number: int) -> str:
+    """Return the name of the signal *number*; those without a name of their own are counted from `SIGRTMIN`."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+
+
+def _redacted(facts: object, redact: Callable[[str], str]) -> dict[str, object]:
+    """Return *facts* without secrets in its texts; names follow a rule that leaves no room for one."""
+    assert isinstance(facts, dict)
+    return {
+        name: redact(value) if isinstance(value, str) else _redacted(value, redact) if isinstance(value, dict) else value
+        for name, value in facts.items()
+    }
+
+
+def _log_data(run_id: str, exited: Exited, log: Log) -> dict[str, object]:
+    data: dict[str, object] = {
+        "path": f"logs/{run_id}/{exited.step}.{exited.attempt}.log",
+        "bytes": log.bytes,
+        "lines": log.lines,
+        "sha256": log.sha256,
+    }
+    if log.truncated:
+        data["truncated"] = True
+    return data
