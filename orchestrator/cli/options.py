@@ -47,3 +47,7 @@ def environment_options(function: Function) -> Function:
 def where_options(function: Function) -> Function:
     """Add `--pipeline`, `--ledger` and `--json`."""
     return pipeline_option(ledger_option(json_option(function)))
+
+
+run_argument = click.argument("run", metavar="RUN")
+step_argument = click.argument("step", metavar="STEP")

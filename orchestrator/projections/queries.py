@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from orchestrator.projections.estimates import duration_history, expected_seconds
 
@@ -175,6 +176,24 @@ def unfinished_runs(connection: sqlite3.Connection, pipeline: str) -> list[str]:
         "SELECT run_id FROM runs WHERE pipeline = ? AND status = 'running' ORDER BY first_seq", (pipeline,)
     )
     return [run_id for (run_id,) in rows]
+
+
+def run_process(connection: sqlite3.Connection, run_id: str) -> dict[str, Any]:
+    """Return which process runs or ran *run_id*: its `pid`, its `start` and the machine's `boot`, as `liveness.is_alive` takes them."""
+    row = connection.execute(
+        "SELECT json_extract(data, '$.pid'), json_extract(data, '$.process_start'), json_extract(data, '$.boot_id')"
+        " FROM events WHERE seq = (SELECT first_seq FROM runs WHERE run_id = ?)",
+        (run_id,),
+    ).fetchone()
+    return dict(zip(("pid", "start", "boot"), row, strict=True))
+
+
+def attempt_key(connection: sqlite3.Connection, run_id: str, step: str, attempt: object) -> tuple[str, Row]:
+    """Return the key of an attempt and what it is made of."""
+    key, components = connection.execute(
+        "SELECT key, components FROM attempts WHERE run_id = ? AND step = ? AND attempt = ?", (run_id, step, attempt)
+    ).fetchone()
+    return str(key), load_json(connection, components)
 
 
 def load_blob(connection: sqlite3.Connection, digest: str) -> dict[str, object] | None:

@@ -25,6 +25,7 @@ _PLOT = 620
 _RIGHT = 108
 _NOTE = 22
 _BAR_MIN = 2.0
+_NEAR = 24
 _LABEL_AT_MOST = 24
 _TICKS_AT_MOST = 8
 _SECOND = 1_000_000
@@ -195,9 +196,10 @@ def _drawn(bar: _Bar, axis: _Axis, middle: float) -> str:
         f' width="{number(right - left)}" height="{_BAR}" rx="2"/>'
     )
     if bar.expected is not None:
-        mark = number(axis.x(bar.start + bar.expected))
+        mark = axis.x(bar.start + bar.expected)
         y = number(middle + _BAR / 2 + 2.5)
-        parts.append(f'<path class="expected" d="M{number(left)} {y}H{mark}v-5"/>')
+        parts.append(f'<path class="expected" d="M{number(left)} {y}H{number(mark)}v-5"/>')
+        right = mark if right < mark < right + _NEAR else right
     words = f"{duration} {'' if bar.status in LOOKS else words_of(bar.status)}".strip()
     parts.append(f'<text class="glyph {look}" x="{number(right + 6)}" y="{text_y}">{LOOKS[look].glyph}</text>')
     room = int((axis.left + _PLOT + _RIGHT - right - 22) / CHARACTER_WIDTH)

@@ -77,7 +77,7 @@ def run_plan(
     writers = pipeline.writers()
     steps: dict[str, StepPlan] = {}
     for step in pipeline.steps.values():
-        argv = _argv(step, around)
+        argv = step_argv(step, around)
         steps[step.name] = StepPlan(
             step=step,
             argv=argv,
@@ -133,7 +133,8 @@ def _place(dataset: Dataset, around: Surroundings) -> DatasetPlace:
     return DatasetPlace(path, dataset.pattern, dataset.digest)
 
 
-def _argv(step: Step, around: Surroundings) -> tuple[str, ...]:
+def step_argv(step: Step, around: Surroundings) -> tuple[str, ...]:
+    """Return what is executed for *step*, every `${NAME}` replaced; a `shell` line goes to `/bin/sh -e -c` as it stands."""
     if step.shell is not None:
         return ("/bin/sh", "-e", "-c", step.shell)
     return tuple(resolve(word, around.values) for word in step.command)

@@ -1,0 +1,73 @@
+"""`orchestrate changes`: every change of a definition."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+import click
+
+from orchestrator.cli import render
+from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option
+from orchestrator.cli.reading import viewing_if_any
+from orchestrator.cli.times import shown_time
+from orchestrator.core.explain import short_digest
+from orchestrator.core.printable import printable
+from orchestrator.projections.queries import definition_changes
+
+EXAMPLES = """\b
+Examples:
+  orchestrate changes
+  orchestrate changes --json
+"""
+_SIGNS = {"added": "+", "removed": "-", "changed": "~", "renamed": ">"}
+_SHOWN_AT_MOST = 120
+
+
+@click.command(epilog=EXAMPLES)
+@pipeline_option
+@ledger_option
+@local_option
+@json_option
+def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: bool) -> int:
+    """List the changes of the definition, newest first: what differs, at which commit, and who was there."""
+    with viewing_if_any(pipeline, ledger) as view:
+        rows = [] if view is None else definition_changes(view.connection, pipeline=view.pipeline)
+    if as_json:
+        render.out_json(rows)
+    for row in rows if not as_json else []:
+        render.out_lines(_lines(row, local=local))
+    return 0
+
+
+def _lines(row: Mapping[str, object], *, local: bool) -> Iterator[str]:
+    actor, git = row["actor"], row["git"]
+    who = f", {actor.get('user')} on {actor.get('host')}" if isinstance(actor, Mapping) else ""
+    commit = ""
+    if isinstance(git, Mapping):
+        commit = f", commit {str(git.get('commit'))[:12]}{' with changes' if git.get('dirty') else ''}"
+    what = f"{short_digest(row['before'])} -> {short_digest(row['after'])}" if row["before"] else "first seen"
+    yield printable(f"{shown_time(row['recorded_at'], local=local)}  {row['pipeline']}: {what}{commit}{who}")
+    changes = row["changes"]
+    assert isinstance(changes, list)
+    for change in changes:
+        sign = _SIGNS.get(str(change["kind"]), "?")
+        yield printable(f"  {sign} {change['path']}{_values(change)}")
+
+
+def _values(change: Mapping[str, object]) -> str:
+    before, after = _short(change.get("before")), _short(change.get("after"))
+    match change["kind"]:
+        case "added":
+            return f" = {after}"
+        case "removed":
+            return f" (was {before})"
+        case "renamed":
+            return f" (formerly {before})"
+        case _:
+            return f": {before} -> {after}"
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return text if len(text) <= _SHOWN_AT_MOST else text[:_SHOWN_AT_MOST] + "…"

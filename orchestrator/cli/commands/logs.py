@@ -1,0 +1,146 @@
+"""`orchestrate logs RUN [STEP]`: what the steps have printed, also while they still do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from orchestrator.cli import render
+from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument
+from orchestrator.cli.reading import View, viewing
+from orchestrator.projections.find_run import check_step
+from orchestrator.projections.queries import run_process
+from orchestrator.runtime.liveness import is_alive
+
+EXAMPLES = """\b
+Examples:
+  orchestrate logs latest
+  orchestrate logs latest bronze --follow
+  orchestrate logs latest bronze --attempt 1
+"""
+_POLL_SECONDS = 0.2
+_READ_BYTES = 1 << 16
+
+
+@click.command(epilog=EXAMPLES)
+@run_argument
+@click.argument("step", required=False, metavar="[STEP]")
+@pipeline_option
+@ledger_option
+@click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
+@click.option("--attempt", type=click.IntRange(1), metavar="N", help="Only this attempt.")
+@json_option
+def command(
+    run: str, step: str | None, pipeline: str | None, ledger: str | None, attempt: int | None, *, follow: bool, as_json: bool
+) -> int:
+    """
+    Print what the steps of a run have printed, with secrets masked as they are in the files.
+
+    With --json a list of the logs: step, attempt, path, bytes, and their text.
+    """
+    if follow and as_json:
+        raise UsageRefusedError("usage", "--follow prints as it comes; --json waits for the end: choose one")
+    with viewing(pipeline, ledger) as view:
+        run_id = view.find(run)
+        if step is not None:
+            check_step(view.connection, run_id, step)
+
+        def known() -> list[tuple[str, int, Path]]:
+            return [entry for entry in _logs(view, run_id, step) if attempt is None or entry[1] == attempt]
+
+        if follow:
+            _follow(known, lambda: _active(view, run_id), alone=step is not None)
+            return 0
+        entries = known()
+        _check_folder(view, run_id, entries)
+        if as_json:
+            render.out_json([_as_json(view, *entry) for entry in entries])
+            return 0
+        for name, number, path in entries:
+            if step is None and path.exists():
+                render.out(f"==> {name}, attempt {number} <==")
+            for block in _blocks(path):
+                render.out_raw(block)
+        if not any(path.exists() for _, _, path in entries):
+            render.err(f"nothing was printed in run {run_id}")
+    return 0
+
+
+def _logs(view: View, run_id: str, step: str | None) -> list[tuple[str, int, Path]]:
+    """List step, attempt and file of every attempt so far; a file that is not there yet appears with its first byte."""
+    rows = view.connection.execute(
+        "SELECT step, attempt FROM attempts WHERE run_id = ? AND step = coalesce(?, step) ORDER BY started_at, step, attempt",
+        (run_id, step),
+    )
+    return [(name, number, view.folder / "logs" / run_id / f"{name}.{number}.log") for name, number in rows]
+
+
+def _check_folder(view: View, run_id: str, entries: Iterable[tuple[str, int, Path]]) -> None:
+    """Tell a step that printed nothing from a log that is gone."""
+    printed = view.connection.execute(
+        "SELECT step, attempt FROM attempts WHERE run_id = ? AND log IS NOT NULL", (run_id,)
+    ).fetchall()
+    wanted = {(name, number): path for name, number, path in entries}
+    gone = [wanted[tuple(key)] for key in printed if tuple(key) in wanted and not wanted[tuple(key)].exists()]
+    if gone and not gone[0].parent.exists():
+        raise UsageRefusedError("logs_gone", f"the logs of run {run_id} are gone: there is no folder {gone[0].parent}")
+    if gone:
+        raise UsageRefusedError("log_gone", f"a log of run {run_id} is gone: there is no file {gone[0]}")
+
+
+def _as_json(view: View, name: str, number: int, path: Path) -> dict[str, object]:
+    content = b"".join(_blocks(path))
+    return {
+        "step": name,
+        "attempt": number,
+        "path": str(path.relative_to(view.folder)),
+        "bytes": len(content),
+        "text": content.decode("utf-8", "replace"),
+    }
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_READ_BYTES):
+                yield block
+    except FileNotFoundError:
+        return
+
+
+def _active(view: View, run_id: str) -> bool:
+    """Whether the run is on; a run that lost its orchestrator is not."""
+    row = view.connection.execute("SELECT status FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    return row[0] == "running" and is_alive(**run_process(view.connection, run_id))
+
+
+def _follow(known: Callable[[], list[tuple[str, int, Path]]], active: Callable[[], bool], *, alone: bool) -> None:
+    """Print what is added to the logs until the run has ended and everything is printed."""
+    read: dict[Path, int] = {}
+    last: Path | None = None
+    while True:
+        more = active()
+        for name, number, path in known():
+            content = _added(path, read.get(path, 0))
+            if content:
+                if not alone and path != last:
+                    render.out(f"==> {name}, attempt {number} <==")
+                last = path
+                read[path] = read.get(path, 0) + len(content)
+                render.out_raw(content)
+        if not more:
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def _added(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read()
+    except FileNotFoundError:
+        return b""

@@ -1,0 +1,72 @@
+"""`orchestrate report RUN`: what happened, for people who read and people who look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.cli import render
+from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument
+from orchestrator.cli.reading import viewing
+from orchestrator.projections.queries import run_detail
+
+EXAMPLES = """\b
+Examples:
+  orchestrate report latest
+  orchestrate report latest --html report.html
+  orchestrate report 20260131T0200 --markdown - >> mail.md
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@run_argument
+@pipeline_option
+@ledger_option
+@click.option("--html", "html", metavar="FILE", help="Write one self-contained page; - is stdout.")
+@click.option("--markdown", "markdown", metavar="FILE", help="Write Markdown; - is stdout.")
+@json_option
+def command(
+    run: str, pipeline: str | None, ledger: str | None, html: str | None, markdown: str | None, *, as_json: bool
+) -> int:
+    """
+    Print the summary of a run, or write its report.
+
+    The report is made from the ledger each time, so that it can be had again at any time.
+    """
+    from orchestrator.cli.tails import failed_tails
+    from orchestrator.projections.summary import summary_json, summary_lines
+
+    if [html, markdown].count("-") + as_json > 1:
+        raise UsageRefusedError("usage", "only one of --html -, --markdown - and --json can have stdout")
+    with viewing(pipeline, ledger) as view:
+        detail = run_detail(view.connection, view.find(run))
+        detail["where"] = view.where
+        tails = failed_tails(detail, view.folder)
+    if html is not None:
+        from orchestrator.projections.report_html import report_html
+
+        _deliver(html, report_html(detail, tails))
+    if markdown is not None:
+        from orchestrator.projections.report_markdown import report_markdown
+
+        _deliver(markdown, report_markdown(detail, tails))
+    if as_json:
+        render.out_json(summary_json(detail))
+    elif html is None and markdown is None:
+        render.out_lines(summary_lines(detail, tails))
+    return 0
+
+
+def _deliver(target: str, text: str) -> None:
+    if target == "-":
+        render.out_raw(text.encode("utf-8"))
+        return
+    from orchestrator.cli.reports import write_private
+
+    try:
+        write_private(Path(target), text)
+    except OSError as error:
+        raise UsageRefusedError("unwritable", f"{target} cannot be written: {error.strerror}") from None
+    render.err(f"written: {target}")

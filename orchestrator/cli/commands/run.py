@@ -1,0 +1,116 @@
+"""`orchestrate run`: the pipeline, once."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from ledger.reader import LedgerReader
+from orchestrator.cli import render
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.observing import Watching
+from orchestrator.cli.options import environment_options, json_option, ledger_option, pipeline_option, selection_options
+from orchestrator.cli.project import Options, Prepared, load_project, prepare
+from orchestrator.cli.refusals import record_definition_refusal
+from orchestrator.cli.reports import write_reports
+from orchestrator.cli.running import Start, execute
+from orchestrator.cli.tails import failed_tails
+from orchestrator.core.errors import DefinitionError
+from orchestrator.core.selection import Selection
+from orchestrator.core.state import RunState
+from orchestrator.projections.queries import run_detail
+from orchestrator.projections.summary import summary_json, summary_lines
+
+EXAMPLES = """\b
+Examples:
+  orchestrate run
+  orchestrate run --for 2026-01-31 --reason "delivered late"
+  orchestrate run --only gold --force
+  orchestrate run --from silver --omit report --set REGION=nyc --json
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@pipeline_option
+@ledger_option
+@selection_options
+@environment_options
+@click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Most steps side by side.")
+@click.option("--wait", is_flag=True, help="Wait while another run of this pipeline is active.")
+@click.option("--moved", is_flag=True, help="The definition has moved: its name belongs to this place from now on.")
+@click.option("--reason", metavar="TEXT", help="Why it is started by hand; recorded.")
+@click.option("--log-file", metavar="FILE", help="Write the program's own log there, as JSON lines.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the program's own log.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress; the summary only where something failed.")
+@json_option
+def command(
+    pipeline: str | None,
+    ledger: str | None,
+    only: tuple[str, ...],
+    from_: tuple[str, ...],
+    until: tuple[str, ...],
+    omit: tuple[str, ...],
+    settings: tuple[str, ...],
+    env_files: tuple[str, ...],
+    night: str | None,
+    jobs: int | None,
+    reason: str | None,
+    log_file: str | None,
+    *,
+    force: bool,
+    wait: bool,
+    moved: bool,
+    verbose: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """
+    Run the pipeline for one night.
+
+    Definition, environment and sources are checked first; every problem is listed and nothing starts. Exit codes: 0 succeeded or nothing to do, 1 failed, 2
+    refused, 3 the ledger cannot be trusted, 4 another run is active, 5 storage failed.
+    """
+    options = Options(pipeline, ledger, Selection(only, from_, until, omit, force), settings, env_files, night)
+    prepared = _prepared(options)
+    if not quiet:
+        for problem in (*prepared.project.warnings, *prepared.problems):
+            if problem.severity == "warning":
+                render.err(f"warning: {problem}")
+    watching = Watching(log_file=log_file, verbose=verbose, silent=quiet or as_json)
+    start = Start(jobs=jobs, wait=wait, moved=moved, reason=reason)
+    state = execute(prepared, options, start, observers=watching.observers, say=render.err)
+    return _show_end(prepared, options, state, quiet=quiet, as_json=as_json)
+
+
+def _prepared(options: Options) -> Prepared:
+    """Prepare the run; a definition that is refused is recorded where the ledger knows whose it is."""
+    try:
+        project = load_project(options)
+    except DefinitionError as error:
+        record_definition_refusal(options, error.problems)
+        raise
+    return prepare(project, options, os.environ)
+
+
+def _show_end(prepared: Prepared, options: Options, state: RunState, *, quiet: bool, as_json: bool) -> int:
+    """Write the reports, print the summary, and return the exit code of the run."""
+    path = prepared.project.ledger
+    with LedgerReader(path) as reader:
+        detail = run_detail(reader.connection, state.run_id)
+    detail["where"] = options.where
+    tails = failed_tails(detail, path.parent)
+    page = None
+    try:
+        page = write_reports(path.parent, detail, tails)
+    except OSError as error:
+        render.err(f"warning: the report could not be written: {error}; `orchestrate report` makes it again")
+    code = detail["exit_code"]
+    assert isinstance(code, int)
+    if as_json:
+        render.out_json(summary_json(detail))
+    elif not quiet or code != ExitCode.OK:
+        render.out_lines(summary_lines(detail, tails))
+        if page is not None:
+            render.out(f"report: {os.path.relpath(page)}")
+    return code

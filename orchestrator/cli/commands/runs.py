@@ -1,0 +1,90 @@
+"""`orchestrate runs`: the history, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import click
+
+from orchestrator.cli import render
+from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option
+from orchestrator.cli.reading import viewing_if_any
+from orchestrator.cli.times import shown_seconds, shown_time
+from orchestrator.core.parameters import parse_date
+from orchestrator.core.printable import printable
+from orchestrator.projections.queries import list_runs, refusals
+
+EXAMPLES = """\b
+Examples:
+  orchestrate runs
+  orchestrate runs --status failed --status interrupted --limit 5
+  orchestrate runs --night 2026-01-31 --json
+  orchestrate runs --refused
+"""
+_STATUSES = ("running", "succeeded", "nothing_to_do", "failed", "timed_out", "cancelled", "interrupted")
+
+
+@click.command(epilog=EXAMPLES)
+@pipeline_option
+@ledger_option
+@click.option("--status", multiple=True, type=click.Choice(_STATUSES), help="Only these; may be given several times.")
+@click.option("--night", metavar="DATE", help="Only runs for this night.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, metavar="N", help="At most so many.")
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--refused", is_flag=True, help="List the starts that were refused instead.")
+@local_option
+@json_option
+def command(
+    pipeline: str | None,
+    ledger: str | None,
+    status: tuple[str, ...],
+    night: str | None,
+    limit: int,
+    *,
+    everything: bool,
+    refused: bool,
+    local: bool,
+    as_json: bool,
+) -> int:
+    """List the runs, newest first."""
+    if night is not None and parse_date(night) is None:
+        raise UsageRefusedError("bad_night", f"--night takes a date such as 2026-01-31, not {night[:60]!a}")
+    most = None if everything else limit
+    with viewing_if_any(pipeline, ledger) as view:
+        rows: Sequence[Mapping[str, object]] = []
+        if view is not None and refused:
+            rows = refusals(view.connection, pipeline=view.pipeline, limit=-1 if most is None else most)
+        elif view is not None:
+            rows = list_runs(view.connection, pipeline=view.pipeline, status=status, night=night, limit=most)
+    if as_json:
+        render.out_json(rows)
+    elif refused:
+        render.out_lines(_refusal_lines(rows, local=local))
+    else:
+        cells = [
+            (
+                str(row["run_id"]),
+                str(row["pipeline"]),
+                str(row["night"]),
+                str(row["status"]),
+                shown_time(row["started_at"], local=local),
+                shown_seconds(row["duration_seconds"]),
+            )
+            for row in rows
+        ]
+        render.out_lines(render.table(cells, ("run", "pipeline", "night", "status", "started", "took")))
+        if most is not None and len(rows) == most:
+            render.err(f"the newest {most}; --all lists every run")
+    return 0
+
+
+def _refusal_lines(rows: Sequence[Mapping[str, object]], *, local: bool) -> list[str]:
+    lines = []
+    for row in rows:
+        night = f", night {row['night']}" if row["night"] else ""
+        lines.append(f"{shown_time(row['recorded_at'], local=local)}  {row['pipeline']}{night}, exit code {row['exit_code']}")
+        problems = row["problems"]
+        assert isinstance(problems, list)
+        lines += [printable(f"  {problem['kind']}: {problem['message']}") for problem in problems]
+    return lines

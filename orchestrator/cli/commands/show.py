@@ -1,0 +1,103 @@
+"""`orchestrate show RUN`: one run, its steps, their attempts, their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import click
+
+from orchestrator.cli import render
+from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option, run_argument
+from orchestrator.cli.reading import viewing
+from orchestrator.cli.times import shown_seconds, shown_time
+from orchestrator.core.explain import next_command, reason_text
+from orchestrator.core.printable import printable
+from orchestrator.projections.queries import run_detail, show_json
+
+EXAMPLES = """\b
+Examples:
+  orchestrate show latest
+  orchestrate show latest:flights --json
+  orchestrate show 20260131T0200
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@run_argument
+@pipeline_option
+@ledger_option
+@local_option
+@json_option
+def command(run: str, pipeline: str | None, ledger: str | None, *, local: bool, as_json: bool) -> int:
+    """Show one run: its steps, their attempts and their reasons. RUN is an id, the beginning of one, latest or latest:PIPELINE."""
+    with viewing(pipeline, ledger) as view:
+        detail = run_detail(view.connection, view.find(run), history=not as_json)
+        detail["where"] = view.where
+    if as_json:
+        render.out_json(show_json(detail))
+    else:
+        render.out_lines(_lines(detail, local=local))
+    return 0
+
+
+def _lines(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:
+    from orchestrator.projections.summary import cause_text, headline
+
+    yield headline(detail)
+    actor = detail["actor"]
+    who = f"{actor.get('user')} on {actor.get('host')}" if isinstance(actor, Mapping) else "-"
+    facts = {
+        "started": shown_time(detail["started_at"], local=local),
+        "finished": shown_time(detail["finished_at"], local=local),
+        "exit code": detail["exit_code"],
+        "started by": f"{who} ({detail['trigger']})",
+        "reason": detail["reason"],
+        "definition": detail["definition"],
+        "commit": _commit(detail["git"]),
+        "first failure": cause_text(detail),
+    }
+    yield from (printable(f"  {name + ':':<14} {value}") for name, value in facts.items() if value is not None)
+    yield ""
+    yield from _table(detail)
+    commands = next_command(detail)
+    if commands:
+        yield ""
+        yield from (f"next: {command}" if number == 0 else f"      {command}" for number, command in enumerate(commands))
+
+
+def _table(detail: Mapping[str, object]) -> Iterator[str]:
+    rows = []
+    steps = detail["steps"]
+    assert isinstance(steps, list)
+    for step in steps:
+        why = reason_text(str(step["status"]), str(step["reason"]), step["evidence"]) if step["reason"] else ""
+        rows.append(
+            (str(step["status"]), str(step["step"]), shown_seconds(step["duration_seconds"]), _usual(step), printable(why))
+        )
+        attempts = step["attempts"]
+        for attempt in attempts if len(attempts) > 1 or step["status"] in ("failed", "running", "cancelled") else ():
+            rows.append(_attempt_row(attempt))
+    yield from render.table(rows, ("status", "step", "took", "usually", "why"))
+
+
+def _attempt_row(attempt: Mapping[str, object]) -> tuple[str, str, str, str, str]:
+    words = []
+    evidence = {"exit_code": attempt["exit_code"]} if attempt["exit_code"] else {}
+    if attempt["reason"]:
+        words.append(reason_text("failed", str(attempt["reason"]), evidence))
+    if attempt["error_class"]:
+        words.append(f"({attempt['error_class']})")
+    if attempt["message"]:
+        words.append(str(attempt["message"]))
+    name = f"  attempt {attempt['attempt']}"
+    return f"  {attempt['status']}", name, shown_seconds(attempt["duration_seconds"]), "", printable(" ".join(words))
+
+
+def _usual(step: Mapping[str, object]) -> str:
+    return "" if step["expected_seconds"] is None else shown_seconds(step["expected_seconds"])
+
+
+def _commit(git: object) -> str | None:
+    if not isinstance(git, Mapping):
+        return None
+    return f"{git.get('commit')}{' with changes' if git.get('dirty') else ''}"

@@ -1,0 +1,110 @@
+"""`orchestrate status`: the morning after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import click
+
+from orchestrator.cli import render
+from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option
+from orchestrator.cli.reading import View, viewing_if_any
+from orchestrator.cli.times import shown_seconds, shown_time
+from orchestrator.core.explain import next_command
+from orchestrator.core.printable import printable
+from orchestrator.projections.queries import pipeline_overview, run_detail, run_process
+from orchestrator.runtime.liveness import is_alive
+
+EXAMPLES = """\b
+Examples:
+  orchestrate status
+  orchestrate status --ledger /srv/etl/.orchestrate/ledger.db --json
+"""
+_NIGHTS_SHOWN = 5
+
+
+@click.command(epilog=EXAMPLES)
+@pipeline_option
+@ledger_option
+@local_option
+@json_option
+def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: bool) -> int:
+    """
+    Show each pipeline: its last run, missing nights, what needs attention, and what to type next.
+
+    Needs a ledger alone. A run that lost its orchestrator is named; the next run closes it.
+    """
+    with viewing_if_any(pipeline, ledger) as view:
+        entries = [] if view is None else _entries(view)
+        if as_json:
+            render.out_json(entries)
+        elif not entries:
+            render.err("no pipeline has run yet; `orchestrate run` makes a start")
+        for number, entry in enumerate(entries if not as_json else []):
+            render.out_lines([*([""] if number else []), *_lines(entry, local=local)])
+    return 0
+
+
+def _entries(view: View) -> list[dict[str, object]]:
+    entries = [
+        entry for entry in pipeline_overview(view.connection) if view.pipeline in (None, entry["pipeline"])
+    ]
+    for entry in entries:
+        entry["alive"], entry["next"] = None, []
+        last = entry["last_run"]
+        if isinstance(last, Mapping):
+            run_id = str(last["run_id"])
+            if last["status"] == "running":
+                entry["alive"] = is_alive(**run_process(view.connection, run_id))
+            entry["next"] = _next(view, run_id, alive=entry["alive"])
+        entry["attention"] = _attention(entry)
+    return entries
+
+
+def _next(view: View, run_id: str, *, alive: object) -> list[str]:
+    detail = run_detail(view.connection, run_id, history=False)
+    detail["where"] = view.where
+    if alive is False:
+        detail["status"] = "interrupted"
+    return next_command(detail)
+
+
+def _attention(entry: Mapping[str, object]) -> list[str]:
+    """Return what a person should know, the most important first; empty where all is well."""
+    found: list[str] = []
+    last = entry["last_run"]
+    if isinstance(last, Mapping):
+        if entry["alive"] is False:
+            found.append(f"run {last['run_id']} lost its orchestrator; the next run closes it")
+        elif last["status"] not in ("succeeded", "nothing_to_do", "running"):
+            found.append(f"the last run {str(last['status']).replace('_', ' ')}")
+    cause = entry["root_cause"]
+    if isinstance(cause, Mapping):
+        message = f": {cause['message']}" if cause.get("message") else ""
+        found.append(f"first failure: {cause.get('step')} ({cause.get('reason')}){message}")
+    if entry["refusals_since"]:
+        found.append(f"{entry['refusals_since']} starts were refused since; `orchestrate runs --refused` lists them")
+    missing = entry["missing_nights"]
+    if isinstance(missing, list) and missing:
+        more = ", …" if len(missing) > _NIGHTS_SHOWN else ""
+        found.append(f"nights without a run: {', '.join(missing[:_NIGHTS_SHOWN])}{more}")
+    return found
+
+
+def _lines(entry: Mapping[str, object], *, local: bool) -> Iterator[str]:
+    last, good = entry["last_run"], entry["last_success"]
+    if not isinstance(last, Mapping):
+        yield f"{entry['pipeline']}: never run"
+    else:
+        status = "interrupted" if entry["alive"] is False else str(last["status"]).replace("_", " ")
+        when = shown_time(last["finished_at"] or last["started_at"], local=local)
+        took = "" if last["duration_seconds"] is None else f" in {shown_seconds(last['duration_seconds'])}"
+        yield f"{entry['pipeline']}: {status}{took}, night {last['night']}, {when}, run {last['run_id']}"
+    if isinstance(last, Mapping) and isinstance(good, Mapping) and good["run_id"] != last["run_id"]:
+        yield f"  last success: night {good['night']}, {shown_time(good['finished_at'], local=local)}, run {good['run_id']}"
+    attention = entry["attention"]
+    assert isinstance(attention, list)
+    yield from (f"  {printable(str(line))}" for line in attention)
+    commands = entry["next"]
+    assert isinstance(commands, list)
+    yield from (f"  next: {line}" if number == 0 else f"        {line}" for number, line in enumerate(commands))

@@ -1,0 +1,166 @@
+"""`orchestrate validate`: everything that could refuse a run, without a run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import click
+
+from orchestrator.cli import render
+from orchestrator.cli.errors import RefusedError
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.options import environment_options, json_option, ledger_option, pipeline_option, selection_options
+from orchestrator.cli.project import Options, Prepared, load_project, prepare
+from orchestrator.core.inert import inert_notices
+from orchestrator.core.problems import Problem
+from orchestrator.core.selection import Selection
+from orchestrator.runtime.assembly import step_argv
+from orchestrator.runtime.environment import child_environment
+
+EXAMPLES = """\b
+Examples:
+  orchestrate validate
+  orchestrate validate --only gold --set REGION=nyc
+  orchestrate validate --as-cron --env
+  orchestrate validate --json
+"""
+CRON_PATH = "/usr/bin:/bin"
+
+
+@click.command(epilog=EXAMPLES)
+@pipeline_option
+@ledger_option
+@selection_options
+@environment_options
+@click.option("--as-cron", is_flag=True, help="Look for commands as cron would: PATH=/usr/bin:/bin.")
+@click.option("--env", "show_env", is_flag=True, help="List the variables of this shell that no step receives.")
+@json_option
+def command(
+    pipeline: str | None,
+    ledger: str | None,
+    only: tuple[str, ...],
+    from_: tuple[str, ...],
+    until: tuple[str, ...],
+    omit: tuple[str, ...],
+    settings: tuple[str, ...],
+    env_files: tuple[str, ...],
+    night: str | None,
+    *,
+    force: bool,
+    as_cron: bool,
+    show_env: bool,
+    as_json: bool,
+) -> int:
+    """
+    Check definition, environment and sources, and list every problem at once.
+
+    Nothing is run and nothing is recorded. Exit codes: 0 nothing is in the way of a run, 2 something is.
+    """
+    options = Options(pipeline, ledger, Selection(only, from_, until, omit, force), settings, env_files, night)
+    environ = {**os.environ, "PATH": CRON_PATH} if as_cron else dict(os.environ)
+    prepared = prepare(load_project(options), options, environ)
+    project = prepared.project
+    commands = _commands(prepared, environ)
+    problems = [*project.warnings, *_in_file(inert_notices(project.pipeline), project.shown), *_unused(prepared)]
+    problems += [*prepared.problems, *_missing_commands(prepared, commands)]
+    withheld = sorted(set(environ) - set(project.pipeline.env_pass) - set(project.pipeline.variables)) if show_env else []
+    if as_json:
+        code = ExitCode.REFUSED if prepared.errors else ExitCode.OK
+        render.out_json(
+            {
+                "pipeline": project.pipeline.name,
+                "definition": project.pipeline.digest,
+                "night": prepared.night,
+                "status": "refused" if prepared.errors else "valid",
+                "exit_code": int(code),
+                "problems": [problem.as_json() for problem in problems],
+                "variables": _variables(prepared),
+                "datasets": {name: place.path for name, place in prepared.places.items()},
+                "commands": commands,
+                "withheld": withheld,
+            }
+        )
+        return code
+    warnings = [problem for problem in problems if problem.severity == "warning"]
+    for problem in warnings:
+        render.err(f"warning: {problem}")
+    if prepared.errors:
+        raise RefusedError(prepared.errors)
+    render.out_lines(_shown(prepared, commands))
+    render.out_lines(["", "withheld from every step: " + (", ".join(withheld) or "nothing")] if show_env else [])
+    return ExitCode.OK
+
+
+def _shown(prepared: Prepared, commands: dict[str, str | None]) -> Iterator[str]:
+    project = prepared.project
+    pipeline = project.pipeline
+    yield f"{project.shown} is valid: {pipeline.name}, {len(pipeline.steps)} steps, {len(pipeline.datasets)} datasets"
+    rows = [
+        (name, "(secret)" if "value" not in entry else str(entry["value"]), str(entry["origin"]))
+        for name, entry in _variables(prepared).items()
+    ]
+    if rows:
+        yield ""
+        yield from render.table(rows, ("variable", "value", "from"))
+    programs = {word: found for word, found in commands.items() if found}
+    if programs:
+        yield ""
+        yield from render.table(list(programs.items()), ("command", "is"))  # type: ignore[arg-type]
+
+
+def _variables(prepared: Prepared) -> dict[str, dict[str, object]]:
+    from orchestrator.runtime.environment import recorded_variables
+
+    recorded = recorded_variables(prepared.project.pipeline, prepared.environment)
+    return {name: dict(entry) for name, entry in recorded.items() if isinstance(entry, dict)}
+
+
+def _commands(prepared: Prepared, environ: dict[str, str]) -> dict[str, str | None]:
+    """Return what the first word of each selected step's command is, as the step itself would find it; None where it finds nothing."""
+    pipeline = prepared.project.pipeline
+    if any(problem.kind.startswith("missing_") for problem in prepared.problems):
+        return {}
+    reached = child_environment(pipeline, prepared.environment, environ)
+    found: dict[str, str | None] = {}
+    for name, step in pipeline.steps.items():
+        if name in prepared.selected:
+            word = step_argv(step, prepared.around)[0]
+            folder = prepared.project.folder / (step.cwd or "")
+            target = str(folder / word) if "/" in word else word
+            found.setdefault(word, shutil.which(target, path=reached[name].get("PATH", os.defpath)))
+    return found
+
+
+def _missing_commands(prepared: Prepared, commands: dict[str, str | None]) -> Iterator[Problem]:
+    pipeline = prepared.project.pipeline
+    for name, step in pipeline.steps.items():
+        word = step_argv(step, prepared.around)[0] if commands and name in prepared.selected else None
+        if word is not None and commands.get(word, "") is None:
+            message = f"steps.{name}: command {word} is not found; a run would fail there as not_started"
+            yield Problem(
+                "missing_command", message, ("steps", name, "command"), prepared.project.shown, severity="warning"
+            )  # fmt: skip
+
+
+def _unused(prepared: Prepared) -> Iterator[Problem]:
+    pipeline = prepared.project.pipeline
+    from orchestrator.core.interpolation import references
+
+    texts = [word for step in pipeline.steps.values() for word in (*step.command, *step.code, step.cwd or "")]
+    texts += [text for dataset in pipeline.datasets.values() for text in (dataset.path or "", dataset.pattern)]
+    used = {name for text in texts for name in references(text)}
+    used.update(name for step in pipeline.steps.values() for name in step.env)
+    for name in pipeline.variables:
+        if name not in used:
+            message = f"variable {name} is declared, but no step takes it"
+            yield Problem(
+                "unused_variable", message, ("env", "vars", name), prepared.project.shown, severity="warning"
+            )  # fmt: skip
+
+
+def _in_file(problems: list[Problem], file: str) -> list[Problem]:
+    import attrs
+
+    return [attrs.evolve(problem, file=file) for problem in problems]
