@@ -22,7 +22,7 @@ COMPILE      = $(BIN)/uv pip compile --quiet --universal --generate-hashes --pyt
 ##@ Use it
 .PHONY: demo
 demo: $(VENV)/.demo  ## run the flights pipeline over NIGHTS=14 real nights in the folder DEMO_DIR=demo
-	$(BIN)/orchestrate demo --nights $(NIGHTS) $(DEMO_DIR)
+	$(BIN)/orchestrate demo --fresh --nights $(NIGHTS) $(DEMO_DIR)
 
 .PHONY: setup
 setup: $(VENV)/.dev  ## make .venv with everything that tests, notebooks and benchmarks need

@@ -37,6 +37,7 @@ FLOORS: dict[str, frozenset[str]] = {
         {"ledger", "orchestrator.core", "orchestrator.runtime", "orchestrator.projections"}
     ),
     "orchestrator.cli": frozenset({"ledger", "orchestrator"}),
+    "orchestrator.__main__": frozenset({"orchestrator.cli"}),
 }
 """What each part may import from our own code besides itself; the root `orchestrator` (its version) is open to all above the ledger."""
 

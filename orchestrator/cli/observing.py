@@ -34,7 +34,7 @@ class Watching:
         with contextlib.ExitStack() as stack:
             chosen: list[Observer] = []
             if self._log_file is not None or self._verbose:
-                from orchestrator.cli.logs import EventLog
+                from orchestrator.cli.event_log import EventLog
 
                 log = EventLog(self._log_file, verbose=self._verbose)
                 stack.callback(log.close)

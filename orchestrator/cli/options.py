@@ -49,5 +49,18 @@ def where_options(function: Function) -> Function:
     return pipeline_option(ledger_option(json_option(function)))
 
 
-run_argument = click.argument("run", metavar="RUN")
-step_argument = click.argument("step", metavar="STEP")
+
+def _runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from orchestrator.cli.completing import complete_runs
+
+    return complete_runs(context, parameter, incomplete)
+
+
+def _steps(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from orchestrator.cli.completing import complete_steps
+
+    return complete_steps(context, parameter, incomplete)
+
+
+run_argument = click.argument("run", metavar="RUN", shell_complete=_runs)
+step_argument = click.argument("step", metavar="STEP", shell_complete=_steps)

@@ -132,6 +132,26 @@ def acceptances(connection: sqlite3.Connection, run_id: str, step: str | None = 
     return [row | {name: _parsed(row[name]) for name in ("outputs", "before", "actor")} for row in rows]
 
 
+def accepted_basis(connection: sqlite3.Connection, run_id: str, step: str, *, per_night: bool) -> Row | None:
+    """
+    Return what accepting the outputs of *step* in the run *run_id* would rest on, or None where it was never attempted.
+
+    Its keys: `night` (counted), `outputs` of its last success, `key`, `last_status`, `last_run_id`, and whether that run is `newer`.
+    """
+    pipeline, night, started = connection.execute(
+        "SELECT pipeline, night, first_seq FROM runs WHERE run_id = ?", (run_id,)
+    ).fetchone()
+    counted = night if per_night else ""
+    rows = _rows(
+        connection,
+        "SELECT b.night, b.outputs, b.last_run_id, a.key, a.status AS last_status, r.first_seq > ? AS newer FROM baselines b"
+        " JOIN attempts a ON a.run_id = b.last_run_id AND a.step = b.step AND a.attempt = b.last_attempt"
+        " JOIN runs r ON r.run_id = b.last_run_id WHERE b.pipeline = ? AND b.step = ? AND b.night = ?",
+        (started, pipeline, step, counted),
+    )
+    return rows[0] | {"outputs": _parsed(rows[0]["outputs"]) or {}} if rows else None
+
+
 def baselines_for(
     connection: sqlite3.Connection, pipeline: str, formerly: Sequence[str] = (), *, night: str | None = None
 ) -> dict[tuple[str, str], Row]:

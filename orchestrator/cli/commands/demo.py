@@ -21,6 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TextIO
 
+import click
+
 from orchestrator.cli.demo_nights import DemoNight, plan_nights
 from orchestrator.cli.demo_summary import NightRun, progress_line, summary
 from orchestrator.examples_path import example_folder
@@ -183,3 +185,24 @@ def _deliver(raw: Path, night: DemoNight, delivery: ModuleType, *, morning: bool
 def _problems(answer: Mapping[str, object]) -> str:
     problems = answer.get("problems")
     return "; ".join(str(problem) for problem in problems) if isinstance(problems, list) else "no reason was given"
+
+
+EXAMPLES = """\b
+Examples:
+  orchestrate demo
+  orchestrate demo --nights 3 /tmp/flights
+  orchestrate demo --nights 365 year
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("directory", metavar="[DIR]", default="demo")
+@click.option("--nights", type=int, default=14, show_default=True, metavar="N", help="How many nights, 1 to 365.")
+@click.option("--fresh", is_flag=True, help="Replace an earlier demo in DIR.")
+def command(directory: str, nights: int, *, fresh: bool) -> int:
+    """
+    Run the flights pipeline over N real nights in DIR, from nothing.
+
+    One delivery a night out of New York's flights of 2013; one night brings nothing, one brings a broken file that is repaired in the morning. Needs the extra demo.
+    """
+    return run_demo(Path(directory), nights, out=sys.stdout, fresh=fresh)

@@ -1,0 +1,136 @@
+"""`orchestrate init [DIR]`: a small pipeline that runs, to edit."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import click
+
+from orchestrator.cli import render
+from orchestrator.cli.errors import UsageRefusedError
+
+EXAMPLES = """\b
+Examples:
+  orchestrate init my-pipeline && cd my-pipeline && orchestrate run
+"""
+
+_DEFINITION = """\
+# What runs at night. `orchestrate validate` checks it, `orchestrate plan` says what a run would do.
+
+[pipeline]
+name = "{name}"
+
+[datasets.raw]                 # nobody writes it: a source, looked at before anything starts
+path = "data/raw"
+pattern = "*.csv"
+min_files = 1
+layer = "raw"
+
+[datasets.clean]
+path = "data/clean"
+layer = "bronze"
+
+[datasets.totals]
+path = "data/totals"
+layer = "gold"
+
+[steps.clean]
+command = ["python3", "steps/clean.py"]
+reads = ["raw"]
+writes = ["clean"]
+timeout = "10m"
+
+[steps.totals]
+command = ["python3", "steps/totals.py"]
+reads = ["clean"]
+writes = ["totals"]
+timeout = "10m"
+"""
+
+_CLEAN = '''\
+"""Copy the rows that have an amount; say how many had none."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+source, target = Path("data/raw"), Path("data/clean")
+target.mkdir(parents=True, exist_ok=True)
+kept = dropped = 0
+for path in sorted(source.glob("*.csv")):
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    good = [row for row in rows if row["amount"]]
+    kept, dropped = kept + len(good), dropped + len(rows) - len(good)
+    with (target / path.name).open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["customer", "amount"])
+        writer.writeheader()
+        writer.writerows(good)
+print(f"{kept} rows kept, {dropped} without an amount dropped")
+if "ORCHESTRATE_RESULT" in os.environ:
+    report = {"metrics": {"kept": kept, "dropped": dropped}}
+    Path(os.environ["ORCHESTRATE_RESULT"]).write_text(json.dumps(report))
+'''
+
+_TOTALS = '''\
+"""Add up the amounts of each customer."""
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+totals: dict[str, float] = defaultdict(float)
+for path in sorted(Path("data/clean").glob("*.csv")):
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            totals[row["customer"]] += float(row["amount"])
+target = Path("data/totals")
+target.mkdir(parents=True, exist_ok=True)
+lines = [f"{customer},{total:.2f}" for customer, total in sorted(totals.items())]
+(target / "totals.csv").write_text("\\n".join(["customer,total", *lines, ""]))
+print(f"{len(totals)} customers")
+'''
+
+_FILES = {
+    "pipeline.toml": _DEFINITION,
+    "steps/clean.py": _CLEAN,
+    "steps/totals.py": _TOTALS,
+    "data/raw/2026-01-31.csv": "customer,amount\nada,12.50\ngrace,7.25\nalan,\nada,3.00\n",
+    ".gitignore": ".orchestrate/\n.env\ndata/clean/\ndata/totals/\n",
+}
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("directory", metavar="[DIR]", default=".")
+def command(directory: str) -> int:
+    """
+    Write a pipeline that runs into DIR (the present folder where it is not given), to edit.
+
+    Nothing that exists is overwritten: one file in the way refuses all of it.
+    """
+    folder = Path(directory)
+    in_the_way = [name for name in _FILES if os.path.lexists(folder / name) and name != ".gitignore"]
+    if in_the_way:
+        message = f"{folder / in_the_way[0]} exists already: nothing was written; name another folder"
+        raise UsageRefusedError("exists", message)
+    try:
+        for name, text in _FILES.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.write_text(text.replace("{name}", _name(folder)), encoding="utf-8")
+                render.out(f"written: {path}")
+    except OSError as error:
+        raise UsageRefusedError("unwritable", f"{error.filename} cannot be written: {error.strerror}") from None
+    inside = "" if folder == Path() else f"cd {directory} && "
+    render.out(f"next: {inside}orchestrate run")
+    return 0
+
+
+def _name(folder: Path) -> str:
+    """Return a name for the pipeline: that of its folder, as far as the rule for names allows."""
+    words = re.sub(r"[^A-Za-z0-9_-]+", "-", folder.absolute().resolve().name).strip("-_")
+    return words[:64] or "pipeline"
