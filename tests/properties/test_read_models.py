@@ -31,18 +31,29 @@ from orchestrator.core.events import (
 )
 from orchestrator.core.state import FINAL, RUN_FINAL, RunState
 from orchestrator.projections.read_models import ReadModels
-from tests.contracts.event_store import JSON
 from tests.properties.test_run_machine import Nights
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-OBJECTS = st.dictionaries(TEXT, JSON, max_size=2)
-NUMBERS = st.integers(0, 2**53 - 1)
-DIGESTS = st.sampled_from(["sha256:a", "sha256:b", "sha256:c"])
-OUTPUTS = st.dictionaries(st.sampled_from(["raw", "clean"]), st.none() | DIGESTS)
+TEXT = st.sampled_from(["", "text", "1", "é\n", "\U0001f602"])
+OBJECTS = st.sampled_from(
+    [{}, {"a": 1}, {"share": 1.0, "rows": [1e16, -0.0, 0.5, None, True]}, {"\U0001f602": {"\ufb33": "b"}}]
+)
+SEVERAL = st.sampled_from([(), ({"path": "a"},), ({}, {"b": [1]})])
+COUNTS = st.sampled_from([{}, {"succeeded": 2, "failed": 1}])
+NUMBERS = st.sampled_from([0, 1, 75, 2**53 - 1])
+SOME_NUMBER = st.none() | NUMBERS
+SOME_TEXT = st.none() | TEXT
+SOME_OBJECT = st.none() | OBJECTS
+DIGESTS = st.sampled_from(["sha256:a", "sha256:b"])
+OUTPUTS = st.sampled_from([{}, {"raw": "sha256:a"}, {"raw": None, "clean": "sha256:b"}])
 PIPELINES = st.sampled_from(["flights", "weather"])
 RUN_NIGHTS = st.sampled_from(["2026-01-01", "2026-01-02"])
 STEPS = ("load", "clean", "report")
-ACTORS = st.fixed_dictionaries({"user": TEXT})
+ACTORS = st.sampled_from([{"user": "a"}, {"user": "b", "host": "h"}])
+GRAPHS = [
+    canonical_bytes({"steps": [{"step": name, **({"per_night": True} if name in nightly else {})} for name in names]})
+    for names in (STEPS, STEPS[:1], STEPS[::-1])
+    for nightly in ((), ("clean", "load"))
+]
 
 
 class NextReadModels(ReadModels):
@@ -61,141 +72,101 @@ class Append:
     reopen: bool
 
 
-def run_starts(number: int) -> st.SearchStrategy[tuple[RunStarted, bytes]]:
-    """Draw how a run starts, and the blob of its graph."""
-    steps = st.lists(st.sampled_from(STEPS), min_size=1, unique=True)
-    graphs = st.tuples(steps, st.frozensets(st.sampled_from(STEPS))).map(
-        lambda drawn: canonical_bytes(
-            {"steps": [{"step": name, **({"per_night": True} if name in drawn[1] else {})} for name in drawn[0]]}
-        )
-    )
-
-    def started(graph: bytes) -> st.SearchStrategy[tuple[RunStarted, bytes]]:
-        event = st.builds(
-            RunStarted,
-            run_id=st.just(f"r{number}"),
-            pipeline=PIPELINES,
-            night=RUN_NIGHTS,
-            definition=DIGESTS,
-            definition_path=TEXT,
-            graph=st.just(blob_digest(graph)),
-            selection=OBJECTS,
-            variables=OBJECTS,
-            trigger=st.sampled_from(["manual", "schedule"]),
-            actor=ACTORS,
-            git=st.none() | OBJECTS,
-            host=TEXT,
-            boot_id=TEXT,
-            pid=NUMBERS,
-            process_start=TEXT,
-            max_parallel=NUMBERS,
-            program=TEXT,
-            reason=st.none() | TEXT,
-        )
-        return st.tuples(event, st.just(graph))
-
-    return graphs.flatmap(started)
-
-
+RUN_STARTS = st.builds(
+    RunStarted,
+    run_id=st.just(""),
+    pipeline=PIPELINES,
+    night=RUN_NIGHTS,
+    definition=DIGESTS,
+    definition_path=TEXT,
+    graph=st.just(""),
+    selection=OBJECTS,
+    variables=OBJECTS,
+    trigger=TEXT,
+    actor=ACTORS,
+    git=SOME_OBJECT,
+    host=TEXT,
+    boot_id=TEXT,
+    pid=NUMBERS,
+    process_start=TEXT,
+    max_parallel=NUMBERS,
+    program=TEXT,
+    reason=SOME_TEXT,
+)
 RUN_ENDS = st.builds(
     RunFinished,
     status=st.sampled_from(sorted(RUN_FINAL)),
-    exit_code=st.none() | st.integers(0, 255),
-    duration_us=st.none() | NUMBERS,
-    counts=st.dictionaries(st.sampled_from(sorted(FINAL)), NUMBERS),
-    root_cause=st.none() | OBJECTS,
+    exit_code=SOME_NUMBER,
+    duration_us=SOME_NUMBER,
+    counts=COUNTS,
+    root_cause=SOME_OBJECT,
 )
-
-
-def step_events(name: str, state: RunState) -> st.SearchStrategy[Event]:
-    """Draw what can happen next to a step that has not ended."""
-    step = state.step(name)
-    if step.status == "running" and step.attempt_status is None:
-        return st.builds(
-            AttemptFinished,
-            step=st.just(name),
-            attempt=st.just(step.attempt),
-            status=st.sampled_from(["succeeded", "failed", "cancelled", "no_new_data"]),
-            reason=st.none() | st.sampled_from(["exit", "lost"]),
-            error_class=st.none() | TEXT,
-            exit_code=st.none() | st.integers(0, 255),
-            signal=st.none() | st.integers(1, 64),
-            duration_us=st.none() | NUMBERS,
-            message=st.none() | TEXT,
-            log=st.none()
-            | st.fixed_dictionaries({"path": TEXT, "bytes": NUMBERS, "lines": NUMBERS, "sha256": DIGESTS}),
-            metrics=st.none() | OBJECTS,
-            reported=st.none() | OBJECTS,
-            masked=st.none() | st.dictionaries(TEXT, NUMBERS, max_size=2),
-            killed=st.just(()) | st.just(("SIGTERM", "SIGKILL")),
-        )
-    finished = st.builds(
-        StepFinished,
-        step=st.just(name),
-        status=st.sampled_from(sorted(FINAL)),
-        reason=st.none() | TEXT,
-        evidence=OBJECTS,
-        error_class=st.none() | TEXT,
-        attempts=st.just(step.attempt),
+ATTEMPT_STARTS = st.builds(
+    AttemptStarted, st.just(""), st.just(0), reason=TEXT, evidence=OBJECTS, key=DIGESTS, components=OBJECTS
+)
+ATTEMPT_ENDS = st.builds(
+    AttemptFinished,
+    st.just(""),
+    st.just(0),
+    status=st.sampled_from(["succeeded", "failed", "cancelled", "no_new_data"]),
+    reason=st.sampled_from([None, "exit", "lost"]),
+    error_class=SOME_TEXT,
+    exit_code=SOME_NUMBER,
+    signal=SOME_NUMBER,
+    duration_us=SOME_NUMBER,
+    message=SOME_TEXT,
+    log=st.none() | st.fixed_dictionaries({"path": TEXT, "bytes": NUMBERS, "lines": NUMBERS, "sha256": DIGESTS}),
+    metrics=SOME_OBJECT,
+    reported=SOME_OBJECT,
+    masked=SOME_OBJECT,
+    killed=st.sampled_from([(), ("SIGTERM", "SIGKILL")]),
+)
+STEP_ENDS = st.builds(
+    StepFinished,
+    st.just(""),
+    status=st.sampled_from(sorted(FINAL)),
+    reason=SOME_TEXT,
+    evidence=OBJECTS,
+    error_class=SOME_TEXT,
+    key=st.none() | DIGESTS,
+    outputs=st.none() | OUTPUTS,
+    duration_us=SOME_NUMBER,
+)
+OF_A_PIPELINE = (
+    st.builds(
+        RunRefused,
+        pipeline=PIPELINES,
+        night=st.none() | RUN_NIGHTS,
+        exit_code=NUMBERS,
+        problems=SEVERAL,
+        definition_path=TEXT,
+        actor=ACTORS,
+        holder=SOME_OBJECT,
+    )
+    | st.builds(
+        DefinitionChanged,
+        pipeline=PIPELINES,
+        before=st.none() | DIGESTS,
+        after=DIGESTS,
+        changes=SEVERAL,
+        definition_path=TEXT,
+        git=SOME_OBJECT,
+        actor=ACTORS,
+    )
+    | st.builds(PipelineMoved, pipeline=PIPELINES, before=TEXT, after=TEXT, actor=ACTORS)
+    | st.builds(
+        OutputAccepted,
+        pipeline=PIPELINES,
+        run_id=st.sampled_from(["r0", "r1"]),
+        step=st.sampled_from(STEPS),
+        night=RUN_NIGHTS | st.just(""),
+        outputs=OUTPUTS,
+        before=OUTPUTS,
         key=st.none() | DIGESTS,
-        outputs=st.none() | OUTPUTS,
-        duration_us=st.none() | NUMBERS,
+        actor=ACTORS,
+        reason=TEXT,
     )
-    if step.status == "running":
-        return finished
-    started = st.builds(
-        AttemptStarted,
-        step=st.just(name),
-        attempt=st.just(step.attempt + 1),
-        reason=st.sampled_from(["never_succeeded", "changed", "forced"]),
-        evidence=OBJECTS,
-        key=DIGESTS,
-        components=OBJECTS,
-    )
-    return started | finished
-
-
-@st.composite
-def pipeline_events(draw: st.DrawFn, runs: int) -> tuple[str, Event]:
-    """Draw something that happens to a pipeline outside of any run, with its stream."""
-    pipeline = draw(PIPELINES)
-    changes = st.lists(OBJECTS, max_size=2).map(tuple)
-    event = draw(
-        st.builds(
-            RunRefused,
-            pipeline=st.just(pipeline),
-            night=st.none() | RUN_NIGHTS,
-            exit_code=st.integers(0, 255),
-            problems=changes,
-            definition_path=TEXT,
-            actor=ACTORS,
-            holder=st.none() | OBJECTS,
-        )
-        | st.builds(
-            DefinitionChanged,
-            pipeline=st.just(pipeline),
-            before=st.none() | DIGESTS,
-            after=DIGESTS,
-            changes=changes,
-            definition_path=TEXT,
-            git=st.none() | OBJECTS,
-            actor=ACTORS,
-        )
-        | st.builds(PipelineMoved, pipeline=st.just(pipeline), before=TEXT, after=TEXT, actor=ACTORS)
-        | st.builds(
-            OutputAccepted,
-            pipeline=st.just(pipeline),
-            run_id=st.integers(0, runs).map(lambda number: f"r{number}"),
-            step=st.sampled_from(STEPS),
-            night=RUN_NIGHTS | st.just(""),
-            outputs=OUTPUTS,
-            before=OUTPUTS,
-            key=st.none() | DIGESTS,
-            actor=ACTORS,
-            reason=TEXT,
-        )
-    )
-    return f"pipeline/{pipeline}", event
+)
 
 
 @st.composite
@@ -204,42 +175,52 @@ def histories(draw: st.DrawFn) -> list[Append]:
     appends: list[Append] = []
     active: dict[str, RunState] = {}
     runs = 0
-    for _ in range(draw(st.integers(1, 25))):
-        what = draw(st.sampled_from(["run", "step", "step", "step", "step", "end", "pipeline"]))
+    for _ in range(draw(st.integers(1, 20))):
+        what = draw(st.sampled_from(["run", "steps", "steps", "steps", "end", "pipeline"]))
         blobs: dict[str, bytes] = {}
-        taken: list[Event] = []
-        if what == "run" or (what != "pipeline" and not active):
-            started, graph = draw(run_starts(runs))
-            stream, runs = f"run/r{runs}", runs + 1
+        if what == "pipeline":
+            other = draw(OF_A_PIPELINE)
+            stream, taken = f"pipeline/{other.pipeline}", [other]
+        elif what == "run" or not active:
+            graph = draw(st.sampled_from(GRAPHS))
+            blobs = {blob_digest(graph): graph}
+            stream, run_id, runs = f"run/r{runs}", f"r{runs}", runs + 1
             active[stream] = RunState()
-            taken, blobs = [started], {started.graph: graph}
-        elif what == "pipeline":
-            stream, other = draw(pipeline_events(runs))
-            taken = [other]
+            taken = [attrs.evolve(draw(RUN_STARTS), run_id=run_id, graph=blob_digest(graph))]
+            active[stream].evolve(taken[0])
+        elif what == "steps":
+            stream = draw(st.sampled_from(sorted(active)))
+            taken = draw(events_of_steps(active[stream]))
         else:
             stream = draw(st.sampled_from(sorted(active)))
-            taken = draw(_events_of_run(active[stream])) if what == "step" else [draw(RUN_ENDS)]
-        if stream in active:
-            for event in taken if what != "step" else ():
-                active[stream].evolve(event)
-            if active[stream].status in RUN_FINAL:
-                del active[stream]
-        if taken:
-            appends.append(Append(stream, tuple(taken), blobs, draw(st.booleans())))
+            taken = [draw(RUN_ENDS)]
+            active.pop(stream).evolve(taken[0])
+        appends.append(Append(stream, tuple(taken), blobs, draw(st.booleans())))
     return appends
 
 
 @st.composite
-def _events_of_run(draw: st.DrawFn, state: RunState) -> list[Event]:
-    """Draw up to three events of the steps of a run, in one transaction, and take them into *state*."""
+def events_of_steps(draw: st.DrawFn, state: RunState) -> list[Event]:
+    """Draw up to three events of the steps of a run, and take them into its *state*."""
     taken: list[Event] = []
     for _ in range(draw(st.integers(1, 3))):
         left = [name for name in STEPS if state.step(name).status not in FINAL]
         if left:
-            event = draw(step_events(draw(st.sampled_from(left)), state))
+            event = draw(event_of_step(draw(st.sampled_from(left)), state))
             state.evolve(event)
             taken.append(event)
     return taken
+
+
+@st.composite
+def event_of_step(draw: st.DrawFn, name: str, state: RunState) -> Event:
+    """Draw what can happen next to a step that has not ended."""
+    step = state.step(name)
+    if step.status == "running" and step.attempt_status is None:
+        return attrs.evolve(draw(ATTEMPT_ENDS), step=name, attempt=step.attempt)
+    if step.status == "running" or draw(st.booleans()):
+        return attrs.evolve(draw(STEP_ENDS), step=name, attempts=step.attempt)
+    return attrs.evolve(draw(ATTEMPT_STARTS), step=name, attempt=step.attempt + 1)
 
 
 def record(path: Path, history: Sequence[Append]) -> list[str]:
