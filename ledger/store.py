@@ -44,20 +44,23 @@ _READ_ROWS = 1000
 
 
 class Projection(Protocol):
-    """
-    Keep tables that are a function of the events; updated in the transaction of each append.
+    """Keep tables that are a function of the events; updated in the transaction of each append."""
 
-    Attributes:
-        name: Under which the ledger knows it.
-        version: Raised when the tables or what they hold change; the tables are then made anew.
-        script: The SQL that makes its tables, in the form that `ledger.schema.statements` splits.
-        tables: Their names.
-    """
+    @property
+    def name(self) -> str:
+        """Under which the ledger knows it."""
 
-    name: str
-    version: int
-    script: str
-    tables: tuple[str, ...]
+    @property
+    def version(self) -> int:
+        """Raised when the tables or what they hold change; the tables are then made anew."""
+
+    @property
+    def script(self) -> str:
+        """The SQL that makes its tables, in the form that `ledger.schema.statements` splits."""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Their names."""
 
     def apply(self, connection: sqlite3.Connection, events: Sequence[RecordedEvent]) -> None:
         """Take *events* into the tables; no clock, no chance, nothing but the events and the tables."""

@@ -228,6 +228,8 @@ class ProcessExecutor:
             process.killed.append(number.name)
 
     def _read(self, process: _Process) -> None:
+        if process.eof:
+            return  # Its exit and the end of its output came in one turn.
         for _ in range(_READS_A_TURN):
             try:
                 data = os.read(process.pipe, _READ_BYTES)

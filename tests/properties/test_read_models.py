@@ -178,6 +178,7 @@ def histories(draw: st.DrawFn) -> list[Append]:
     for _ in range(draw(st.integers(1, 20))):
         what = draw(st.sampled_from(["run", "steps", "steps", "steps", "end", "pipeline"]))
         blobs: dict[str, bytes] = {}
+        taken: list[Event]
         if what == "pipeline":
             other = draw(OF_A_PIPELINE)
             stream, taken = f"pipeline/{other.pipeline}", [other]

@@ -15,6 +15,7 @@ from orchestrator.core.redaction import Redactor
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.executor import ProcessExecutor
 from orchestrator.runtime.ports import Exited, Launch
+from orchestrator.runtime.signals import prepare_process
 
 PATIENCE_US = 20_000_000
 SECRET = "correct-horse-battery"
@@ -22,6 +23,7 @@ SECRET = "correct-horse-battery"
 
 @pytest.fixture(name="executor")
 def _executor() -> Iterator[ProcessExecutor]:
+    prepare_process()
     executor = ProcessExecutor(clock=SystemClock(), new_stream=Redactor({"TOKEN": SECRET}).stream)
     yield executor
     executor.close()
@@ -56,9 +58,21 @@ def python(folder: Path, code: str, **changes: object) -> Launch:
 def outcome(executor: ProcessExecutor, what: Launch) -> Exited:
     """Start *what* and wait for its end."""
     executor.start(what)
+    return ended(executor)
+
+
+def ended(executor: ProcessExecutor) -> Exited:
+    """Wait for the next end of a process; `poll` also returns when one has printed something."""
     while True:
         for exited in executor.poll(PATIENCE_US):
             return exited
+
+
+def dies(pid: int) -> bool:
+    """Wait until the process *pid*, which was sent KILL, has gone; the limit of the test is the limit."""
+    while alive(pid):
+        os.sched_yield()
+    return True
 
 
 class TestExit:
@@ -138,7 +152,9 @@ class TestSurroundings:
         finally:
             signal.signal(signal.SIGTERM, former)
 
-        assert (folder / "logs/step.1.log").read_text() == "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
+        masks = [int(line.split()[1], 16) for line in (folder / "logs/step.1.log").read_text().splitlines()]
+        # 32 and 33 belong to the C library, which lets nobody touch them: they may have been inherited from far above.
+        assert [mask & ~(0b11 << 31) for mask in masks] == [0, 0]
 
     def test_environment_is_exactly_what_was_given(self, executor: ProcessExecutor, folder: Path) -> None:
         """Nothing of the parent's environment comes along."""
@@ -223,7 +239,7 @@ class TestEnding:
 
         assert exited.timed_out
         assert ("SIGTERM", "SIGCONT", "SIGKILL") == exited.killed
-        assert not alive(child)
+        assert dies(child)
 
     def test_stopped_process_can_act_on_term(self, executor: ProcessExecutor, folder: Path) -> None:
         """Given a process that has stopped itself, then TERM reaches it all the same."""
@@ -242,7 +258,7 @@ class TestEnding:
 
         assert exited.exit_code == 3
         assert exited.duration_us < PATIENCE_US
-        assert not alive(child)
+        assert dies(child)
 
     def test_output_that_trails_the_exit_is_kept(self, executor: ProcessExecutor, folder: Path) -> None:
         """Given a background process that prints shortly after the exit, then its output is in the log."""
@@ -255,7 +271,7 @@ class TestEnding:
         executor.start(launch(folder, "sleep", "300"))
         executor.stop("step")
 
-        exited = executor.poll(PATIENCE_US)[0]
+        exited = ended(executor)
 
         assert (True, signal.SIGTERM) == (exited.stopped, exited.signal)
 
@@ -267,7 +283,7 @@ class TestEnding:
         executor.stop("step")
         executor.stop("step", force=True)
 
-        exited = executor.poll(PATIENCE_US)[0]
+        exited = ended(executor)
 
         assert signal.SIGKILL == exited.signal
 
