@@ -33,6 +33,7 @@ check: $(VENV)/.dev  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd examples/flights/steps && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml --exclude '^$$' .
 
 .PHONY: format
 format: $(VENV)/.dev  ## apply the formatter and the safe fixes

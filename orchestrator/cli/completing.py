@@ -17,7 +17,9 @@ def complete_runs(context: click.Context, _: click.Parameter, incomplete: str) -
     """Return `latest` and the newest runs that begin with *incomplete*."""
     try:
         with viewing(context.params.get("pipeline"), context.params.get("ledger")) as view:
-            ids = [str(row["run_id"]) for row in list_runs(view.connection, pipeline=view.pipeline, limit=_OFFERED_AT_MOST)]
+            ids = [
+                str(row["run_id"]) for row in list_runs(view.connection, pipeline=view.pipeline, limit=_OFFERED_AT_MOST)
+            ]
     except (LedgerError, RunLookupError, UsageRefusedError):
         return []
     return [word for word in ("latest", *ids) if word.startswith(incomplete)]

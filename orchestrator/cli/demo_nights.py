@@ -24,6 +24,9 @@ _NIGHTS_TO_STORM_END = (STORM[1] - _START).days + 1
 _EVENT_PERIOD = 28
 _REGISTRY_PERIOD = 7
 
+# So many nights before the storm hold all events, the two main ones, one of them.
+_ROOM_FOR_ALL, _ROOM_FOR_BOTH, _ROOM_FOR_TWO = 6, 3, 2
+
 Kind = Literal["delivery", "none", "broken"]
 Registry = Literal["first", "update", "resend"]
 Morning = Literal["repair", "resend"]
@@ -107,14 +110,14 @@ def _first_night(nights: int) -> date:
 def _event_numbers(nights: int) -> tuple[set[int], set[int], set[int]]:
     """Return the numbers of the nights without delivery, with a broken one, and with one that comes twice."""
     before_storm = nights - len(STORM)
-    if before_storm >= 6:
+    if before_storm >= _ROOM_FOR_ALL:
         silent = set(range(4, nights, _EVENT_PERIOD))  # never the last night: its files come with the next
         broken = set(range(6, nights + 1, _EVENT_PERIOD))
         resent = set(range(10, nights + 1, _EVENT_PERIOD))
         return silent, broken, resent
-    if before_storm >= 3:
+    if before_storm >= _ROOM_FOR_BOTH:
         return {2}, {3}, set()
-    if before_storm == 2:
+    if before_storm == _ROOM_FOR_TWO:
         return {2}, {1}, set()
     return set(), {1} if before_storm == 1 else set(), set()
 

@@ -19,6 +19,7 @@ import attrs
 from orchestrator.cli.demo_nights import STORM, DemoNight
 
 REPORT = Path("data/report/daily.html")
+_NAMED_AT_MOST = 2
 _EXPECTED = {"delivery": "succeeded", "none": "nothing_to_do", "broken": "failed"}
 
 
@@ -90,7 +91,7 @@ def progress_line(run: NightRun, nights: int) -> str:
     if run.status == "failed":
         failed = [str(step["step"]) for step in run.steps() if step.get("status") == "failed"]
         detail = f"stopped at {', '.join(failed)}, {skipped} skipped"
-    elif skipped and 0 < len(ran) <= 2:
+    elif skipped and 0 < len(ran) <= _NAMED_AT_MOST:
         detail = f"ran {', '.join(ran)}; {skipped} skipped"
     else:
         detail = f"{len(ran)} ran, {skipped} skipped"
@@ -161,7 +162,7 @@ def _commands(directory: Path, runs: Sequence[NightRun]) -> Iterator[tuple[str, 
             break
     for run in started:
         if run.night.morning == "resend" and run.morning:
-            yield f"{program} show {run.run_id}", "same rows again: one step ran, the rest was cut off"
+            yield f"{program} show {run.run_id}", "same rows again: the ingest ran, the rest was cut off"
             break
     if started:
         yield f"{program} logs {started[0].run_id} bronze_flights", "a log that prints the API key: it is masked"

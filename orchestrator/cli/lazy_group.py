@@ -26,11 +26,11 @@ class LazyGroup(click.Group):
             click.Option(["-V", "--version"], is_flag=True, expose_value=False, is_eager=True, help="Show the version.", callback=_version)
         )  # fmt: skip
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names in the order of the help."""
         return list(self._descriptions)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Load the command *cmd_name*, or return None."""
         if cmd_name not in self._descriptions:
             return None
@@ -38,7 +38,9 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that *args* begin with; a near miss is named."""
         if args and not args[0].startswith("-") and args[0] not in self._descriptions:
             near = difflib.get_close_matches(args[0], self._descriptions, n=1)
@@ -46,7 +48,7 @@ class LazyGroup(click.Group):
             ctx.fail(f"No such command {args[0][:60]!a}.{hint}")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands without loading one."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self._descriptions.items()))

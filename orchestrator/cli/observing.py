@@ -29,7 +29,9 @@ class Watching:
         self._silent = silent
 
     @contextlib.contextmanager
-    def observers(self, plan: RunPlan, ledger: Ledger, last_line: Callable[[str], str | None]) -> Iterator[list[Observer]]:
+    def observers(
+        self, plan: RunPlan, ledger: Ledger, last_line: Callable[[str], str | None]
+    ) -> Iterator[list[Observer]]:
         """Give the observers of the run of *plan*; they are closed when it has ended."""
         with contextlib.ExitStack() as stack:
             chosen: list[Observer] = []

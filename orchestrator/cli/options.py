@@ -14,7 +14,10 @@ pipeline_option = click.option(
     "--pipeline", "pipeline", metavar="FILE", help="The definition; ./pipeline.toml where it is not given."
 )
 ledger_option = click.option(
-    "--ledger", "ledger", metavar="FILE", help="The ledger; .orchestrate/ledger.db beside the definition, or $ORCHESTRATE_LEDGER."
+    "--ledger",
+    "ledger",
+    metavar="FILE",
+    help="The ledger; .orchestrate/ledger.db beside the definition, or $ORCHESTRATE_LEDGER.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON value on one line.")
 local_option = click.option("--local", "local", is_flag=True, help="Show times in the local zone instead of UTC.")
@@ -36,7 +39,9 @@ def selection_options(function: Function) -> Function:
 def environment_options(function: Function) -> Function:
     """Add the options that set variables: `--set`, `--env-file`, `--for`."""
     for option in (
-        click.option("--for", "night", metavar="DATE", help="The night, such as 2026-01-31; today where it is not given."),
+        click.option(
+            "--for", "night", metavar="DATE", help="The night, such as 2026-01-31; today where it is not given."
+        ),
         click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Read this .env file as well."),
         click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable or a parameter."),
     ):
@@ -47,7 +52,6 @@ def environment_options(function: Function) -> Function:
 def where_options(function: Function) -> Function:
     """Add `--pipeline`, `--ledger` and `--json`."""
     return pipeline_option(ledger_option(json_option(function)))
-
 
 
 def _runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

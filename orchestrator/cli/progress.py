@@ -163,7 +163,11 @@ class Live:
             usual = "" if expected is None else f"of about {format_duration(expected)}"
             line = printable(self._last_line(name) or "")
             table.add_row(
-                Text("running", style="cyan"), Text(name), Text(elapsed, justify="right"), Text(usual), Text(line[:80], style="dim")
+                Text("running", style="cyan"),
+                Text(name),
+                Text(elapsed, justify="right"),
+                Text(usual),
+                Text(line[:80], style="dim"),
             )
         more = len(self._running) - _SHOWN_AT_MOST
         return Group(head, table, *([Text(f"and {more} more", style="dim")] if more > 0 else []))

@@ -20,7 +20,7 @@ from orchestrator.cli.locate import definition_path, ledger_path, relative_to_le
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.graph import Graph, build_graph
 from orchestrator.core.names import shown
-from orchestrator.core.parameters import parse_date
+from orchestrator.core.nights import parse_date
 from orchestrator.core.problems import Problem
 from orchestrator.core.selection import Selection, select
 from orchestrator.runtime.assembly import Surroundings, dataset_places
@@ -36,7 +36,7 @@ class Options:
 
     pipeline: str | None = None
     ledger: str | None = None
-    selection: Selection = Selection()
+    selection: Selection = attrs.field(factory=Selection)
     settings: tuple[str, ...] = ()
     env_files: tuple[str, ...] = ()
     night: str | None = None

@@ -69,7 +69,9 @@ def viewing(pipeline: str | None, ledger: str | None) -> Iterator[View]:
                 message = f"the ledger {path} knows no pipeline of {definition}; `orchestrate run` makes it known"
                 raise UsageRefusedError("unknown_pipeline", message)
         where = "".join(
-            f" {option} {shlex.quote(value)}" for option, value in (("--pipeline", pipeline), ("--ledger", ledger)) if value
+            f" {option} {shlex.quote(value)}"
+            for option, value in (("--pipeline", pipeline), ("--ledger", ledger))
+            if value
         )
         yield View(path, reader.connection, named, where)
         reader.check_unchanged()

@@ -49,7 +49,9 @@ from orchestrator.runtime.signals import SignalInbox, prepare_process
 from orchestrator.runtime.workbench import RunWorkbench
 
 Say = Callable[[str], None]
-MakeObservers = Callable[[RunPlan, Ledger, Callable[[str], str | None]], "contextlib.AbstractContextManager[list[Observer]]"]
+MakeObservers = Callable[
+    [RunPlan, Ledger, Callable[[str], str | None]], "contextlib.AbstractContextManager[list[Observer]]"
+]
 
 
 @attrs.frozen
@@ -345,5 +347,3 @@ class _Remembering:
         for measured in found:
             self._manifests.remember(measured.manifests)
         return found
-
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_MINUTE = 60
+
 
 def shown_time(utc: object, *, local: bool = False) -> str:
     """Return the stored time *utc* to the second, in UTC or in the local zone with its offset; `-` for None."""
@@ -20,4 +22,4 @@ def shown_seconds(seconds: object) -> str:
         return "-"
     from orchestrator.core.durations import format_duration
 
-    return format_duration(round(seconds * 1e6, -3 if seconds < 60 else -6).__trunc__())
+    return format_duration(round(seconds * 1e6, -3 if seconds < _MINUTE else -6).__trunc__())

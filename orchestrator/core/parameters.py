@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import date
 
 from orchestrator.core.definition import Parameter
 from orchestrator.core.names import shown
+from orchestrator.core.nights import parse_date
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 
@@ -28,13 +28,3 @@ def check_parameter_value(parameter: Parameter, value: str, *, choices: bool = T
     if choices and parameter.choices and value not in parameter.choices:
         return f"{shown(value)}, expected one of {', '.join(parameter.choices)}"
     return None
-
-
-def parse_date(text: str) -> date | None:
-    """Return the ISO date *text* (`2026-01-31`, no other form), or None."""
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None

@@ -1,7 +1,9 @@
 """
-The forms in which a secret may show up in a program's output: as it is, in parts, and in the encodings that programs print by themselves.
+The forms in which a secret may show up in what a program prints: as it is, in parts, and as programs encode it by themselves.
 
-What is claimed here is listed in `docs/reference/redaction.md`; a form that is not listed is not masked. Each function returns forms for one value.
+A form that is not made here is not masked. A value is registered as it is, without the white space around it, line by line, with its
+backslash escapes decoded and without the quotes around it; and each of these in every encoding of `_ENCODERS`. What was encoded
+twice, compressed, cut up or spelled backwards is not found: this is against accidents, not against a step that wants to tell.
 """
 
 from __future__ import annotations
@@ -9,109 +11,226 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
-from urllib.parse import quote_from_bytes
-from xml.sax.saxutils import escape
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 FORM_BYTES_MIN = 6
-"""Shorter forms are never masked: they would be found everywhere."""
+"""What is shorter is never masked: it would be found everywhere, and its masks would tell it."""
 
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", "'": "'", '"': '"', "0": "\0", "$": "$", "`": "`"}
-_ESCAPED = re.compile(r"\\([nrt\\'\"0$`])")
-_UNSAFE_IN_SHELL = re.compile(rb"[^A-Za-z0-9_@%+=:,./-]")
-_QUOTES = (b"'", b'"', b"`")
+Form: TypeAlias = tuple[bytes, ...]
+"""The parts of a form. Between two of them stands a line break in the secret, and any run of white space in the stream."""
+
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")
+_PERCENT_KEPT = (b"", b"/", b"+", b"/+", b"!'()*", b"!#$&'()*+,/:;=?@")
+"""Besides the unreserved bytes: nothing, what Python keeps, plus signs, then what encodeURIComponent and encodeURI keep."""
+
+_BASH_SPECIAL = re.compile(rb"""[\t\n !"$&'()*,;<>?\[\\\]^`{|}]|\A[#~]""")
+_WORD = re.compile(rb"[A-Za-z0-9_]+")
+_NOT_A_WORD = re.compile(rb"[^A-Za-z0-9_\x80-\xff]")
+_ANSI_C = {
+    7: b"\\a",
+    8: b"\\b",
+    9: b"\\t",
+    10: b"\\n",
+    11: b"\\v",
+    12: b"\\f",
+    13: b"\\r",
+    27: b"\\E",
+    39: b"\\'",
+    92: b"\\\\",
+}
+_GO = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
+_MARKUP_QUOTES = (("&quot;", "&apos;"), ("&quot;", "&#39;"), ("&quot;", "&#x27;"), ("&#34;", "&#39;"), ("&quot;", "'"))
+
+_ESCAPE = re.compile(
+    rb"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{2})|(u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*)|([abefnrtv\\'\"`$/]))"
+)
+_ESCAPED = {b"a": b"\a", b"b": b"\b", b"e": b"\x1b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
-def forms_of(value: bytes) -> set[bytes]:
-    """Return every form of *value* that is masked; empty where all are too short or white space alone."""
-    found: set[bytes] = set()
+def as_bytes(text: str) -> bytes:
+    """Return *text* as UTF-8; what `os.environ` could not decode as the bytes it was, and no surrogate is refused."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def forms_of(value: bytes) -> tuple[Form, ...]:
+    """
+    Return every form of *value* that is masked, each once; none where it is shorter than six bytes or white space alone.
+
+    >>> forms_of(b"short")
+    ()
+    """
+    forms: dict[Form, None] = {}
     for base in _bases(value):
-        if base.strip():
-            found.update(form for form in _encodings(base) if len(form) >= FORM_BYTES_MIN and form.strip())
-    return found
+        if _is_long_enough(base):
+            # Every other encoding of letters and digits is what they are.
+            for encode in _ENCODERS_OF_ALL if _WORD.fullmatch(base) else _ENCODERS:
+                for encoded in encode(base):
+                    if _is_long_enough(encoded):
+                        forms.setdefault(_form(encoded))
+    return tuple(forms)
 
 
-def spaced_forms_of(value: bytes) -> set[bytes]:
+def _is_long_enough(value: bytes) -> bool:
+    return len(value) >= FORM_BYTES_MIN and bool(_text(value).strip())
+
+
+def _form(encoded: bytes) -> Form:
     """
-    Return the forms of a value of several lines in which any run of white space may stand for each of its line breaks.
+    Cut *encoded* at its line breaks.
 
-    White space is written as one blank in them; empty where the value has one line.
+    The white space around it is left to be seen, so that lines stay lines. Where any white space matches, the least that can match
+    counts; if that is too short, only the exact bytes are a form.
     """
-    words = value.split()
-    if b"\n" not in value.strip() and b"\r" not in value.strip():
-        return set()
-    joined = b" ".join(words)
-    return {joined} if len(joined) >= FORM_BYTES_MIN else set()
+    parts = _cut_at_line_breaks(encoded.strip())
+    least = sum(map(len, parts)) + len(parts) - 1
+    return parts if least >= FORM_BYTES_MIN else (encoded,)
+
+
+def _cut_at_line_breaks(value: bytes) -> Form:
+    parts: list[bytes] = []
+    begin = 0
+    for space in re.finditer(rb"\s+", value):
+        if b"\n" in space[0] or b"\r" in space[0]:
+            parts.append(value[begin : space.start()])
+            begin = space.end()
+    return (*parts, value[begin:])
 
 
 def _bases(value: bytes) -> Iterator[bytes]:
-    yield value
-    yield value.strip()
-    yield from (line.strip() for line in re.split(rb"[\r\n]+", value))
-    unquoted = value.strip()
-    if len(unquoted) > 1 and unquoted[:1] in _QUOTES and unquoted[:1] == unquoted[-1:]:
-        yield unquoted[1:-1]
-    if b"\\" in value:
-        yield _ESCAPED.sub(lambda match: _ESCAPES[match[1]], value.decode("latin-1")).encode("latin-1")
-        yield value.replace(b"\\", b"")
+    for whole in (value, _unescaped(value)):
+        trimmed = whole.strip()
+        yield from (whole, trimmed)
+        yield from (line.strip() for line in re.split(rb"[\r\n]+", trimmed))
+        if len(trimmed) > 1 and trimmed[:1] in b"'\"`" and trimmed[-1:] == trimmed[:1]:
+            yield trimmed[1:-1]
 
 
-def _encodings(value: bytes) -> Iterator[bytes]:
+def _unescaped(value: bytes) -> bytes:
+    """Decode the backslash escapes in *value*; what is none stays."""
+
+    def decoded(match: re.Match[bytes]) -> bytes:
+        octal, digits, code_units, letter = match.groups()
+        if octal is not None:
+            return bytes([int(octal, 8) & 0xFF])
+        if digits is not None:
+            return bytes([int(digits, 16)])
+        if code_units is not None:
+            # Two of them may be the halves of one character.
+            units = bytes.fromhex(code_units.replace(b"\\", b"").replace(b"u", b"").decode())
+            return units.decode("utf-16-be", "replace").encode()
+        return _ESCAPED.get(letter, letter)
+
+    return _ESCAPE.sub(decoded, value)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
+
+
+def _as_it_is(value: bytes) -> Iterator[bytes]:
     yield value
-    yield from _base64(value)
-    yield value.hex().encode()
-    yield value.hex().upper().encode()
-    yield from _percent(value)
-    yield from _shell(value)
-    for quote in (b"'", b'"', b"$"):
-        yield value.replace(quote, quote * 2)
-    try:
-        text = value.decode("utf-8")
-    except UnicodeDecodeError:
-        yield repr(value)[2:-1].encode()
-        return
-    yield from (form.encode("utf-8") for form in _textual(text, value))
 
 
 def _base64(value: bytes) -> Iterator[bytes]:
-    """Yield what stands in a base64 text wherever *value* begins in what was encoded: at three alignments, without the edges that depend on neighbours."""
-    for offset, leading in ((0, 0), (1, 2), (2, 3)):
-        encoded = base64.b64encode(b"\0" * offset + value).rstrip(b"=")
-        cut = len(encoded) - (1 if (len(value) + offset) % 3 else 0)
-        for text in (encoded[leading:cut], encoded[leading:] if offset == 0 else b""):
-            yield text
-            yield text.replace(b"+", b"-").replace(b"/", b"_")
+    """Yield what stands in the base64 of any text with *value* in it: at three alignments, without the digits that neighbours share."""
+    whole = base64.b64encode(value)
+    alone = [whole, whole.rstrip(b"=")]
+    for before in range(3):
+        digits = base64.b64encode(bytes(before) + value)
+        alone.append(digits[-(-before * 8 // 6) : (before + len(value)) * 8 // 6])
+    # `base64` and MIME break lines after 76 digits, PEM and openssl after 64.
+    alone += [b"\n".join(re.findall(rb".{1,%d}" % width, alone[2])) for width in (64, 76)]
+    for digits in alone:
+        yield digits
+        yield digits.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def _hex(value: bytes) -> Iterator[bytes]:
+    yield value.hex().encode()
+    yield value.hex().upper().encode()
 
 
 def _percent(value: bytes) -> Iterator[bytes]:
-    for safe in ("", "/", "+", "+/", "~()*!'"):
-        encoded = quote_from_bytes(value, safe=safe).encode()
-        yield encoded
-        yield re.sub(rb"%[0-9A-F]{2}", lambda match: match[0].lower(), encoded)
-        yield encoded.replace(b"%20", b"+")
+    for kept in _PERCENT_KEPT:
+        for digits in (b"%%%02X", b"%%%02x"):
+            encoded = b"".join(
+                bytes([byte]) if byte in _UNRESERVED or byte in kept else digits % byte for byte in value
+            )
+            yield encoded
+            yield encoded.replace(b"%20", b"+")
+
+
+def _json(value: bytes) -> Iterator[bytes]:
+    """Yield *value* inside of a JSON string: all ASCII or not, with PHP's slashes, and as Go writes markup."""
+    for ascii_only in (True, False):
+        quoted = as_bytes(json.dumps(_text(value), ensure_ascii=ascii_only)[1:-1])
+        yield quoted
+        yield quoted.replace(b"/", b"\\/")
+        yield quoted.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026")
+
+
+def _python(value: bytes) -> Iterator[bytes]:
+    """Yield *value* inside of a Python literal; a double quote before it makes Python escape the single ones."""
+    yield as_bytes(repr(_text(value))[1:-1])
+    yield as_bytes(repr('"' + _text(value))[2:-1])
+    yield ascii(_text(value))[1:-1].encode()
+    yield repr(value)[2:-1].encode()
+    yield repr(b'"' + value)[3:-1].encode()
+
+
+def _go(value: bytes) -> Iterator[bytes]:
+    """Yield *value* as `%q` of Go writes it."""
+    yield as_bytes("".join(_GO.get(ord(letter)) or _go_letter(letter) for letter in _text(value)))
+
+
+def _go_letter(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:  # noqa: PLR2004 -- a byte that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    if code <= 0x7F:  # noqa: PLR2004 -- ASCII
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 -- four digits suffice
 
 
 def _shell(value: bytes) -> Iterator[bytes]:
-    """Yield *value* as shells write it: in single quotes, in double quotes, with backslashes, and as `$'…'`."""
+    """Yield *value* in single quotes (two ways), in double quotes, behind backslashes (of bash, of Perl), and without backslashes."""
     yield value.replace(b"'", b"'\\''")
     yield value.replace(b"'", b"'\"'\"'")
-    yield re.sub(rb'([$`"\\])', rb"\\\1", value)
-    yield _UNSAFE_IN_SHELL.sub(lambda match: b"\\" + match[0], value)
-    dollar = value.replace(b"\\", b"\\\\").replace(b"'", b"\\'")
-    yield dollar.replace(b"\n", b"\\n").replace(b"\r", b"\\r").replace(b"\t", b"\\t")
+    yield re.sub(rb'[$`"\\]', rb"\\\g<0>", value)
+    yield value.replace(b'"', b'\\"')
+    yield _BASH_SPECIAL.sub(rb"\\\g<0>", value)
+    yield _NOT_A_WORD.sub(rb"\\\g<0>", value)
+    yield value.replace(b"\\", b"")
 
 
-def _textual(text: str, value: bytes) -> Iterator[str]:
-    """Yield *text* as programs quote it: JSON, Python, Go, XML and HTML."""
-    for ascii_only in (True, False):
-        encoded = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
-        yield encoded
-        yield encoded.replace("/", "\\/")
-        yield encoded.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    yield repr(text)[1:-1]
-    yield repr(value)[2:-1]
-    yield ascii(text)[1:-1]
-    for apostrophe in ("'", "&apos;", "&#39;", "&#x27;"):
-        yield escape(text, {'"': "&quot;", "'": apostrophe})
-        yield escape(text, {'"': "&#34;", "'": apostrophe})
-    yield escape(text)
+def _ansi_c(value: bytes) -> Iterator[bytes]:
+    """Yield *value* between `$'` and `'`, as bash traces what has control characters; bytes above ASCII as they are or octal."""
+    for highest in (0xFF, 0x7F):
+        yield b"".join(
+            _ANSI_C.get(byte) or (bytes([byte]) if 0x20 <= byte <= highest and byte != 0x7F else b"\\%03o" % byte)  # noqa: PLR2004 -- DEL
+            for byte in value
+        )
+
+
+def _markup(value: bytes) -> Iterator[bytes]:
+    """Yield *value* in XML and HTML: as text, and as an attribute with any of the usual entities for quotes."""
+    text = _text(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    yield as_bytes(text)
+    for double, single in _MARKUP_QUOTES:
+        yield as_bytes(text.replace('"', double).replace("'", single))
+
+
+def _doubled(value: bytes) -> Iterator[bytes]:
+    """Yield *value* as SQL, CSV and make double what is special to them."""
+    for special in (b"'", b'"', b"$"):
+        yield value.replace(special, special * 2)
+
+
+_ENCODERS_OF_ALL: tuple[Callable[[bytes], Iterator[bytes]], ...] = (_as_it_is, _base64, _hex)
+_ENCODERS = (*_ENCODERS_OF_ALL, _percent, _json, _python, _go, _shell, _ansi_c, _markup, _doubled)

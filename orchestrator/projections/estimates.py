@@ -8,7 +8,9 @@ _RUNS = 20
 _ROWS_AT_MOST = 40_000
 
 
-def duration_history(connection: sqlite3.Connection, pipeline: str, *, before: str | None = None) -> dict[str, list[int]]:
+def duration_history(
+    connection: sqlite3.Connection, pipeline: str, *, before: str | None = None
+) -> dict[str, list[int]]:
     """
     Return the durations of each step's last successes, in microseconds, oldest first.
 

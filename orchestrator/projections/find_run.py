@@ -63,7 +63,9 @@ def check_step(connection: sqlite3.Connection, run_id: str, step: str) -> str:
     Raises:
         RunLookupError: It has not: a step that the run's definition lacks is not defined, never skipped.
     """
-    known = [row[0] for row in connection.execute("SELECT step FROM steps WHERE run_id = ? ORDER BY position", (run_id,))]
+    known = [
+        row[0] for row in connection.execute("SELECT step FROM steps WHERE run_id = ? ORDER BY position", (run_id,))
+    ]
     if step in known:
         return step
     import difflib
@@ -86,5 +88,7 @@ def _latest(connection: sqlite3.Connection, pipeline: str | None, *, stated: boo
         raise RunLookupError("no_runs", "this ledger holds no run yet; `orchestrate run` makes one")
     known = [name for (name,) in connection.execute("SELECT DISTINCT pipeline FROM runs ORDER BY pipeline")]
     if stated and known:
-        raise RunLookupError("unknown_pipeline", f"no run of a pipeline {pipeline[:60]!a}; this ledger has {', '.join(known)}")
+        raise RunLookupError(
+            "unknown_pipeline", f"no run of a pipeline {pipeline[:60]!a}; this ledger has {', '.join(known)}"
+        )
     raise RunLookupError("no_runs", f"this ledger holds no run of {pipeline[:60]!a} yet; `orchestrate run` makes one")

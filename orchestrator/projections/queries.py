@@ -16,6 +16,18 @@ from orchestrator.projections.estimates import duration_history, expected_second
 
 Row = dict[str, object]
 
+# fmt: off
+_SHOWN_OF_RUN = (
+    "run_id", "pipeline", "night", "status", "exit_code", "started_at", "finished_at", "duration_seconds", "trigger", "actor", "reason",
+    "git", "definition", "root_cause", "counts",
+)
+_SHOWN_OF_STEP = ("step", "status", "reason", "evidence", "error_class", "duration_seconds", "metrics")
+_SHOWN_OF_ATTEMPT = (
+    "attempt", "status", "reason", "error_class", "message", "started_at", "finished_at", "exit_code", "signal", "duration_seconds",
+    "log", "start_reason", "start_evidence",
+)
+# fmt: on
+
 
 def list_runs(
     connection: sqlite3.Connection,
@@ -26,19 +38,13 @@ def list_runs(
     limit: int | None = None,
 ) -> list[Row]:
     """Return the runs, newest first: `run_id, pipeline, night, status, started_at, finished_at, duration_seconds`."""
-    where, values = ["1"], []
-    for column, value in (("pipeline", pipeline), ("night", night)):
-        if value is not None:
-            where.append(f"{column} = ?")
-            values.append(value)
-    if status:
-        where.append(f"status IN ({', '.join('?' * len(status))})")
-        values.extend(status)
-    sql = (
+    rows = _rows(
+        connection,
         "SELECT run_id, pipeline, night, status, started_at, finished_at, duration_us FROM runs"
-        f" WHERE {' AND '.join(where)} ORDER BY first_seq DESC LIMIT ?"  # noqa: S608 - column names of our own
+        " WHERE pipeline = coalesce(?, pipeline) AND night = coalesce(?, night)"
+        " AND (? OR status IN (SELECT value FROM json_each(?))) ORDER BY first_seq DESC LIMIT ?",
+        (pipeline, night, not status, json.dumps(list(status)), -1 if limit is None else limit),
     )
-    rows = _rows(connection, sql, (*values, -1 if limit is None else limit))
     return [_with_seconds(row) for row in rows]
 
 
@@ -66,15 +72,10 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
 
 def show_json(detail: Mapping[str, object]) -> Row:
     """Return what `show --json` prints of a run's *detail*."""
-    names = ("run_id", "pipeline", "night", "status", "exit_code", "started_at", "finished_at", "duration_seconds")
-    names += ("trigger", "actor", "reason", "git", "definition", "root_cause", "counts")
-    step_names = ("step", "status", "reason", "evidence", "error_class", "duration_seconds", "metrics")
-    attempt_names = ("attempt", "status", "reason", "error_class", "message", "started_at", "finished_at", "exit_code")
-    attempt_names += ("signal", "duration_seconds", "log", "start_reason", "start_evidence")
-    shown = {name: detail[name] for name in names}
+    shown = {name: detail[name] for name in _SHOWN_OF_RUN}
     shown["steps"] = [
-        {name: step[name] for name in step_names}
-        | {"attempts": [{name: attempt[name] for name in attempt_names} for attempt in step["attempts"]]}
+        {name: step[name] for name in _SHOWN_OF_STEP}
+        | {"attempts": [{name: attempt[name] for name in _SHOWN_OF_ATTEMPT} for attempt in _list(step["attempts"])]}
         for step in _list(detail["steps"])
     ]
     return shown
@@ -90,10 +91,16 @@ def pipeline_overview(connection: sqlite3.Connection) -> list[Row]:
     for (pipeline,) in connection.execute("SELECT pipeline FROM pipelines ORDER BY pipeline").fetchall():
         runs = list_runs(connection, pipeline=pipeline, limit=1)
         good = list_runs(connection, pipeline=pipeline, status=("succeeded", "nothing_to_do"), limit=1)
-        entry: Row = {"pipeline": pipeline, "last_run": runs[0] if runs else None, "last_success": good[0] if good else None}
+        entry: Row = {
+            "pipeline": pipeline,
+            "last_run": runs[0] if runs else None,
+            "last_success": good[0] if good else None,
+        }
         entry["root_cause"] = None
         if runs:
-            (cause,) = connection.execute("SELECT root_cause FROM runs WHERE run_id = ?", (runs[0]["run_id"],)).fetchone()
+            (cause,) = connection.execute(
+                "SELECT root_cause FROM runs WHERE run_id = ?", (runs[0]["run_id"],)
+            ).fetchone()
             entry["root_cause"] = _parsed(cause)
         entry["missing_nights"] = _missing_nights(connection, pipeline)
         since = runs[0]["started_at"] if runs else ""
@@ -274,7 +281,9 @@ def _missing_nights(connection: sqlite3.Connection, pipeline: str, *, at_most: i
     """Return nights without a run between the first and the last one, the newest *at_most*, newest first."""
     from datetime import date, timedelta
 
-    nights = {night for (night,) in connection.execute("SELECT DISTINCT night FROM runs WHERE pipeline = ?", (pipeline,))}
+    nights = {
+        night for (night,) in connection.execute("SELECT DISTINCT night FROM runs WHERE pipeline = ?", (pipeline,))
+    }
     if not nights:
         return []
     first, night = date.fromisoformat(min(nights)), date.fromisoformat(max(nights))

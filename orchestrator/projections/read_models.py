@@ -52,7 +52,7 @@ class ReadModels:
     name = NAME
     version = VERSION
     script = SCRIPT
-    tables = TABLES
+    tables: tuple[str, ...] = TABLES
 
     def __init__(self) -> None:
         self._runs: dict[str, _Run] = {}
@@ -151,7 +151,9 @@ class ReadModels:
             (run.pipeline, event.step, run.counted_night(event.step), run.run_id, event.attempt),
         )
 
-    def _attempt_finished(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: AttemptFinished) -> None:
+    def _attempt_finished(
+        self, connection: sqlite3.Connection, recorded: RecordedEvent, event: AttemptFinished
+    ) -> None:
         log = event.log or {}
         connection.execute(
             "UPDATE attempts SET status = ?, finished_at = ?, reason = ?, error_class = ?, message = ?, exit_code = ?,"
@@ -248,7 +250,7 @@ class ReadModels:
             ),
         )
 
-    def _moved(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: PipelineMoved) -> None:
+    def _moved(self, connection: sqlite3.Connection, _: RecordedEvent, event: PipelineMoved) -> None:
         connection.execute("UPDATE pipelines SET definition_path = ? WHERE pipeline = ?", (event.after, event.pipeline))
 
     def _accepted(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: OutputAccepted) -> None:

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,16 @@ def child(path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+def until_it_waits(process: subprocess.Popen[str]) -> None:
+    """Return when the kernel lists *process* among those that wait for a lock, or it has ended."""
+    deadline = time.monotonic() + 60
+    while process.poll() is None and not any(
+        "->" in line and str(process.pid) in line.split() for line in Path("/proc/locks").read_text().splitlines()
+    ):
+        assert time.monotonic() < deadline, "it neither waits nor ends"
+        time.sleep(0.005)
+
+
 class TestExclusion:
     """One holder at a time."""
 
@@ -78,6 +89,7 @@ class TestExclusion:
             waiting = subprocess.Popen(
                 [sys.executable, "-c", WAIT, str(path), str(note)], stdout=subprocess.PIPE, text=True
             )
+            until_it_waits(waiting)
             note.write_text("about to be released")
 
         out, _ = waiting.communicate(timeout=60)

@@ -31,6 +31,7 @@ from ledger.events import RecordedEvent
 from ledger.locks import KernelLock
 from ledger.reader import LedgerReader
 from tests.contracts.event_store import event, events
+from tests.ledger.test_locks import until_it_waits
 
 MEBIBYTE = 1 << 20
 
@@ -504,6 +505,7 @@ class TestCheckpoint:
             )
             assert process.stdout is not None
             assert "closing\n" == process.stdout.readline()
+            until_it_waits(process)
             note.write_text("about to be released")
         out, _ = process.communicate(timeout=60)
 

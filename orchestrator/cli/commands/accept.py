@@ -90,7 +90,9 @@ def command(
     else:
         render.out(f"accepted: {step} in run {run_id}")
         for dataset, digest in event.outputs.items():
-            render.out(f"  {dataset}: {short_digest(digest)}, the step had left {short_digest(event.before.get(dataset))}")
+            render.out(
+                f"  {dataset}: {short_digest(digest)}, the step had left {short_digest(event.before.get(dataset))}"
+            )
     return 0
 
 

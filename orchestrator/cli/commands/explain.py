@@ -8,7 +8,14 @@ from collections.abc import Iterator, Mapping
 import click
 
 from orchestrator.cli import render
-from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option, run_argument, step_argument
+from orchestrator.cli.options import (
+    json_option,
+    ledger_option,
+    local_option,
+    pipeline_option,
+    run_argument,
+    step_argument,
+)
 from orchestrator.cli.reading import viewing
 from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.explain import next_command, overwritten_text, reason_text
@@ -125,7 +132,7 @@ def _upstream(detail: Mapping[str, object], step: str) -> dict[str, str]:
     graph = detail["graph"]
     assert isinstance(graph, Mapping)
     statuses = {str(entry["step"]): str(entry["status"]) for entry in _steps(detail)}
-    names = next((entry["upstream"] for entry in graph["steps"] if entry["step"] == step), [])
+    names: list[str] = next((entry["upstream"] for entry in graph["steps"] if entry["step"] == step), [])
     return {name: statuses.get(name, "not defined") for name in names}
 
 

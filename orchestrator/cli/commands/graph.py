@@ -24,7 +24,12 @@ Examples:
 @pipeline_option
 @ledger_option
 @click.option(
-    "--format", "form", type=click.Choice(["mermaid", "dot", "svg"]), default="mermaid", show_default=True, help="Of what is printed."
+    "--format",
+    "form",
+    type=click.Choice(["mermaid", "dot", "svg"]),
+    default="mermaid",
+    show_default=True,
+    help="Of what is printed.",
 )
 @json_option
 def command(run: str | None, pipeline: str | None, ledger: str | None, form: str, *, as_json: bool) -> int:

@@ -35,7 +35,14 @@ _READ_BYTES = 1 << 16
 @click.option("--attempt", type=click.IntRange(1), metavar="N", help="Only this attempt.")
 @json_option
 def command(
-    run: str, step: str | None, pipeline: str | None, ledger: str | None, attempt: int | None, *, follow: bool, as_json: bool
+    run: str,
+    step: str | None,
+    pipeline: str | None,
+    ledger: str | None,
+    attempt: int | None,
+    *,
+    follow: bool,
+    as_json: bool,
 ) -> int:
     """
     Print what the steps of a run have printed, with secrets masked as they are in the files.

@@ -129,7 +129,9 @@ def _measure(plan: RunPlan, digester: FileDigester, name: str) -> Measurement:
     entry = plan.steps[name]
     known = entry.baseline.components.get("inputs")
     former = known if isinstance(known, Mapping) else {}
-    digester.submit(MeasureRequest(name, {dataset: former.get(dataset) for dataset in entry.step.reads}, entry.step.writes))
+    digester.submit(
+        MeasureRequest(name, {dataset: former.get(dataset) for dataset in entry.step.reads}, entry.step.writes)
+    )
     while not (found := digester.advance()):
         pass
     (measured,) = found

@@ -11,7 +11,7 @@ from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option
 from orchestrator.cli.reading import viewing_if_any
 from orchestrator.cli.times import shown_seconds, shown_time
-from orchestrator.core.parameters import parse_date
+from orchestrator.core.nights import parse_date
 from orchestrator.core.printable import printable
 from orchestrator.projections.queries import list_runs, refusals
 
@@ -83,7 +83,9 @@ def _refusal_lines(rows: Sequence[Mapping[str, object]], *, local: bool) -> list
     lines = []
     for row in rows:
         night = f", night {row['night']}" if row["night"] else ""
-        lines.append(f"{shown_time(row['recorded_at'], local=local)}  {row['pipeline']}{night}, exit code {row['exit_code']}")
+        lines.append(
+            f"{shown_time(row['recorded_at'], local=local)}  {row['pipeline']}{night}, exit code {row['exit_code']}"
+        )
         problems = row["problems"]
         assert isinstance(problems, list)
         lines += [printable(f"  {problem['kind']}: {problem['message']}") for problem in problems]

@@ -62,7 +62,9 @@ def _lines(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:
     commands = next_command(detail)
     if commands:
         yield ""
-        yield from (f"next: {command}" if number == 0 else f"      {command}" for number, command in enumerate(commands))
+        yield from (
+            f"next: {command}" if number == 0 else f"      {command}" for number, command in enumerate(commands)
+        )
 
 
 def _table(detail: Mapping[str, object]) -> Iterator[str]:
@@ -72,11 +74,17 @@ def _table(detail: Mapping[str, object]) -> Iterator[str]:
     for step in steps:
         why = reason_text(str(step["status"]), str(step["reason"]), step["evidence"]) if step["reason"] else ""
         rows.append(
-            (str(step["status"]), str(step["step"]), shown_seconds(step["duration_seconds"]), _usual(step), printable(why))
+            (
+                str(step["status"]),
+                str(step["step"]),
+                shown_seconds(step["duration_seconds"]),
+                _usual(step),
+                printable(why),
+            )
         )
         attempts = step["attempts"]
-        for attempt in attempts if len(attempts) > 1 or step["status"] in ("failed", "running", "cancelled") else ():
-            rows.append(_attempt_row(attempt))
+        if len(attempts) > 1 or step["status"] in ("failed", "running", "cancelled"):
+            rows.extend(_attempt_row(attempt) for attempt in attempts)
     yield from render.table(rows, ("status", "step", "took", "usually", "why"))
 
 

@@ -46,9 +46,7 @@ def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: b
 
 
 def _entries(view: View) -> list[dict[str, object]]:
-    entries = [
-        entry for entry in pipeline_overview(view.connection) if view.pipeline in (None, entry["pipeline"])
-    ]
+    entries = [entry for entry in pipeline_overview(view.connection) if view.pipeline in (None, entry["pipeline"])]
     for entry in entries:
         entry["alive"], entry["next"] = None, []
         last = entry["last_run"]

@@ -65,7 +65,9 @@ def command(
     commands = _commands(prepared, environ)
     problems = [*project.warnings, *_in_file(inert_notices(project.pipeline), project.shown), *_unused(prepared)]
     problems += [*prepared.problems, *_missing_commands(prepared, commands)]
-    withheld = sorted(set(environ) - set(project.pipeline.env_pass) - set(project.pipeline.variables)) if show_env else []
+    withheld = (
+        sorted(set(environ) - set(project.pipeline.env_pass) - set(project.pipeline.variables)) if show_env else []
+    )
     if as_json:
         code = ExitCode.REFUSED if prepared.errors else ExitCode.OK
         render.out_json(
@@ -107,7 +109,7 @@ def _shown(prepared: Prepared, commands: dict[str, str | None]) -> Iterator[str]
     programs = {word: found for word, found in commands.items() if found}
     if programs:
         yield ""
-        yield from render.table(list(programs.items()), ("command", "is"))  # type: ignore[arg-type]
+        yield from render.table(list(programs.items()), ("command", "is"))
 
 
 def _variables(prepared: Prepared) -> dict[str, dict[str, object]]:
