@@ -57,6 +57,10 @@ endif
 slow: $(VENV)/.dev  ## the bounded long tests that `make test` leaves out
 	$(BIN)/python -m pytest -m slow || [ $$? -eq 5 ]
 
+.PHONY: docs
+docs: $(VENV)/.dev  ## the reference pages that are made from the program
+	$(BIN)/python -m docs.generate
+
 .PHONY: bench
 bench: $(VENV)/.dev  ## the benchmarks; ARGS=--smoke for a minute's worth
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -339,17 +339,9 @@ def _recorded(
 ) -> tuple[list[RecordedEvent], list[tuple[int, str, bytes]]]:
     recorded, rows = [], []
     for number, (event, event_id) in enumerate(zip(events, new_ids(len(events), now), strict=True)):
-        place = seq + number
-        body = body_text(
-            event,
-            ledger=ledger,
-            seq=place,
-            stream=stream,
-            version=version + number,
-            recorded_at=now,
-            event_id=event_id,
-        )
-        rows.append((place, body, leaf_hash(body.encode("utf-8"))))
+        place = {"ledger": ledger, "stream": stream, "recorded_at": now, "event_id": event_id}
+        body = body_text(event, seq=seq + number, version=version + number, **place)
+        rows.append((seq + number, body, leaf_hash(body.encode("utf-8"))))
         # As everybody will read it: a projection must not see more than its rebuilding does.
         recorded.append(event_of_body(body))
     return recorded, rows

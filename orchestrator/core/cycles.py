@@ -37,7 +37,9 @@ def _without_ends(edges: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
             waiting_for[waiter] -= 1
             if waiting_for[waiter] == 0:
                 done.append(waiter)
-    return {step: [other for other in others if other not in gone] for step, others in edges.items() if step not in gone}
+    return {
+        step: [other for other in others if other not in gone] for step, others in edges.items() if step not in gone
+    }
 
 
 def _cycle_through(start: str, edges: Mapping[str, Sequence[str]]) -> list[str] | None:

@@ -88,7 +88,9 @@ def _check_same_place(pipeline: Pipeline) -> Iterator[Problem]:
         other = known.setdefault(place, dataset.name)
         if other != dataset.name and (other in writers or dataset.name in writers):
             message = f"datasets.{other} and datasets.{dataset.name} are the same files: {shown(dataset.path)}"
-            yield Problem("same_place", message, ("datasets", dataset.name, "path"), suggestion="use one dataset for both")
+            yield Problem(
+                "same_place", message, ("datasets", dataset.name, "path"), suggestion="use one dataset for both"
+            )
 
 
 def _check_steps(pipeline: Pipeline) -> Iterator[Problem]:

@@ -22,7 +22,7 @@ def definition_changes(before: Mapping[str, object] | None, after: Mapping[str, 
     """
     if before is None:
         return []
-    changes = []
+    changes: list[Change] = []
     former = dict(before)
     for table in _RENAMED_TABLES:
         renamed, former_entries = _renamed(_table(before, table), _table(after, table))
@@ -39,9 +39,7 @@ def definition_changes(before: Mapping[str, object] | None, after: Mapping[str, 
     return changes
 
 
-def _renamed(
-    before: Mapping[str, object], after: Mapping[str, object]
-) -> tuple[dict[str, str], dict[str, object]]:
+def _renamed(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[dict[str, str], dict[str, object]]:
     """Return old to new names, and the entries of *before* under the new ones."""
     renamed: dict[str, str] = {}
     for name, entry in after.items():

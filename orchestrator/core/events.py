@@ -9,7 +9,7 @@ Durations are integer microseconds. Times stand in the envelope (`recorded_at`),
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -286,7 +286,7 @@ def event_from_data(name: str, version: int, data: Mapping[str, object]) -> Even
     if known is None or known[1] != version:
         raise UnknownEventError(name, version)
     cls = known[0]
-    values = dict(_ABSENT[cls])
+    values: dict[str, Any] = dict(_ABSENT[cls])
     values.update((key, tuple(value) if isinstance(value, list) else value) for key, value in data.items())
     try:
         event: Event = cls(**values)

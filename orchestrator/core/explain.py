@@ -72,7 +72,9 @@ def next_command(detail: Mapping[str, object]) -> list[str]:
         return [f"orchestrate explain {run_id} {untrusted['step']}{where}", again]
     selection = detail.get("selection")
     if status == "nothing_to_do" and isinstance(selection, Mapping) and _selects(selection):
-        chosen = "".join(f" --{option} {name}" for option in ("only", "from", "until", "omit") for name in _names(selection, option))
+        chosen = "".join(
+            f" --{option} {name}" for option in ("only", "from", "until", "omit") for name in _names(selection, option)
+        )
         return [f"{again}{chosen} --force"]
     return []
 
@@ -128,7 +130,9 @@ def _output(evidence: Evidence) -> str:
 
 def _untrusted(evidence: Evidence) -> str:
     expected, actual = short_digest(evidence.get("expected")), short_digest(evidence.get("actual"))
-    return f"input {evidence.get('dataset')} is {actual}, but its writer, which is not part of this run, left {expected}"
+    return (
+        f"input {evidence.get('dataset')} is {actual}, but its writer, which is not part of this run, left {expected}"
+    )
 
 
 def _nothing_upstream(evidence: Evidence) -> str:
@@ -177,7 +181,9 @@ _FAILED: _Words = {
 
 _STARTED: _Words = {
     "never_succeeded": "it never succeeded before",
-    "last_attempt_failed": lambda evidence: f"its last attempt ({evidence.get('attempt')}) did not succeed: {evidence.get('status')}",
+    "last_attempt_failed": lambda evidence: (
+        f"its last attempt ({evidence.get('attempt')}) did not succeed: {evidence.get('status')}"
+    ),
     "last_attempt_lost": lambda evidence: f"its last attempt ({evidence.get('attempt')}) was lost",
     "forced": "forced",
     "no_inputs": "it reads and needs nothing, so it always runs",

@@ -52,7 +52,9 @@ def check_name(kind: str, value: str) -> str | None:
     if not value:
         return f"the name of a {kind} is empty"
     if len(value) > NAME_LENGTH_MAX:
-        return f"the name of a {kind} has {len(value)} characters, at most {NAME_LENGTH_MAX} are allowed: {shown(value)}"
+        return (
+            f"the name of a {kind} has {len(value)} characters, at most {NAME_LENGTH_MAX} are allowed: {shown(value)}"
+        )
     return f"not a name of a {kind}: {shown(value)}; names are letters, digits, '_' and '-', starting with a letter or digit"
 
 
@@ -97,7 +99,7 @@ def suggest(word: str, candidates: Iterable[str]) -> str | None:
 
     Another case, then the closest by difflib. Costs a comparison with each candidate; only for messages.
     """
-    import difflib  # noqa: PLC0415 -- only a mistake pays for it
+    import difflib
 
     known = list(candidates)
     for candidate in known:

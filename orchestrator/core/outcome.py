@@ -40,7 +40,7 @@ class Outcome:
     message: str | None = None
 
 
-def classify(
+def classify(  # noqa: PLR0913 -- one argument for each thing that is seen of an attempt
     *,
     exit_code: int | None,
     signal: int | None,
@@ -84,6 +84,12 @@ def classify(
         return Outcome("failed", "exit", error_class, reported or bad_result)
     if bad_result is not None:
         return Outcome("failed", "bad_result", "permanent", bad_result)
+    return _ended_well(report, missing_outputs)
+
+
+def _ended_well(report: StepReport | None, missing_outputs: Sequence[str]) -> Outcome:
+    """Return the outcome of an attempt whose exit code was 0 and whose report, if any, is readable."""
+    reported = None if report is None else report.message
     if report is not None and report.status == "failed":
         return Outcome("failed", "reported", report.error_class or "permanent", reported)
     if report is not None and report.status == "no_new_data":

@@ -84,8 +84,9 @@ def _placed(problems: Sequence[Problem], toml: TomlText, file: str) -> list[Prob
             prefixes = (problem.path[:length] for length in range(len(problem.path), 0, -1))
             place = next((places[prefix] for prefix in prefixes if prefix in places), None)
             line, column = place or (None, None)
-            problem = attrs.evolve(problem, file=file, line=line, column=column)
-        placed.append(problem)
+            placed.append(attrs.evolve(problem, file=file, line=line, column=column))
+        else:
+            placed.append(problem)
     return sorted(placed, key=lambda problem: (problem.line or 0, problem.column or 0))
 
 

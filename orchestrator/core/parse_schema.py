@@ -84,7 +84,9 @@ def _problems_of(error: ValidationError) -> Iterator[Problem]:
             if key not in known:
                 near = suggest(str(key), known)
                 hint = f"did you mean {near}?" if near else f"allowed are {', '.join(known)}"
-                yield Problem("unknown_key", f"unknown key {shown(key)} in {_where(path)}", (*path, key), suggestion=hint)
+                yield Problem(
+                    "unknown_key", f"unknown key {shown(key)} in {_where(path)}", (*path, key), suggestion=hint
+                )
     elif error.validator == "required":
         for key in error.validator_value:
             if key not in error.instance:

@@ -145,6 +145,13 @@ def _check_text(text: str, where: str, length_max: int) -> None:
 def _kind(value: object) -> str:
     if value is None:
         return "null"
-    names = {dict: "an object", list: "an array", str: "a text", bool: "a truth value", int: "a number", float: "a number"}
+    names = {
+        dict: "an object",
+        list: "an array",
+        str: "a text",
+        bool: "a truth value",
+        int: "a number",
+        float: "a number",
+    }
     name = names[type(value)]
     return "not a finite number" if isinstance(value, float) and not math.isfinite(value) else name

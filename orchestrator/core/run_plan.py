@@ -65,7 +65,7 @@ class RunPlan:
     def facts(
         self,
         name: str,
-        state: RunState,
+        state: RunState,  # noqa: ARG002 -- like `measurement`, which callers call with the same state
         *,
         upstream: Upstream,
         ending: str | None,

@@ -47,28 +47,21 @@ def _compile(schema: object, definitions: Mapping[str, object], compiled: dict[s
     def inner(part: object) -> Check:
         return _compile(part, definitions, compiled)
 
-    checks: list[Check] = []
-    left = set(keywords) - _ANNOTATIONS
-    if "$ref" in left:
-        checks.append(_reference(str(keywords["$ref"]), definitions, compiled))
-    if "type" in left:
-        checks.append(_type_check(keywords["type"]))
-    if "enum" in left:
-        checks.append(_enum_check(keywords["enum"]))
-    if left & _TEXT:
-        checks.append(_text_check(keywords))
-    if left & _NUMBER:
-        checks.append(_number_check(keywords))
-    if left & _ARRAY:
-        checks.append(_array_check(keywords, inner))
-    if left & _OBJECT:
-        checks.append(_object_check(keywords, inner))
-    if "oneOf" in left:
-        checks.append(_one_of_check([inner(part) for part in _sequence(keywords["oneOf"])]))
-    unknown = left - _TEXT - _NUMBER - _ARRAY - _OBJECT - {"$ref", "type", "enum", "oneOf"}
+    builders: tuple[tuple[frozenset[str], Callable[[], Check]], ...] = (
+        (frozenset({"$ref"}), lambda: _reference(str(keywords["$ref"]), definitions, compiled)),
+        (frozenset({"type"}), lambda: _type_check(keywords["type"])),
+        (frozenset({"enum"}), lambda: _enum_check(keywords["enum"])),
+        (_TEXT, lambda: _text_check(keywords)),
+        (_NUMBER, lambda: _number_check(keywords)),
+        (_ARRAY, lambda: _array_check(keywords, inner)),
+        (_OBJECT, lambda: _object_check(keywords, inner)),
+        (frozenset({"oneOf"}), lambda: _one_of_check([inner(part) for part in _sequence(keywords["oneOf"])])),
+    )
+    used = keywords.keys() - _ANNOTATIONS
+    unknown = used.difference(*(words for words, _ in builders))
     if unknown:
         raise InternalError(f"schema keywords without a check: {', '.join(sorted(unknown))}")
-    return _all_of(checks)
+    return _all_of([build() for words, build in builders if used & words])
 
 
 def _reference(pointer: str, definitions: Mapping[str, object], compiled: dict[str, Check]) -> Check:

@@ -24,7 +24,7 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 _PERCENT_KEPT = (b"", b"/", b"+", b"/+", b"!'()*", b"!#$&'()*+,/:;=?@")
 """Besides the unreserved bytes: nothing, what Python keeps, plus signs, then what encodeURIComponent and encodeURI keep."""
 
-_BASH_SPECIAL = re.compile(rb"""[\t\n !"$&'()*,;<>?\[\\\]^`{|}]|\A[#~]""")
+_BASH_SPECIAL = re.compile(rb"""[\t\n !"$&'()*,;<>?\[\\\]^`{|}]|\A[#~]|(?<=[=:])~""")
 _WORD = re.compile(rb"[A-Za-z0-9_]+")
 _NOT_A_WORD = re.compile(rb"[^A-Za-z0-9_\x80-\xff]")
 _ANSI_C = {

@@ -68,7 +68,12 @@ def select(graph: Graph, steps: Mapping[str, object], selection: Selection) -> f
         UnknownStepError: It names a step that is not there.
         EmptySelectionError: Nothing is left.
     """
-    options = (("--only", selection.only), ("--from", selection.from_), ("--until", selection.until), ("--omit", selection.omit))
+    options = (
+        ("--only", selection.only),
+        ("--from", selection.from_),
+        ("--until", selection.until),
+        ("--omit", selection.omit),
+    )
     for option, names in options:
         _check_known(names, steps, option)
     chosen = frozenset(steps)

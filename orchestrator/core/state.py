@@ -90,11 +90,11 @@ class RunState:
             case StepFinished():
                 self._step_finished(event)
             case RunStarted():
-                self._expect(self.status == "pending", event)
+                self._expect(event, holds=self.status == "pending")
                 self.run_id, self.pipeline, self.night = event.run_id, event.pipeline, event.night
                 self.status = "running"
             case RunFinished():
-                self._expect(self.status == "running" and event.status in RUN_FINAL, event)
+                self._expect(event, holds=self.status == "running" and event.status in RUN_FINAL)
                 self.status = event.status
             case _:
                 raise InternalError(f"event {type(event).__name__} in the stream of a run")
@@ -110,17 +110,16 @@ class RunState:
 
     def _attempt_started(self, event: AttemptStarted) -> None:
         step = self.step(event.step)
-        self._expect(
-            self.status == "running" and step.status in ("pending", "retrying") and event.attempt == step.attempt + 1,
-            event,
-        )
+        may_start = step.status in ("pending", "retrying") and event.attempt == step.attempt + 1
+        self._expect(event, holds=self.status == "running" and may_start)
         self.steps[event.step] = StepState(
             status="running", attempt=event.attempt, key=event.key, components=event.components
         )
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
         step = self.step(event.step)
-        self._expect(step.status == "running" and step.attempt == event.attempt and step.attempt_status is None, event)
+        runs = step.status == "running" and step.attempt == event.attempt and step.attempt_status is None
+        self._expect(event, holds=runs)
         self.steps[event.step] = attrs.evolve(
             step,
             attempt_status="lost" if event.reason == "lost" else event.status,
@@ -131,7 +130,8 @@ class RunState:
     def _step_finished(self, event: StepFinished) -> None:
         step = self.step(event.step)
         ended = step.status == "pending" or step.attempt_status is not None
-        self._expect(self.status == "running" and step.status not in FINAL and ended and event.status in FINAL, event)
+        may_end = step.status not in FINAL and ended and event.status in FINAL
+        self._expect(event, holds=self.status == "running" and may_end)
         outputs = event.outputs or {}
         self.steps[event.step] = attrs.evolve(
             step,
@@ -143,7 +143,7 @@ class RunState:
         if event.status == "failed" or (event.status == "skipped" and event.reason == "input_untrusted"):
             self.failures.append(event.step)
 
-    def _expect(self, holds: bool, event: Event) -> None:
+    def _expect(self, event: Event, *, holds: bool) -> None:
         if not holds:
             raise InternalError(f"{event!r} cannot follow in run {self.run_id or '(not started)'}: it is {self.status}")
 
@@ -154,7 +154,7 @@ def initial_state() -> RunState:
 
 
 def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
-    """Fold *events* into *state*, by default a new one; `fold(a + b) == fold(b, fold(a))`."""
+    """Take *events* into *state*, by default a new one; `fold(a + b) == fold(b, fold(a))`."""
     state = initial_state() if state is None else state
     for event in events:
         state.evolve(event)

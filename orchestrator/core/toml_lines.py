@@ -153,7 +153,9 @@ def _walk(root: tree_sitter.Node, routes: Collection[Path]) -> Iterator[tuple[Pa
             yield from _walk_value(node, (), routes)
 
 
-def _walk_value(node: tree_sitter.Node, path: Path, routes: Collection[Path]) -> Iterator[tuple[Path, tree_sitter.Node]]:
+def _walk_value(
+    node: tree_sitter.Node, path: Path, routes: Collection[Path]
+) -> Iterator[tuple[Path, tree_sitter.Node]]:
     waiting = [(node, path)]
     while waiting:
         node, path = waiting.pop()
@@ -169,9 +171,7 @@ def _walk_value(node: tree_sitter.Node, path: Path, routes: Collection[Path]) ->
             items = [child for child in node.children if child.type not in _NO_VALUES]
             for index, item in enumerate(items):
                 yield (*path, index), item
-            waiting.extend(
-                (item, (*path, index)) for index, item in enumerate(items) if (*path, index) in routes
-            )
+            waiting.extend((item, (*path, index)) for index, item in enumerate(items) if (*path, index) in routes)
 
 
 def _definitions(root: tree_sitter.Node) -> Iterator[tuple[Path, tree_sitter.Node, tree_sitter.Node]]:

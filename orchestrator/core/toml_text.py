@@ -92,7 +92,9 @@ def _decode(content: str | bytes, file: str) -> str | Problem:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        return _encoding_problem(content[: error.start].decode("utf-8"), file, f"byte 0x{content[error.start]:02x} stands")
+        return _encoding_problem(
+            content[: error.start].decode("utf-8"), file, f"byte 0x{content[error.start]:02x} stands"
+        )
 
 
 def _encoding_problem(before: str, file: str, what: str) -> Problem:
@@ -110,7 +112,7 @@ def _long_key(text: str, file: str) -> Problem | None:
     """Find a dotted key of too many parts; exact, and costs a parse only where a line has so many dots."""
     if not any(line.count(".") >= KEY_PARTS_MAX for line in text.split("\n")):
         return None
-    from orchestrator.core.toml_lines import longest_key  # noqa: PLC0415 -- only suspicious files pay for it
+    from orchestrator.core.toml_lines import longest_key
 
     parts, line, column = longest_key(text)
     if parts <= KEY_PARTS_MAX:
@@ -128,7 +130,7 @@ def _long_number(text: str, file: str) -> Problem:
 
 def _recovered(text: str, file: str, error: str) -> TomlText:
     """Report a syntax error; where it is a key that stands twice, read on without the second one."""
-    from orchestrator.core.toml_lines import find_duplicates, without  # noqa: PLC0415 -- only a mistake pays for it
+    from orchestrator.core.toml_lines import find_duplicates, without
 
     duplicates = find_duplicates(text)
     if duplicates:
@@ -154,7 +156,9 @@ def _recovered(text: str, file: str, error: str) -> TomlText:
     match = _PLACE.search(error)
     message = error[: match.start()] if match else error
     line, column = (int(match[1]), int(match[2])) if match and match[1] else line_and_column(text, len(text))
-    return TomlText(None, text, (Problem("syntax", f"not TOML: {_lower(message)}", file=file, line=line, column=column),))
+    return TomlText(
+        None, text, (Problem("syntax", f"not TOML: {_lower(message)}", file=file, line=line, column=column),)
+    )
 
 
 def _lower(message: str) -> str:
@@ -196,7 +200,9 @@ def _plain(value: object, path: Path, problems: list[Problem], file: str) -> obj
     elif isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     elif isinstance(value, int) and not -INTEGER_MAX <= value <= INTEGER_MAX:
-        problem = Problem("out_of_range", f"the number is too large, at most {INTEGER_MAX} is allowed", path=path, file=file)
+        problem = Problem(
+            "out_of_range", f"the number is too large, at most {INTEGER_MAX} is allowed", path=path, file=file
+        )
         value = None
     elif isinstance(value, float) and not math.isfinite(value):
         problem = Problem("not_finite", f"not a finite number: {value}", path=path, file=file)

@@ -71,7 +71,9 @@ def _check_text(pipeline: Pipeline, text: str, path: Path) -> Iterator[Problem]:
             known = [NIGHT, *pipeline.params, *(item.name for item in pipeline.variables.values() if not item.secret)]
             near = suggest(name, known)
             hint = f"did you mean ${{{near}}}?" if near else f"declare {name} in [env.vars] or [params]"
-            yield Problem("unknown_reference", f"{where} refers to {name}, which is not declared", path, suggestion=hint)
+            yield Problem(
+                "unknown_reference", f"{where} refers to {name}, which is not declared", path, suggestion=hint
+            )
         elif variable.secret:
             message = f"{where} refers to {name}, which is secret: paths and commands are recorded and shown"
             yield Problem("secret_reference", message, path, suggestion=f'give it to the step with env = ["{name}"]')

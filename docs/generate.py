@@ -1,0 +1,187 @@
+"""
+Write the reference pages that are made from the program itself: `make docs`. A test fails while a page differs from what this makes.
+
+Events come from `orchestrator.core.events`, commands and options from their own help, the definition's keys from the published schema, exit codes from their enum.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from orchestrator.cli.app import COMMANDS
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.lazy_group import LazyGroup
+from orchestrator.core.events import EVENT_TYPES
+from orchestrator.schemas import load_schema
+
+REFERENCE = Path(__file__).resolve().parent / "reference"
+_NOTE = "<!-- Made by `make docs`; edit what it is made from. -->\n"
+
+
+def events_page() -> str:
+    """Return the page of all event types with their fields."""
+    lines = [
+        "# Events",
+        "",
+        _NOTE,
+        "Every state transition is one event in the table `events` of the ledger, never changed and never removed. `body` is its",
+        "canonical JSON text (RFC 8785); the other columns are made from it. Fields that are empty are left out. Durations are",
+        "integer microseconds.",
+        "",
+        "| type | version | stream | what happened |",
+        "|---|---|---|---|",
+        "| `ledger.created` | 1 | `ledger` | The file came into being; `format` is its version. |",
+    ]
+    for name, (cls, version) in EVENT_TYPES.items():
+        stream = "pipeline/NAME" if name.split(".")[0] in ("definition", "pipeline", "output") or name == "run.refused" else "run/ID"
+        lines.append(f"| [`{name}`](#{name.replace('.', '')}) | {version} | `{stream}` | {_summary(cls)} |")
+    for name, (cls, _) in EVENT_TYPES.items():
+        lines += ["", f"## {name}", "", _summary(cls), "", "| field | type | meaning |", "|---|---|---|"]
+        described = _attributes(cls)
+        for field in attrs.fields(cls):
+            kind = str(field.type).replace("|", "or").replace("Json", "object")
+            lines.append(f"| `{field.name}` | {kind} | {_cell(described.get(field.name, ''))} |")
+    return "\n".join([*lines, ""])
+
+
+def cli_page() -> str:
+    """Return the page of all commands with their arguments, options and examples."""
+    group = LazyGroup("orchestrate", descriptions=COMMANDS, help="", epilog="")
+    context = click.Context(group, info_name="orchestrate")
+    lines = ["# Commands", "", _NOTE, "`RUN` is an id, the beginning of one, `latest` or `latest:PIPELINE`.", ""]
+    for name, description in COMMANDS.items():
+        lines.append(f"- [`orchestrate {name}`](#orchestrate-{name}): {description}")
+    for name in COMMANDS:
+        command = group.get_command(context, name)
+        assert command is not None
+        lines += ["", f"## orchestrate {name}", "", *_command_lines(command, click.Context(command, context, name))]
+    return "\n".join([*lines, ""])
+
+
+def definition_page() -> str:
+    """Return the page of all keys of `pipeline.toml`."""
+    schema = load_schema("pipeline")
+    lines = [
+        "# The definition: pipeline.toml",
+        "",
+        _NOTE,
+        "The JSON Schema that editors use is `orchestrator/schemas/pipeline.schema.json`. `orchestrate validate` lists every problem",
+        "at once, with line and column. Names of steps, datasets and pipelines are letters, digits, `_` and `-`, at most 128, unique",
+        "without regard to case. Durations are whole numbers with units: `500ms`, `90s`, `1h30m`, `400d`.",
+        "",
+        "`${NAME}` of a declared plain variable, a parameter or `NIGHT` may stand in `path`, `pattern`, `cwd`, `command` and `code`;",
+        "`$${` stands for a literal `${`.",
+    ]
+    for title, part in _tables(schema):
+        lines += ["", f"## {title}", "", "| key | type | meaning |", "|---|---|---|"]
+        lines += [f"| `{key}` | {_type(value, schema)} | {_cell(_description(value, schema))} |" for key, value in part.items()]
+    return "\n".join([*lines, ""])
+
+
+def exit_codes_page() -> str:
+    """Return the page of exit codes."""
+    lines = ["# Exit codes", "", _NOTE, "They mean the same in every command.", "", "| code | name | meaning |", "|---|---|---|"]
+    meanings = inspect.getsource(ExitCode)
+    for code in ExitCode:
+        match = re.search(rf"    {code.name} = {code.value}\n    \"\"\"(.*?)\"\"\"", meanings, re.DOTALL)
+        assert match is not None, f"{code.name} has no description"
+        lines.append(f"| {code.value} | `{code.name}` | {_cell(match[1])} |")
+    return "\n".join([*lines, ""])
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "events.md": events_page,
+    "cli.md": cli_page,
+    "definition.md": definition_page,
+    "exit-codes.md": exit_codes_page,
+}
+
+
+def _summary(cls: type[object]) -> str:
+    text = inspect.getdoc(cls) or ""
+    return _cell(text.split("\n\n")[0])
+
+
+def _attributes(cls: type[object]) -> dict[str, str]:
+    """Return what a class's docstring says of its attributes."""
+    text = (inspect.getdoc(cls) or "").partition("Attributes:\n")[2]
+    return {name: " ".join(words.split()) for name, words in re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE)}
+
+
+def _command_lines(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield f"```text\n{' '.join(['orchestrate', str(context.info_name), *command.collect_usage_pieces(context)])}\n```"
+    yield ""
+    yield " ".join((command.help or "").split())
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    if options:
+        yield from ("", "| option | meaning |", "|---|---|")
+    for option in options:
+        names = ", ".join(option.opts)
+        metavar = "" if option.is_flag else f" {option.make_metavar(context)}"
+        yield f"| `{names}{metavar}` | {_cell(option.help or '')} |".replace("|N|", "N")
+    examples = [line.strip() for line in (command.epilog or "").splitlines() if line.strip().startswith("orchestrate")]
+    if examples:
+        yield from ("", "```bash", *examples, "```")
+
+
+def _tables(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    parts = schema["$defs"]
+    yield "[pipeline]", parts["pipeline"]["properties"]
+    yield "[env]", parts["env"]["properties"]
+    yield "[env.vars] NAME", parts["variable"]["properties"]
+    yield "[params] NAME", parts["param"]["properties"]
+    yield "[datasets.NAME]", parts["dataset"]["properties"]
+    yield "fresh_within of a dataset", parts["dataset"]["properties"]["fresh_within"]["properties"]
+    yield "[steps.NAME]", parts["step"]["properties"]
+    yield "retry of a step", parts["step"]["properties"]["retry"]["properties"]
+    yield "[schedule]", parts["schedule"]["properties"]
+    yield "[access]", parts["access"]["properties"]
+    yield "[pools]", {"NAME": {"type": "integer", "description": schema["properties"]["pools"]["description"]}}
+
+
+def _resolved(value: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    while "$ref" in value:
+        value = {**schema["$defs"][value["$ref"].rpartition("/")[2]], **{key: part for key, part in value.items() if key != "$ref"}}
+    return value
+
+
+def _type(value: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    value = _resolved(value, schema)
+    if "enum" in value:
+        return " or ".join(f"`{word}`" for word in value["enum"])
+    if value.get("title") in ("Duration", "Size"):
+        return str(value["title"]).lower()
+    names = value.get("type", "object")
+    kinds = [names] if isinstance(names, str) else names
+    words = {"object": "table", "integer": "whole number", "string": "text", "boolean": "true or false"}
+    if kinds == ["array"]:
+        return f"list of {_type(value['items'], schema)}"
+    return " or ".join(words.get(kind, kind) for kind in kinds)
+
+
+def _description(value: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    return str(_resolved(value, schema).get("description") or _resolved(value, schema).get("title", ""))
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def main() -> int:
+    """Write all pages."""
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page(), encoding="utf-8")
+        sys.stdout.write(f"written: docs/reference/{name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
