@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -24,7 +24,7 @@ from orchestrator.core.nights import parse_date
 from orchestrator.core.problems import Problem
 from orchestrator.core.selection import Selection, select
 from orchestrator.runtime.assembly import Surroundings, dataset_places
-from orchestrator.runtime.definition_file import read_definition
+from orchestrator.runtime.definition_file import place_problems, read_definition
 from orchestrator.runtime.digests import DatasetPlace
 from orchestrator.runtime.environment import Environment, resolve_environment, surroundings
 from orchestrator.runtime.preflight import check_sources
@@ -138,18 +138,15 @@ def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> P
         settings=options.settings,
         environ=environ,
     )
-    problems: Sequence[Problem] = [
-        attrs.evolve(problem, file=project.shown) if problem.path and problem.file is None else problem
-        for problem in environment.problems
-    ]
+    problems = list(environment.problems)
     around = surroundings(pipeline, environment, project.folder, night)
     places: Mapping[str, DatasetPlace] = {}
     # A path cannot be resolved while a variable that stands in it has no value.
     if not any(problem.kind in ("missing_variable", "missing_parameter") for problem in problems):
         places = dataset_places(_restricted(pipeline, selected), around)
-        sources = check_sources(pipeline, places, selected=selected)
-        problems = [*problems, *(attrs.evolve(problem, file=project.shown) for problem in sources)]
-    return Prepared(project, night, selected, environment, around, places, tuple(problems))
+        problems += check_sources(pipeline, places, selected=selected)
+    located = place_problems(project.definition, problems, shown=project.shown)
+    return Prepared(project, night, selected, environment, around, places, tuple(located))
 
 
 def night_of(option: str | None, zone: str) -> str:

@@ -3,83 +3,69 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 
 def find_cycles(edges: Mapping[str, Sequence[str]]) -> list[list[str]]:
     """
-    Return one shortest cycle for each group of steps that wait for each other, as `[a, b, c, a]`: a waits for b.
+    Return a cycle for each group of steps that wait for each other, as `[a, b, c, a]`: a waits for b.
 
-    Groups that share no step are reported each, in the order of *edges*; linear in the edges.
+    It is a shortest one through the group's first step. Groups come in the order of *edges*; linear in the edges.
     """
-    left = _turned(_without_ends(_turned(_without_ends(edges))))
-    cycles = []
-    seen: set[str] = set()
-    for step in edges:
-        if step in left and step not in seen:
-            cycle = _cycle_through(step, left)
-            if cycle is not None:
-                cycles.append(cycle)
-                seen |= _reaching_each_other(step, left)
-    return cycles
+    place = {step: number for number, step in enumerate(edges)}
+    groups = [group for group in _groups(edges) if len(group) > 1]
+    firsts = {min(group, key=place.__getitem__): frozenset(group) for group in groups}
+    return [_cycle_through(first, firsts[first], edges) for first in sorted(firsts, key=place.__getitem__)]
 
 
-def _without_ends(edges: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Return *edges* without the steps that wait, at whatever distance, for nothing that is in a cycle."""
-    waiting_for = {step: len(others) for step, others in edges.items()}
-    waiters = _turned(edges)
-    done = deque(step for step, count in waiting_for.items() if count == 0)
-    gone: set[str] = set()
-    while done:
-        step = done.popleft()
-        gone.add(step)
-        for waiter in waiters[step]:
-            waiting_for[waiter] -= 1
-            if waiting_for[waiter] == 0:
-                done.append(waiter)
-    return {
-        step: [other for other in others if other not in gone] for step, others in edges.items() if step not in gone
-    }
+def _groups(edges: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
+    """Yield the strongly connected components (Tarjan's, with a stack of its own instead of recursion)."""
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    open_steps: list[str] = []
+    is_open: set[str] = set()
+    for start in edges:
+        calls = [] if start in number else [(start, iter(edges[start]))]
+        while calls:
+            step, others = calls[-1]
+            if step not in number:
+                number[step] = lowest[step] = len(number)
+                open_steps.append(step)
+                is_open.add(step)
+            other = next(others, None)
+            if other is None:
+                calls.pop()
+                if calls:
+                    lowest[calls[-1][0]] = min(lowest[calls[-1][0]], lowest[step])
+                if lowest[step] == number[step]:
+                    group = _popped(open_steps, step)
+                    is_open.difference_update(group)
+                    yield group
+            elif other not in number:
+                calls.append((other, iter(edges[other])))
+            elif other in is_open:
+                lowest[step] = min(lowest[step], number[other])
 
 
-def _cycle_through(start: str, edges: Mapping[str, Sequence[str]]) -> list[str] | None:
-    """Return a shortest way from *start* back to itself, or None where there is none."""
+def _popped(steps: list[str], last: str) -> list[str]:
+    """Take from the end of *steps* until *last* is taken."""
+    group = [steps.pop()]
+    while group[-1] != last:
+        group.append(steps.pop())
+    return group
+
+
+def _cycle_through(start: str, group: Collection[str], edges: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return a shortest way from *start* back to itself inside *group*, which holds one."""
     came_from: dict[str, str] = {}
     waiting = deque([start])
-    while waiting:
+    while start not in came_from:
         step = waiting.popleft()
         for other in edges[step]:
-            if other == start:
-                path = [step]
-                while path[-1] != start:
-                    path.append(came_from[path[-1]])
-                return [*reversed(path), start]
-            if other not in came_from:
+            if other in group and other not in came_from:
                 came_from[other] = step
                 waiting.append(other)
-    return None
-
-
-def _reaching_each_other(start: str, edges: Mapping[str, Sequence[str]]) -> set[str]:
-    """Return the steps that *start* waits for and that wait for *start*."""
-    return _reached(start, edges) & _reached(start, _turned(edges))
-
-
-def _turned(edges: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Return the edges the other way round."""
-    turned: dict[str, list[str]] = {step: [] for step in edges}
-    for step, others in edges.items():
-        for other in others:
-            turned[other].append(step)
-    return turned
-
-
-def _reached(start: str, edges: Mapping[str, Sequence[str]]) -> set[str]:
-    found: set[str] = {start}
-    waiting = [start]
-    while waiting:
-        for other in edges[waiting.pop()]:
-            if other not in found:
-                found.add(other)
-                waiting.append(other)
-    return found
+    path = [start]
+    while len(path) == 1 or path[-1] != start:
+        path.append(came_from[path[-1]])
+    return path[::-1]

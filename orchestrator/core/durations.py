@@ -15,6 +15,8 @@ from orchestrator.core.names import shown
 DURATION_US_MAX = 36_500 * 86_400 * 1_000_000
 """A hundred years: what is longer is a typo, and every sum of a few fits 64 bits."""
 
+DURATION_FORM = 'a duration is whole numbers with units, largest first: "500ms", "90s", "1h30m", "400d"'
+
 _UNITS_US = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000}
 _DURATION = re.compile(
     r"(?:(?P<d>[0-9]{1,9})d)?(?:(?P<h>[0-9]{1,9})h)?(?:(?P<m>[0-9]{1,9})m(?!s))?(?:(?P<s>[0-9]{1,9})s)?(?:(?P<ms>[0-9]{1,9})ms)?"
@@ -41,8 +43,7 @@ def parse_duration(text: str, *, zero_allowed: bool = False) -> int:
     """
     match = _DURATION.fullmatch(text)
     if match is None or not text:
-        expected = 'a duration is whole numbers with units, largest first: "500ms", "90s", "1h30m", "400d"'
-        raise InvalidDurationError(text, f"not a duration: {shown(text)}; {expected}")
+        raise InvalidDurationError(text, f"not a duration: {shown(text)}; {DURATION_FORM}")
     microseconds = sum(int(match[unit] or 0) * size for unit, size in _UNITS_US.items())
     if microseconds > DURATION_US_MAX:
         raise InvalidDurationError(text, f"too long a duration: {shown(text)}, at most 36500d are allowed")

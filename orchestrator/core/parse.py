@@ -18,7 +18,7 @@ from orchestrator.core.errors import DefinitionError
 from orchestrator.core.parse_values import build_pipeline
 from orchestrator.core.problems import Problem
 from orchestrator.core.schema_check import compile_check
-from orchestrator.core.toml_text import TomlText, read_toml
+from orchestrator.core.toml_text import read_toml
 
 PROBLEMS_MAX = 200
 
@@ -64,7 +64,7 @@ def parse_pipeline(content: str | bytes, *, file: str, schema: Mapping[str, obje
     problems += found
     problems += check_definition(pipeline, usable)
     if problems:
-        problems = _placed(problems, toml, file)
+        problems = placed(problems, toml.text, file)
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         raise DefinitionError(_limited(errors, file))
@@ -72,11 +72,11 @@ def parse_pipeline(content: str | bytes, *, file: str, schema: Mapping[str, obje
     return Parsed(attrs.evolve(pipeline, document=document, digest=blob_digest(text)), tuple(problems))
 
 
-def _placed(problems: Sequence[Problem], toml: TomlText, file: str) -> list[Problem]:
-    """Give each problem its file, line and column, and put them in the order of the file."""
+def placed(problems: Sequence[Problem], text: str, file: str) -> list[Problem]:
+    """Give each problem that has a path its file, line and column in the definition *text*, and put them in the order of the file."""
     from orchestrator.core.toml_lines import find_places
 
-    places = find_places(toml.text, [problem.path for problem in problems if problem.line is None and problem.path])
+    places = find_places(text, [problem.path for problem in problems if problem.line is None and problem.path])
     placed = []
     for problem in problems:
         if problem.line is None:

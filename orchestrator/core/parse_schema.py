@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.core.durations import InvalidDurationError, parse_duration
+from orchestrator.core.durations import DURATION_FORM
 from orchestrator.core.names import check_name, check_variable_name, shown, suggest
 from orchestrator.core.problems import Problem
-from orchestrator.core.schema_check import compile_check
-from orchestrator.core.sizes import InvalidSizeError, parse_size
+from orchestrator.core.schema_check import compile_check, text_pattern
+from orchestrator.core.sizes import SIZE_FORM
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
 
 Path = tuple[str | int, ...]
 
@@ -36,17 +37,28 @@ def schema_problems(
     document: Mapping[str, object], schema: Mapping[str, object]
 ) -> tuple[list[Problem], dict[str, object]]:
     """Return what *document* breaks of *schema*, and the document without the parts that do."""
-    from jsonschema import Draft202012Validator
-
-    problems: list[Problem] = []
+    # As an ordered set: one mistake may break two keywords, and `required` tells all that lacks for each that lacks.
+    problems: dict[Problem, None] = {}
     unusable: list[Path] = []
-    for error in Draft202012Validator(schema).iter_errors(_suspects(document, schema)):
+    for error in _validator(schema).iter_errors(_suspects(document, schema)):
         for problem in _problems_of(error):
-            problems.append(problem)
+            problems[problem] = None
             # Of a table that lacks something the rest can still be looked at.
             if error.validator not in ("required", "oneOf", "minProperties"):
                 unusable.append(problem.path)
-    return problems, without_paths(document, unusable)
+    return list(problems), without_paths(document, unusable)
+
+
+def _validator(schema: Mapping[str, object]) -> Validator:
+    """Return the full validator of *schema*, with `$` in a pattern meaning what the fast check takes it for."""
+    from jsonschema import Draft202012Validator, ValidationError
+    from jsonschema.validators import extend
+
+    def pattern(_: object, wanted: str, value: object, __: object) -> Iterator[ValidationError]:
+        if isinstance(value, str) and not text_pattern(wanted).search(value):
+            yield ValidationError(f"{value!r} does not match {wanted!r}")
+
+    return extend(Draft202012Validator, {"pattern": pattern})(schema)
 
 
 def without_paths(document: Mapping[str, object], paths: Iterable[Path]) -> dict[str, object]:
@@ -79,8 +91,8 @@ def _problems_of(error: ValidationError) -> Iterator[Problem]:
     if "propertyNames" in error.relative_schema_path:
         yield _bad_name(path, error.instance)
     elif error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        for key in error.instance:
+        known = _keywords(error).get("properties", {})
+        for key in _entries(error):
             if key not in known:
                 near = suggest(str(key), known)
                 hint = f"did you mean {near}?" if near else f"allowed are {', '.join(known)}"
@@ -88,10 +100,13 @@ def _problems_of(error: ValidationError) -> Iterator[Problem]:
                     "unknown_key", f"unknown key {shown(key)} in {_where(path)}", (*path, key), suggestion=hint
                 )
     elif error.validator == "required":
-        for key in error.validator_value:
-            if key not in error.instance:
+        missing: Any = error.validator_value
+        for key in missing:
+            if key not in _entries(error):
                 yield Problem("missing_key", f"{_where(path)} lacks {key}", (*path, key))
-    elif error.validator == "oneOf" and path[:1] == ("steps",):
+    elif error.validator == "oneOf" and not isinstance(error.instance, dict):
+        return  # that it is no table is told already
+    elif error.validator == "oneOf":
         both = "command" in error.instance
         what = "has both command and shell" if both else "has neither command nor shell"
         yield Problem("one_of", f"{_where(path)} {what}", path, suggestion='write command = ["program", "argument"]')
@@ -100,11 +115,23 @@ def _problems_of(error: ValidationError) -> Iterator[Problem]:
         yield Problem(kind, f"{_where(path)} {message}", path, suggestion=hint)
 
 
+def _entries(error: ValidationError) -> Mapping[str, object]:
+    assert isinstance(error.instance, dict)
+    return error.instance
+
+
+def _keywords(error: ValidationError) -> Mapping[str, Any]:
+    """Return the schema part that *error* breaks; none of ours is a mere true or false."""
+    assert isinstance(error.schema, Mapping)
+    return error.schema
+
+
 def _bad_name(path: Path, name: object) -> Problem:
-    kind = _KINDS.get(str(path[-1]) if path else "", "entry")
+    kind = _KINDS.get(str(path[-1]), "entry")
     text = str(name)
+    message: str | None
     if path[-1:] == ("exit_codes",):
-        message: str | None = f"not an exit code: {shown(text)}; 1 to 255 are allowed"
+        message = f"not an exit code: {shown(text)}; 1 to 255 are allowed"
     elif kind in ("variable", "parameter"):
         message = check_variable_name(text)
     else:
@@ -114,7 +141,8 @@ def _bad_name(path: Path, name: object) -> Problem:
 
 def _value_problem(error: ValidationError) -> tuple[str, str, str | None]:
     """Return kind, what is wrong, and what to write instead."""
-    value, expected = error.instance, error.validator_value
+    value: Any = error.instance
+    expected: Any = error.validator_value
     match error.validator:
         case "type":
             names = [expected] if isinstance(expected, str) else list(expected)
@@ -140,18 +168,12 @@ def _value_problem(error: ValidationError) -> tuple[str, str, str | None]:
 
 
 def _text_problem(error: ValidationError) -> str:
-    value = error.instance
-    match error.schema.get("title"):
+    value = str(error.instance)
+    match _keywords(error).get("title"):
         case "Duration":
-            try:
-                parse_duration(value)
-            except InvalidDurationError as problem:
-                return f"is {problem}"
+            return f"is not a duration: {shown(value)}; {DURATION_FORM}"
         case "Size":
-            try:
-                parse_size(value)
-            except InvalidSizeError as problem:
-                return f"is {problem}"
+            return f"is not a size: {shown(value)}; {SIZE_FORM}"
         case "Name":
             return f"is {check_name(_item_kind(tuple(error.absolute_path)), value)}"
         case "Name of a variable":
@@ -175,11 +197,11 @@ def _type_of(value: object) -> str:
 
 
 def _type_hint(error: ValidationError, wanted: Sequence[str]) -> str | None:
-    value = error.instance
+    value, title = error.instance, _keywords(error).get("title")
     if wanted == ["array"] and isinstance(value, str):
-        words = value.split() if error.schema.get("title") == "Command" else [value]
+        words = value.split() if title == "Command" else [value]
         return "write [" + ", ".join(f'"{word}"' for word in words[:4]) + (", …]" if len(words) > 4 else "]")  # noqa: PLR2004
-    if error.schema.get("title") == "Duration" and isinstance(value, int | float) and not isinstance(value, bool):
+    if title == "Duration" and isinstance(value, int | float) and not isinstance(value, bool):
         return f'write it with its unit, in quotes: "{value}s"'
     return None
 

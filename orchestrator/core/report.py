@@ -23,7 +23,6 @@ REPORT_BYTES_MAX = 1 << 20
 MESSAGE_LENGTH_MAX = 10_000
 ENTRIES_MAX = 1_000
 TEXT_LENGTH_MAX = 1_000
-_INTEGER_MAX = (1 << 53) - 1
 
 Scalar: TypeAlias = str | int | float | bool
 ReportStatus: TypeAlias = Literal["succeeded", "no_new_data", "failed"]
@@ -124,11 +123,7 @@ def _scalar(value: object, where: str) -> Scalar:
     if isinstance(value, str):
         _check_text(value, where, TEXT_LENGTH_MAX)
         return value
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        if not -_INTEGER_MAX <= value <= _INTEGER_MAX:
-            raise BadReportError(f"{where} is beyond ±{_INTEGER_MAX}, which no JSON reader holds exactly")
+    if isinstance(value, int):  # a bool too; what is beyond 2^53 comes as a float
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value

@@ -10,6 +10,8 @@ from orchestrator.core.names import shown
 SIZE_BYTES_MAX = 1 << 50
 """A pebibyte: what is larger is a typo."""
 
+SIZE_FORM = 'a size is a whole number with one unit: "64KiB", "10MiB", "1GiB"'
+
 _UNITS_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB|TiB)")
 
@@ -34,8 +36,7 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text)
     if match is None:
-        expected = 'a size is a whole number with one unit: "64KiB", "10MiB", "1GiB"'
-        raise InvalidSizeError(text, f"not a size: {shown(text)}; {expected}")
+        raise InvalidSizeError(text, f"not a size: {shown(text)}; {SIZE_FORM}")
     size = int(match[1]) * _UNITS_BYTES[match[2]]
     if not 0 < size <= SIZE_BYTES_MAX:
         raise InvalidSizeError(text, f"the size is out of range: {shown(text)}, allowed is 1B to 1024TiB")

@@ -54,13 +54,13 @@ def find_duplicates(text: str) -> list[Duplicate]:
     """Return each key and header of *text* that was defined before, in the order of the text."""
     content = text.encode()
     columns = _Columns(content)
-    first_lines: dict[Path, int] = {}
+    first_places: dict[Path, Place] = {}
     found: list[Duplicate] = []
     for path, key, whole in _definitions(_parse(content)):
         line, column = columns.place(key)
-        first_line = first_lines.setdefault(path, line)
-        if (line, column) != (first_line, column) or path in {item.path for item in found if item.line == line}:
-            found.append(Duplicate(path, line, column, first_line, whole.start_byte, whole.end_byte))
+        first_place = first_places.setdefault(path, (line, column))
+        if (line, column) != first_place:
+            found.append(Duplicate(path, line, column, first_place[0], whole.start_byte, whole.end_byte))
     return found
 
 

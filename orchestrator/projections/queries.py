@@ -64,8 +64,9 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
         for row in _rows(connection, "SELECT * FROM steps WHERE run_id = ? ORDER BY position", (run_id,))
     ]
     detail = _with_seconds(run)
-    for name in ("actor", "selection", "git", "root_cause", "counts"):
+    for name in ("actor", "selection", "git", "counts"):
         detail[name] = _parsed(run[name])
+    detail["root_cause"] = _cause(run["root_cause"])
     detail.update(graph=graph, steps=steps, counts=detail["counts"] or _counts(steps))
     return detail
 
@@ -101,7 +102,7 @@ def pipeline_overview(connection: sqlite3.Connection) -> list[Row]:
             (cause,) = connection.execute(
                 "SELECT root_cause FROM runs WHERE run_id = ?", (runs[0]["run_id"],)
             ).fetchone()
-            entry["root_cause"] = _parsed(cause)
+            entry["root_cause"] = _cause(cause)
         entry["missing_nights"] = _missing_nights(connection, pipeline)
         since = runs[0]["started_at"] if runs else ""
         (entry["refusals_since"],) = connection.execute(
@@ -300,6 +301,13 @@ def _with_seconds(row: Row) -> Row:
     duration = changed.pop("duration_us", None)
     changed["duration_seconds"] = duration / 1e6 if isinstance(duration, int) else None
     return changed
+
+
+def _cause(value: object) -> Row | None:
+    """Return a run's first failure with all its keys; what is not known is None."""
+    cause = _parsed(value)
+    keys = ("step", "reason", "error_class", "message")
+    return {key: cause.get(key) for key in keys} if isinstance(cause, dict) else None
 
 
 def _parsed(value: object) -> object:

@@ -129,7 +129,11 @@ def _next(detail: Detail) -> Iterator[str]:
 
 
 def _attempted(detail: Detail) -> Iterator[str]:
-    rows = [step for step in _steps(detail) if step["attempts"] or step["status"] in ("failed", "cancelled")]
+    rows = [
+        step
+        for step in _steps(detail)
+        if step["status"] in ("failed", "cancelled") or (step["attempts"] and step["status"] != "skipped")
+    ]
     failed = [step for step in rows if step["status"] != "succeeded"]
     good = [step for step in rows if step["status"] == "succeeded"]
     shown = [*failed[:_ROWS_AT_MOST], *good[: max(0, _ROWS_AT_MOST - len(failed))]]

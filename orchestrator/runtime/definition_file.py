@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.names import shown as quoted
-from orchestrator.core.parse import Parsed, parse_pipeline
+from orchestrator.core.parse import Parsed, parse_pipeline, placed
 from orchestrator.core.problems import Problem
 from orchestrator.core.toml_text import FILE_BYTES_MAX
 from orchestrator.runtime.files import UnreadableFileError, read_bounded
@@ -34,6 +35,17 @@ def read_definition(path: Path, *, shown: str | None = None) -> Parsed:
     parsed = parse_pipeline(content, file=file, schema=load_schema("pipeline"))
     _check_zone(parsed.pipeline.timezone, file)
     return parsed
+
+
+def place_problems(path: Path, problems: Sequence[Problem], *, shown: str) -> list[Problem]:
+    """Give the *problems* that point into the definition at *path* their lines and columns; those of other files stay as they are."""
+    own = [problem for problem in problems if problem.path and problem.file is None]
+    try:
+        text = read_bounded(path, most=FILE_BYTES_MAX).decode("utf-8") if own else ""
+    except (UnreadableFileError, UnicodeDecodeError):
+        text = ""  # It has changed since it was checked: the problems stand without a place.
+    found = iter(placed(own, text, shown))
+    return [next(found) if problem.path and problem.file is None else problem for problem in problems]
 
 
 def _check_zone(name: str, file: str) -> None:

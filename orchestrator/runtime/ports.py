@@ -29,7 +29,7 @@ class Launch:
 
     step: str
     attempt: int
-    argv: Sequence[str]
+    argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: str
     log_path: Path

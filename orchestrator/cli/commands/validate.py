@@ -17,6 +17,7 @@ from orchestrator.core.inert import inert_notices
 from orchestrator.core.problems import Problem
 from orchestrator.core.selection import Selection
 from orchestrator.runtime.assembly import step_argv
+from orchestrator.runtime.definition_file import place_problems
 from orchestrator.runtime.environment import child_environment
 
 EXAMPLES = """\b
@@ -63,8 +64,8 @@ def command(
     prepared = prepare(load_project(options), options, environ)
     project = prepared.project
     commands = _commands(prepared, environ)
-    problems = [*project.warnings, *_in_file(inert_notices(project.pipeline), project.shown), *_unused(prepared)]
-    problems += [*prepared.problems, *_missing_commands(prepared, commands)]
+    found = [*inert_notices(project.pipeline), *_unused(prepared), *_missing_commands(prepared, commands)]
+    problems = [*project.warnings, *place_problems(project.definition, found, shown=project.shown), *prepared.problems]
     withheld = (
         sorted(set(environ) - set(project.pipeline.env_pass) - set(project.pipeline.variables)) if show_env else []
     )
@@ -141,9 +142,7 @@ def _missing_commands(prepared: Prepared, commands: dict[str, str | None]) -> It
         word = step_argv(step, prepared.around)[0] if commands and name in prepared.selected else None
         if word is not None and commands.get(word, "") is None:
             message = f"steps.{name}: command {word} is not found; a run would fail there as not_started"
-            yield Problem(
-                "missing_command", message, ("steps", name, "command"), prepared.project.shown, severity="warning"
-            )  # fmt: skip
+            yield Problem("missing_command", message, ("steps", name, "command"), severity="warning")
 
 
 def _unused(prepared: Prepared) -> Iterator[Problem]:
@@ -157,12 +156,4 @@ def _unused(prepared: Prepared) -> Iterator[Problem]:
     for name in pipeline.variables:
         if name not in used:
             message = f"variable {name} is declared, but no step takes it"
-            yield Problem(
-                "unused_variable", message, ("env", "vars", name), prepared.project.shown, severity="warning"
-            )  # fmt: skip
-
-
-def _in_file(problems: list[Problem], file: str) -> list[Problem]:
-    import attrs
-
-    return [attrs.evolve(problem, file=file) for problem in problems]
+            yield Problem("unused_variable", message, ("env", "vars", name), severity="warning")
