@@ -20,14 +20,20 @@ _LISTED_AT_MOST = 8
 
 
 def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list[Problem]:
-    """Return everything that is wrong with the meaning of *pipeline*; linear in its size."""
+    """
+    Return everything that is wrong with the meaning of *pipeline*; linear in its size.
+
+    Args:
+        document: The whole file: what stands there and was not usable is wrong already, but not unknown.
+    """
+    variables = _defined(pipeline.variables, document, "env", "vars")
     problems = [
         *_check_names(document),
         *_check_formerly(pipeline),
         *check_variables(pipeline),
         *_check_datasets(pipeline),
-        *_check_steps(pipeline),
-        *check_texts(pipeline),
+        *_check_steps(pipeline, document, variables),
+        *check_texts(pipeline, variables),
     ]
     return [*problems, *_check_cycles(pipeline)]
 
@@ -93,15 +99,28 @@ def _check_same_place(pipeline: Pipeline) -> Iterator[Problem]:
             )
 
 
-def _check_steps(pipeline: Pipeline) -> Iterator[Problem]:
+def _defined(entries: Mapping[str, object], document: Mapping[str, object], *tables: str) -> Mapping[str, object]:
+    """Return *entries* and what else the file defines in *tables*."""
+    found: object = document
+    for table in tables:
+        found = found.get(table) if isinstance(found, dict) else None
+    return {**entries, **found} if isinstance(found, dict) else entries
+
+
+def _check_steps(
+    pipeline: Pipeline, document: Mapping[str, object], variables: Mapping[str, object]
+) -> Iterator[Problem]:
     writers: dict[str, str] = {}
+    datasets = _defined(pipeline.datasets, document, "datasets")
+    steps = _defined(pipeline.steps, document, "steps")
+    pools = _defined(pipeline.pools, document, "pools")
     for step in pipeline.steps.values():
         path = ("steps", step.name)
-        yield from _unknown(step.reads, pipeline.datasets, "dataset", (*path, "reads"))
-        yield from _unknown(step.writes, pipeline.datasets, "dataset", (*path, "writes"))
-        yield from _unknown(step.needs, pipeline.steps, "step", (*path, "needs"))
-        yield from _unknown(step.env, pipeline.variables, "variable", (*path, "env"))
-        yield from _unknown(step.uses, pipeline.pools, "pool", (*path, "uses"))
+        yield from _unknown(step.reads, datasets, "dataset", (*path, "reads"))
+        yield from _unknown(step.writes, datasets, "dataset", (*path, "writes"))
+        yield from _unknown(step.needs, steps, "step", (*path, "needs"))
+        yield from _unknown(step.env, variables, "variable", (*path, "env"))
+        yield from _unknown(step.uses, pools, "pool", (*path, "uses"))
         yield from _check_shares(pipeline, step)
         for dataset in step.writes:
             if dataset in step.reads:

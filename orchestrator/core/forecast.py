@@ -12,11 +12,12 @@ from typing import Literal
 
 import attrs
 
-from orchestrator.core.decide import Fail, Measure, Measurement, Run, Skip, Upstream, decide
+from orchestrator.core.decide import Decision, Facts, Fail, Measure, Measurement, Run, Skip, Upstream, decide
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import initial_state
 
 Outlook = Literal["run", "skip", "fail", "depends"]
+_MAY_WRITE = ("run", "depends")
 _MAY_CHANGE = ("up_to_date", "no_new_data", "upstream_skipped", "input_untrusted")
 
 
@@ -40,26 +41,52 @@ def forecast(plan: RunPlan, measure: Callable[[str], Measurement]) -> list[Forec
     state = initial_state()
     outlooks: dict[str, str] = {}
     attempted: set[str] = set()
+    failed: dict[str, str] = {}
     found: list[Forecast] = []
     for name in plan.graph.order:
         upstream = plan.graph.upstream[name]
-        facts = plan.facts(
-            name, state, upstream=Upstream(attempted=any(other in attempted for other in upstream)), ending=None
-        )  # fmt: skip
+        above = Upstream(
+            failed=next((failed[other] for other in upstream if other in failed), None),
+            attempted=any(other in attempted for other in upstream),
+        )
+        facts = plan.facts(name, state, upstream=above, ending=None)
         decision = decide(facts)
         if isinstance(decision, Measure):
-            decision = decide(attrs.evolve(facts, measurement=measure(name)))
+            decision = _decide_measured(facts, measure(name), plan, outlooks)
         assert not isinstance(decision, Measure)
         entry = _entry(plan, name, decision, outlooks)
         outlooks[name] = entry.outlook
-        if entry.outlook in ("run", "depends") or any(other in attempted for other in upstream):
+        if entry.outlook in _MAY_WRITE or above.attempted:
             attempted.add(name)
+        if entry.outlook == "fail" or above.failed is not None:
+            failed[name] = above.failed or name
         found.append(entry)
     return found
 
 
+def _decide_measured(
+    facts: Facts, measurement: Measurement, plan: RunPlan, outlooks: Mapping[str, str]
+) -> Decision | Measure:
+    """
+    Decide; where a changed input is the reason and its writer may run, as if that writer left what was read last.
+
+    What then still runs does so whatever its upstreams write.
+    """
+    decision = decide(attrs.evolve(facts, measurement=measurement))
+    if not isinstance(decision, Run) or decision.reason != "input_changed":
+        return decision
+    before = facts.baseline.components.get("inputs")
+    known = before if isinstance(before, Mapping) else {}
+    inputs = {
+        dataset: known.get(dataset, digest) if outlooks.get(plan.writers.get(dataset, "")) in _MAY_WRITE else digest
+        for dataset, digest in measurement.inputs.items()
+    }
+    components = {**measurement.components, "inputs": inputs}
+    return decide(attrs.evolve(facts, measurement=attrs.evolve(measurement, components=components)))
+
+
 def _entry(plan: RunPlan, name: str, decision: Run | Skip | Fail, outlooks: Mapping[str, str]) -> Forecast:
-    above = [other for other in plan.graph.upstream[name] if outlooks[other] in ("run", "depends")]
+    above = [other for other in plan.graph.upstream[name] if outlooks[other] in _MAY_WRITE]
     match decision:
         case Run():
             return Forecast(name, "run", decision.reason, decision.evidence)

@@ -62,7 +62,7 @@ def parse_pipeline(content: str | bytes, *, file: str, schema: Mapping[str, obje
         usable = document
     pipeline, found = build_pipeline(usable)
     problems += found
-    problems += check_definition(pipeline, usable)
+    problems += check_definition(pipeline, document)
     if problems:
         problems = placed(problems, toml.text, file)
     errors = [problem for problem in problems if problem.severity == "error"]

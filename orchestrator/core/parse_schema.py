@@ -58,7 +58,8 @@ def _validator(schema: Mapping[str, object]) -> Validator:
         if isinstance(value, str) and not text_pattern(wanted).search(value):
             yield ValidationError(f"{value!r} does not match {wanted!r}")
 
-    return extend(Draft202012Validator, {"pattern": pattern})(schema)
+    extended: type[Validator] = extend(Draft202012Validator, {"pattern": pattern})  # type: ignore[no-untyped-call]
+    return extended(schema)
 
 
 def without_paths(document: Mapping[str, object], paths: Iterable[Path]) -> dict[str, object]:
@@ -74,7 +75,7 @@ def without_paths(document: Mapping[str, object], paths: Iterable[Path]) -> dict
     return changed
 
 
-def _suspects(document: Mapping[str, object], schema: Mapping[str, object]) -> dict[str, object]:
+def _suspects(document: Mapping[str, object], schema: Mapping[str, object]) -> dict[str, Any]:
     """Return *document* with only those steps and datasets that the fast check refuses, and one of each at least."""
     smaller = dict(document)
     for table, definition in (("steps", "step"), ("datasets", "dataset")):
@@ -107,7 +108,7 @@ def _problems_of(error: ValidationError) -> Iterator[Problem]:
     elif error.validator == "oneOf" and not isinstance(error.instance, dict):
         return  # that it is no table is told already
     elif error.validator == "oneOf":
-        both = "command" in error.instance
+        both = "command" in _entries(error)
         what = "has both command and shell" if both else "has neither command nor shell"
         yield Problem("one_of", f"{_where(path)} {what}", path, suggestion='write command = ["program", "argument"]')
     else:

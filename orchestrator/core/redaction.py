@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
@@ -18,6 +18,9 @@ from orchestrator.core.secret_forms import FORM_BYTES_MIN, Form, as_bytes, forms
 
 if TYPE_CHECKING:
     from ahocorasick_rs import BytesAhoCorasick
+
+Secrets: TypeAlias = Iterable[str | bytes] | Mapping[str, str | bytes] | str | bytes
+"""Values, or a mapping of name to value; one value alone is one secret."""
 
 MASK = b"***"
 """What is shown instead of a secret, whatever its length, unless a form could be made of it and what stands beside it."""
@@ -43,7 +46,7 @@ class Redactor:
     (b'the token is ', b'***!', {'TOKEN': 1})
     """
 
-    def __init__(self, secrets: Iterable[str | bytes] | Mapping[str, str | bytes] = ()) -> None:
+    def __init__(self, secrets: Secrets = ()) -> None:
         named = _named(secrets)
         owners: dict[Form, list[str]] = {}
         ignored: list[str] = []
@@ -253,7 +256,7 @@ class _Finder:
         return first
 
 
-def _named(secrets: Iterable[str | bytes] | Mapping[str, str | bytes]) -> Mapping[str, str | bytes]:
+def _named(secrets: Secrets) -> Mapping[str, str | bytes]:
     if isinstance(secrets, Mapping):
         return secrets
     values = [secrets] if isinstance(secrets, str | bytes) else secrets

@@ -154,7 +154,7 @@ def initial_state() -> RunState:
 
 
 def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
-    """Take *events* into *state*, by default a new one; `fold(a + b) == fold(b, fold(a))`."""
+    """Take *events* into *state*, by default a new one; folding on what was folded before comes to the same."""
     state = initial_state() if state is None else state
     for event in events:
         state.evolve(event)

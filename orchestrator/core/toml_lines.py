@@ -60,7 +60,10 @@ def find_duplicates(text: str) -> list[Duplicate]:
         line, column = columns.place(key)
         first_place = first_places.setdefault(path, (line, column))
         if (line, column) != first_place:
-            found.append(Duplicate(path, line, column, first_place[0], whole.start_byte, whole.end_byte))
+            before = whole.prev_sibling
+            # A comma of an inline table goes with what follows it.
+            start = before.start_byte if before is not None and before.type == "," else whole.start_byte
+            found.append(Duplicate(path, line, column, first_place[0], start, whole.end_byte))
     return found
 
 

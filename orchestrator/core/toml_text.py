@@ -148,21 +148,21 @@ def _recovered(text: str, file: str, error: str) -> TomlText:
         )
         try:
             parsed = tomllib.loads(without(text, duplicates))
+        except tomllib.TOMLDecodeError as other:
+            return TomlText(None, text, (*problems, _syntax_problem(text, file, str(other))))
         except (ValueError, RecursionError):
             return TomlText(None, text, problems)
         found: list[Problem] = list(problems)
         document = _plain_table(parsed, (), found, file)
         return TomlText(document, text, tuple(found))
+    return TomlText(None, text, (_syntax_problem(text, file, error),))
+
+
+def _syntax_problem(text: str, file: str, error: str) -> Problem:
     match = _PLACE.search(error)
     message = error[: match.start()] if match else error
     line, column = (int(match[1]), int(match[2])) if match and match[1] else line_and_column(text, len(text))
-    return TomlText(
-        None, text, (Problem("syntax", f"not TOML: {_lower(message)}", file=file, line=line, column=column),)
-    )
-
-
-def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]
+    return Problem("syntax", f"not TOML: {message[:1].lower()}{message[1:]}", file=file, line=line, column=column)
 
 
 def _plain_table(table: dict[str, object], path: Path, problems: list[Problem], file: str) -> dict[str, object]:

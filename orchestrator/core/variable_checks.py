@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from orchestrator.core.definition import Parameter, Pipeline, Variable
 from orchestrator.core.interpolation import is_malformed, references
@@ -41,24 +41,29 @@ def compiled(pattern: str) -> re.Pattern[str] | None:
         return None
 
 
-def check_texts(pipeline: Pipeline) -> Iterator[Problem]:
-    """Yield the references of paths and commands that stand for nothing, or for a secret."""
+def check_texts(pipeline: Pipeline, declared: Collection[str]) -> Iterator[Problem]:
+    """
+    Yield the references of paths and commands that stand for nothing, or for a secret.
+
+    Args:
+        declared: The names of all variables that the file declares, also of those that could not be read.
+    """
     for dataset in pipeline.datasets.values():
         for key, text in (("path", dataset.path), ("pattern", dataset.pattern)):
             if text is not None and "${" in text:
-                yield from _check_text(pipeline, text, ("datasets", dataset.name, key))
+                yield from _check_text(pipeline, declared, text, ("datasets", dataset.name, key))
     for step in pipeline.steps.values():
         for place, word in enumerate(step.command):
             if "${" in word:
-                yield from _check_text(pipeline, word, ("steps", step.name, "command", place))
+                yield from _check_text(pipeline, declared, word, ("steps", step.name, "command", place))
         for place, pattern in enumerate(step.code):
             if "${" in pattern:
-                yield from _check_text(pipeline, pattern, ("steps", step.name, "code", place))
+                yield from _check_text(pipeline, declared, pattern, ("steps", step.name, "code", place))
         if step.cwd is not None and "${" in step.cwd:
-            yield from _check_text(pipeline, step.cwd, ("steps", step.name, "cwd"))
+            yield from _check_text(pipeline, declared, step.cwd, ("steps", step.name, "cwd"))
 
 
-def _check_text(pipeline: Pipeline, text: str, path: Path) -> Iterator[Problem]:
+def _check_text(pipeline: Pipeline, declared: Collection[str], text: str, path: Path) -> Iterator[Problem]:
     where = ".".join(str(part) for part in path if isinstance(part, str))
     if is_malformed(text):
         message = f"{where} holds a '${{' that begins no ${{NAME}}: {shown(text)}"
@@ -67,14 +72,14 @@ def _check_text(pipeline: Pipeline, text: str, path: Path) -> Iterator[Problem]:
         if name == NIGHT or name in pipeline.params:
             continue
         variable = pipeline.variables.get(name)
-        if variable is None:
+        if variable is None and name not in declared:
             known = [NIGHT, *pipeline.params, *(item.name for item in pipeline.variables.values() if not item.secret)]
             near = suggest(name, known)
             hint = f"did you mean ${{{near}}}?" if near else f"declare {name} in [env.vars] or [params]"
             yield Problem(
                 "unknown_reference", f"{where} refers to {name}, which is not declared", path, suggestion=hint
             )
-        elif variable.secret:
+        elif variable is not None and variable.secret:
             message = f"{where} refers to {name}, which is secret: paths and commands are recorded and shown"
             yield Problem("secret_reference", message, path, suggestion=f'give it to the step with env = ["{name}"]')
 
