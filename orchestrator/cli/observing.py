@@ -6,11 +6,39 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
+from ledger.events import RecordedEvent
 from ledger.store import Ledger
 from orchestrator.cli.progress import Live, PlainLines, Progress, Silent
 from orchestrator.core.run_plan import RunPlan
-from orchestrator.projections.estimates import duration_history, expected_us
+from orchestrator.projections.estimates import expected_us, history_of_graph
+from orchestrator.runtime.assembly import graph_document
 from orchestrator.runtime.ports import Observer
+
+
+class _Guarded:
+    """
+    Stand between the engine and a picture of it.
+
+    A terminal that has gone away, a pipe that nobody reads: the run goes on, and nothing more is shown.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress: Progress = progress
+
+    def recorded(self, event: RecordedEvent) -> None:
+        """Tell of *event*, as long as that works."""
+        try:
+            self._progress.recorded(event)
+        except (OSError, ValueError):
+            self._progress = Silent()
+
+    def tick(self) -> int | None:
+        """Redraw, as long as that works."""
+        try:
+            return self._progress.tick()
+        except (OSError, ValueError):
+            self._progress = Silent()
+            return None
 
 
 class Watching:
@@ -42,8 +70,8 @@ class Watching:
                 stack.callback(log.close)
                 chosen.append(log)
             progress = self._progress(plan, ledger, last_line)
-            stack.callback(progress.close)
-            yield [*chosen, progress]
+            stack.callback(_close, progress)
+            yield [*chosen, _Guarded(progress)]
 
     def _progress(self, plan: RunPlan, ledger: Ledger, last_line: Callable[[str], str | None]) -> Progress:
         if self._silent:
@@ -54,6 +82,12 @@ class Watching:
             return PlainLines(sys.stderr, total=total)
         from rich.console import Console
 
-        history = duration_history(ledger.connection, plan.pipeline.name)
+        graph = graph_document(plan.pipeline, plan.graph)
+        history = history_of_graph(ledger.connection, plan.pipeline.name, graph)
         expected = {step: usual for step, values in history.items() if (usual := expected_us(values)) is not None}
         return Live(Console(stderr=True), total=total, expected_us=expected, last_line=last_line)
+
+
+def _close(progress: Progress) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        progress.close()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from orchestrator.core.durations import format_duration
-from orchestrator.core.explain import reason_text
+from orchestrator.core.explain import overwritten_text, reason_text
 from orchestrator.core.printable import printable
 
 if TYPE_CHECKING:
@@ -72,6 +72,9 @@ class PlainLines:
         data = event.data
         if event.type == "run.started":
             self._print(f"run {data['run_id']} of {data['pipeline']}, night {data['night']}, {self._total} steps")
+        elif event.type == "attempt.started":
+            for line in _overwriting(data):
+                self._print(line)
         elif event.type == "step.finished":
             self._finished += 1
             if data["status"] != "skipped":
@@ -125,6 +128,8 @@ class Live:
             self._title = f"{data['pipeline']}  night {data['night']}  run {data['run_id']}"
         elif event.type == "attempt.started":
             self._running[str(data["step"])] = time.monotonic()
+            for line in _overwriting(data):
+                self._live.console.print(_escape(line), highlight=False)
         elif event.type == "step.finished":
             self._running.pop(str(data["step"]), None)
             status = str(data["status"])
@@ -175,13 +180,20 @@ class Live:
 
 def _step_line(data: Mapping[str, object]) -> str:
     duration = data.get("duration_us")
-    took = f" in {format_duration(duration)}" if isinstance(duration, int) else ""
+    took = f" in {format_duration(round(duration, -3))}" if isinstance(duration, int) else ""
     evidence = data.get("evidence")
     reason = data.get("reason")
     why = ""
     if reason is not None:
         why = ": " + reason_text(str(data["status"]), str(reason), evidence if isinstance(evidence, Mapping) else {})
     return f"{data['step']} {data['status']}{took}{why}"
+
+
+def _overwriting(data: Mapping[str, object]) -> list[str]:
+    """Name, before it is overwritten, an output that was changed by hand."""
+    evidence = data.get("evidence")
+    text = overwritten_text(str(data.get("reason")), evidence) if isinstance(evidence, Mapping) else None
+    return [] if text is None else [f"note: {data['step']}: {text}"]
 
 
 def _escape(text: str) -> str:

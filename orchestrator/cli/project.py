@@ -27,6 +27,7 @@ from orchestrator.runtime.assembly import Surroundings, dataset_places
 from orchestrator.runtime.definition_file import place_problems, read_definition
 from orchestrator.runtime.digests import DatasetPlace
 from orchestrator.runtime.environment import Environment, resolve_environment, surroundings
+from orchestrator.runtime.leaks import check_leaks
 from orchestrator.runtime.preflight import check_sources
 
 
@@ -138,7 +139,7 @@ def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> P
         settings=options.settings,
         environ=environ,
     )
-    problems = list(environment.problems)
+    problems = [*environment.problems, *check_leaks(pipeline, environment)]
     around = surroundings(pipeline, environment, project.folder, night)
     places: Mapping[str, DatasetPlace] = {}
     # A path cannot be resolved while a variable that stands in it has no value.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 
 def out(text: str = "") -> None:
@@ -16,6 +18,16 @@ def out_lines(lines: Iterable[str]) -> None:
     """Write *lines* to stdout."""
     for line in lines:
         print(line)
+
+
+@contextlib.contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Go on where the reader of stdout has seen enough and left: what was done counts, not who watched."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def err(text: str = "") -> None:

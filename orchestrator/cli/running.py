@@ -279,6 +279,7 @@ def _run(
             interrupts=inbox,
             observers=stack.enter_context(observers(plan, ledger, executor.last_line)),
         )
+        start = attrs.evolve(start, reason=redactor.redact(start.reason) if start.reason else None)
         started = _run_started(prepared, options, start, plan, blob_digest(graph), git)
         return Engine(plan, ports, started=started, blobs={blob_digest(graph): graph}).run()
 

@@ -31,7 +31,7 @@ def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list
         *_check_names(document),
         *_check_formerly(pipeline),
         *check_variables(pipeline),
-        *_check_datasets(pipeline),
+        *_check_datasets(pipeline, document),
         *_check_steps(pipeline, document, variables),
         *check_texts(pipeline, variables),
     ]
@@ -69,13 +69,14 @@ def _check_formerly(pipeline: Pipeline) -> Iterator[Problem]:
         yield Problem("formerly_exists", message, ("pipeline", "formerly"), suggestion="remove it from formerly")
 
 
-def _check_datasets(pipeline: Pipeline) -> Iterator[Problem]:
+def _check_datasets(pipeline: Pipeline, document: Mapping[str, object]) -> Iterator[Problem]:
     for dataset in pipeline.datasets.values():
+        written = _defined({}, document, "datasets", dataset.name)
         where = f"datasets.{dataset.name}"
         path = ("datasets", dataset.name)
-        if dataset.path is None and not dataset.probe:
+        if not written.keys() & {"path", "probe"}:
             yield Problem("missing_key", f"{where} has no path", path, suggestion='write path = "data/…", or a probe')
-        if dataset.digest == "probe" and not dataset.probe:
+        if dataset.digest == "probe" and "probe" not in written:
             yield Problem("missing_key", f'{where} has digest = "probe" but no probe', (*path, "digest"))
         if dataset.pattern.startswith("/") or ".." in dataset.pattern.split("/"):
             message = f"{where}.pattern leaves the folder of the dataset: {shown(dataset.pattern)}"

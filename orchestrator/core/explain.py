@@ -38,10 +38,15 @@ def reason_text(status: str, reason: str, evidence: Evidence) -> str:
     return words if isinstance(words, str) else words(evidence)
 
 
-def overwritten_text(evidence: Evidence) -> str | None:
-    """Name the output that was changed by hand before the step overwrote it, with both digests; None where there was none."""
-    touched = evidence.get("output")
-    if not isinstance(touched, Mapping):
+def overwritten_text(reason: str, evidence: Evidence) -> str | None:
+    """
+    Name the output that was changed by hand and that an attempt overwrites, with both digests; None where there is none.
+
+    Args:
+        reason: Why the attempt was started: the output itself, or something that went first.
+    """
+    touched = evidence if reason == "output_changed" else evidence.get("output")
+    if not isinstance(touched, Mapping) or touched.get("actual") is None:
         return None
     return f"{_output(touched)}; it is overwritten"
 

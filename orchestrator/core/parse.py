@@ -57,7 +57,7 @@ def parse_pipeline(content: str | bytes, *, file: str, schema: Mapping[str, obje
 
         usable = without_paths(document, [problem.path for problem in toml.problems if problem.kind != "duplicate_key"])
         found, usable = schema_problems(usable, schema)
-        problems += found
+        problems += [problem for problem in found if not _is_written(problem, document)]
     else:
         usable = document
     pipeline, found = build_pipeline(usable)
@@ -70,6 +70,16 @@ def parse_pipeline(content: str | bytes, *, file: str, schema: Mapping[str, obje
         raise DefinitionError(_limited(errors, file))
     text = canonical_bytes(document)
     return Parsed(attrs.evolve(pipeline, document=document, digest=blob_digest(text)), tuple(problems))
+
+
+def _is_written(problem: Problem, document: object) -> bool:
+    """Tell whether *problem* misses something that the file has, though nobody can use it; that is told already."""
+    for key in problem.path[:-1]:
+        document = document[key] if isinstance(document, dict) else None
+    last = problem.path[-1]
+    if not isinstance(document, dict) or problem.kind not in ("missing_key", "one_of"):
+        return False
+    return last in document if problem.kind == "missing_key" else len(document[last].keys() & {"command", "shell"}) == 1
 
 
 def placed(problems: Sequence[Problem], text: str, file: str) -> list[Problem]:

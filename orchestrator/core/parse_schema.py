@@ -89,6 +89,7 @@ def _suspects(document: Mapping[str, object], schema: Mapping[str, object]) -> d
 
 def _problems_of(error: ValidationError) -> Iterator[Problem]:
     path: Path = tuple(error.absolute_path)
+    hint: str | None
     if "propertyNames" in error.relative_schema_path:
         yield _bad_name(path, error.instance)
     elif error.validator == "additionalProperties":

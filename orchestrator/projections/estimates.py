@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 _RUNS = 20
 _ROWS_AT_MOST = 40_000
 
 
 def duration_history(
-    connection: sqlite3.Connection, pipeline: str, *, before: str | None = None
+    connection: sqlite3.Connection,
+    pipelines: Sequence[str],
+    *,
+    renamed: Mapping[str, str] | None = None,
+    before: str | None = None,
 ) -> dict[str, list[int]]:
     """
     Return the durations of each step's last successes, in microseconds, oldest first.
 
-    Looks at the last 20 runs of *pipeline* that began before the run *before*, fewer where they have many thousand steps.
+    Looks at the last 20 runs that began before the run *before*, fewer where they have many thousand steps.
+
+    Args:
+        pipelines: The pipeline's name, and its former ones.
+        renamed: Former names of steps to present ones.
     """
     runs = [
         run_id
         for (run_id,) in connection.execute(
-            "SELECT run_id FROM runs WHERE pipeline = ? AND status <> 'running'"
+            "SELECT run_id FROM runs WHERE pipeline IN (SELECT value FROM json_each(?)) AND status <> 'running'"
             " AND first_seq < coalesce((SELECT first_seq FROM runs WHERE run_id = ?), 1 << 62) ORDER BY first_seq DESC LIMIT ?",
-            (pipeline, before, _RUNS),
+            (json.dumps(list(pipelines)), before, _RUNS),
         )
     ]
+    names = renamed or {}
     found: dict[str, list[int]] = {}
     seen = 0
     for run_id in runs:
@@ -32,11 +44,19 @@ def duration_history(
             (run_id,),
         ).fetchall()
         for step, duration_us in rows:
-            found.setdefault(step, []).insert(0, duration_us)
+            found.setdefault(names.get(step, step), []).insert(0, duration_us)
         seen += len(rows)
         if seen > _ROWS_AT_MOST:
             break
     return found
+
+
+def history_of_graph(
+    connection: sqlite3.Connection, pipeline: str, graph: Mapping[str, Any], *, before: str | None = None
+) -> dict[str, list[int]]:
+    """Return `duration_history` for the steps of *graph*, the document that a run keeps, which knows their former names."""
+    renamed = {old: str(entry["step"]) for entry in graph["steps"] for old in entry.get("formerly", ())}
+    return duration_history(connection, [pipeline, *graph.get("formerly", ())], renamed=renamed, before=before)
 
 
 def expected_us(history_us: list[int]) -> int | None:

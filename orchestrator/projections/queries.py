@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.projections.estimates import duration_history, expected_seconds
+from orchestrator.projections.estimates import expected_seconds, history_of_graph
 
 Row = dict[str, object]
 
@@ -57,7 +57,7 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
     """
     (run,) = _rows(connection, "SELECT * FROM runs WHERE run_id = ?", (run_id,))
     graph = load_blob(connection, str(run["graph"])) or {"steps": [], "datasets": {}}
-    former = duration_history(connection, str(run["pipeline"]), before=run_id) if history else {}
+    former = history_of_graph(connection, str(run["pipeline"]), graph, before=run_id) if history else {}
     attempts = _attempts(connection, run_id)
     steps = [
         _step(row, attempts.get(str(row["step"]), []), former.get(str(row["step"]), []))

@@ -162,9 +162,7 @@ def _overwritten(detail: Detail) -> Iterator[str]:
         for attempt in attempts if isinstance(attempts, list) else ():
             evidence = attempt.get("start_evidence")
             if isinstance(evidence, Mapping):
-                text = overwritten_text(evidence)
-                if attempt.get("start_reason") == "output_changed":
-                    text = f"{reason_text('run', 'output_changed', evidence)}; it was overwritten"
+                text = overwritten_text(str(attempt.get("start_reason")), evidence)
                 if text is not None:
                     yield printable(f"note: step {step['step']}: {text}")
 

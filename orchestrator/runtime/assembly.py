@@ -123,7 +123,10 @@ def graph_document(pipeline: Pipeline, graph: Graph) -> dict[str, object]:
         }
         for name, item in pipeline.datasets.items()
     }
-    return {"steps": steps, "datasets": datasets}
+    document: dict[str, object] = {"steps": steps, "datasets": datasets}
+    if pipeline.formerly:
+        document["formerly"] = list(pipeline.formerly)
+    return document
 
 
 def _place(dataset: Dataset, around: Surroundings) -> DatasetPlace:

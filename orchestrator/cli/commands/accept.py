@@ -26,11 +26,13 @@ from orchestrator.cli.running import cache_path, check_owner, make_digester, pip
 from orchestrator.core.events import OutputAccepted, event_data, event_type
 from orchestrator.core.explain import short_digest
 from orchestrator.core.names import shown
+from orchestrator.core.redaction import Redactor
 from orchestrator.core.selection import Selection
 from orchestrator.projections.find_run import RunLookupError, check_step, find_run
 from orchestrator.projections.queries import accepted_basis
 from orchestrator.projections.read_models import ReadModels
 from orchestrator.runtime.digest_cache import DigestCache
+from orchestrator.runtime.environment import secrets_of
 from orchestrator.runtime.ports import MeasureRequest
 from orchestrator.runtime.provenance import current_actor
 
@@ -128,7 +130,7 @@ def _accepted(
         before=before,
         key=str(basis["key"]),
         actor=current_actor(os.environ),
-        reason=reason,
+        reason=Redactor(secrets_of(pipeline, prepared.environment)).redact(reason),
     )
 
 

@@ -84,7 +84,7 @@ def _lines(detail: Mapping[str, object], step: Mapping[str, object], *, local: b
         yield printable(f"  it ran because: {reason_text('run', str(attempt['start_reason']), evidence)}")
         if evidence:
             yield f"  evidence: {_json(evidence)}"
-        overwritten = overwritten_text(evidence)
+        overwritten = overwritten_text(str(attempt["start_reason"]), evidence)
         if overwritten is not None:
             yield printable(f"  {overwritten}")
         facts = ("exit_code", "signal", "reason", "error_class", "message", "metrics", "masked", "log")

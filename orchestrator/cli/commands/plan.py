@@ -22,7 +22,8 @@ from orchestrator.core.printable import printable
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.selection import Selection
 from orchestrator.core.state import initial_state
-from orchestrator.projections.estimates import duration_history, expected_seconds
+from orchestrator.projections.estimates import expected_seconds, history_of_graph
+from orchestrator.runtime.assembly import graph_document, run_plan
 from orchestrator.runtime.digest_cache import DigestCache
 from orchestrator.runtime.digests import FileDigester
 from orchestrator.runtime.ports import MeasureRequest
@@ -97,8 +98,8 @@ def _row(entry: Forecast, usual: Mapping[str, float]) -> tuple[str, str, str, st
 
     status = {"run": "run", "depends": "run", "fail": "failed"}.get(entry.outlook, "skipped")
     why = reason_text(status, entry.reason, entry.evidence)
-    overwritten = overwritten_text(entry.evidence)
-    text = why if overwritten is None else f"{why}; {overwritten}"
+    overwritten = overwritten_text(entry.reason, entry.evidence)
+    text = why if overwritten is None or entry.reason == "output_changed" else f"{why}; {overwritten}"
     return entry.outlook, entry.step, shown_seconds(usual.get(entry.step)), printable(text)
 
 
@@ -111,7 +112,8 @@ def _forecast(prepared: Prepared, options: Options) -> tuple[Sequence[Forecast],
         return _entries(prepared, plan, None), {}
     with ledger:
         plan = make_plan(prepared, options, ledger, run_id="plan")
-        history = duration_history(ledger.connection, prepared.project.pipeline.name)
+        pipeline = prepared.project.pipeline
+        history = history_of_graph(ledger.connection, pipeline.name, graph_document(pipeline, prepared.project.graph))
         usual = {step: seconds for step, values in history.items() if (seconds := expected_seconds(values)) is not None}
         return _entries(prepared, plan, ledger), usual
 
@@ -146,8 +148,6 @@ def _measure(plan: RunPlan, digester: FileDigester, name: str) -> Measurement:
 
 
 def _plan_without_history(prepared: Prepared, options: Options) -> RunPlan:
-    from orchestrator.runtime.assembly import run_plan
-
     project = prepared.project
     return run_plan(
         project.pipeline,

@@ -107,10 +107,11 @@ def _show_end(prepared: Prepared, options: Options, state: RunState, *, quiet: b
         render.err(f"warning: the report could not be written: {error}; `orchestrate report` makes it again")
     code = detail["exit_code"]
     assert isinstance(code, int)
-    if as_json:
-        render.out_json(summary_json(detail))
-    elif not quiet or code != ExitCode.OK:
-        render.out_lines(summary_lines(detail, tails))
-        if page is not None:
-            render.out(f"report: {os.path.relpath(page)}")
+    with render.reader_may_leave():
+        if as_json:
+            render.out_json(summary_json(detail))
+        elif not quiet or code != ExitCode.OK:
+            render.out_lines(summary_lines(detail, tails))
+            if page is not None:
+                render.out(f"report: {os.path.relpath(page)}")
     return code

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from orchestrator.core.decide import (
     SUCCESSES,
     Baseline,
-    Fail,
     Facts,
+    Fail,
     Measure,
     Measurement,
     Run,

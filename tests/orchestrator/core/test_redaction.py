@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from orchestrator.core.redaction import MASK, SPACE_BYTES_MAX, Redactor
-from orchestrator.core.secret_forms import as_bytes, forms_of
+from orchestrator.core.secret_forms import FORM_BYTES_MIN, as_bytes, forms_of
 
 TOKEN = "hunter22-tr0ub4dor"
 HOSTILE = "}#T14'GAz&H!{$U_\"<\\/é ~"
@@ -142,7 +142,7 @@ class TestEncodings:
             pytest.param("#a b'c,d=~e~", r"\#a\ b\'c\,d=\~e~", id="bash %q"),
             pytest.param("a-b.c_d", r"a\-b\.c_d", id="quotemeta"),
             pytest.param(r"a\b\c\defg", "abcdefg", id="backslashes removed"),
-            pytest.param("é\x1b'\\\n\x01x", "é\\E\\'\\\\\\n\\001x", id="$'…'"),
+            pytest.param("é\x1b'\\\n\x7fx", "é\\E\\'\\\\\\n\\177x", id="$'…'"),
             pytest.param("é\x1b'\\\n\x01x", "\\303\\251\\E\\'\\\\\\n\\001x", id="$'…', ASCII"),
             pytest.param(HOSTILE, html.escape(HOSTILE), id="HTML"),
             pytest.param("a<b>&'\"", "a&lt;b&gt;&amp;'\"", id="XML text"),
@@ -173,6 +173,10 @@ class TestEncodings:
 
         assert len(left) <= -(-len(before) * 8 // 6)
         assert len(right.rstrip(b"=")) <= -(-(len(after) + 1) * 8 // 6)
+
+    def test_escapes_of_bytes(self) -> None:
+        """What an octal escape has beyond a byte is dropped, as shells do."""
+        assert b"[***]" == masked(Redactor([r"\777\xfeabcd"]), b"[\xff\xfeabcd]")
 
     def test_an_unknown_encoding_is_not_masked(self) -> None:
         """Backwards is a way to print a secret on purpose."""
@@ -212,6 +216,12 @@ class TestLines:
         """A short line inside is masked with the others."""
         assert b">***<" == masked(Redactor([BUNDLE]), f">{printed}<".encode())
 
+    def test_any_line_break_stands_for_any_other(self) -> None:
+        """Old line ends in the value, new ones in the stream."""
+        redactor = Redactor([BUNDLE.replace("\n", "\r")])
+
+        assert b"***\n" == masked(redactor, BUNDLE.encode())
+
     def test_a_value_with_decoded_line_breaks(self) -> None:
         """An environment file often has the lines of a key in one."""
         redactor = Redactor([BUNDLE.replace("\n", r"\n")])
@@ -235,7 +245,13 @@ class TestLines:
 
     @pytest.mark.parametrize(
         "printed",
-        ["ab longest-part ef", "x longest-part ef gh", "ab longest-part gh", "ab longest-partef", "ablongest-part ef"],
+        [
+            "ab longest-part ef",
+            "x longest-part ef gh",
+            "ab longest-part gh",
+            "ab longest-partef",
+            "ablongest-part ef gh",
+        ],
     )
     def test_parts_alone_are_not_the_whole(self, printed: str) -> None:
         """Where a neighbour is another, or no space is between, the long line alone is masked."""
@@ -307,6 +323,25 @@ class TestStream:
         assert b"the token: " == stream.feed(b"the token: " + TOKEN[:cut].encode())
         assert b"***\n" == stream.feed(TOKEN[cut:].encode() + b"\n")
         assert b"" == stream.flush()
+
+    @pytest.mark.parametrize("secret", [TOKEN, HOSTILE, BUNDLE, "ab\ncd\nef"])
+    def test_every_form_is_held_to_its_last_byte(self, secret: str) -> None:
+        """The longest too, and also where a cut falls between two lines."""
+        redactor = Redactor([secret])
+        for form in forms_of(secret.encode()):
+            whole = b"\n \n".join(form)
+            for cut in {1, len(form[0]), len(form[0]) + 2, len(whole) - 1}:
+                stream = redactor.stream()
+                shown = stream.feed(b"-" * 300 + whole[:cut]) + stream.feed(whole[cut:]) + stream.flush()
+                assert whole[:FORM_BYTES_MIN] not in shown
+                assert MASK in shown
+
+    def test_the_earliest_beginning_is_held(self) -> None:
+        """Also where a shorter one after it was seen first."""
+        stream = Redactor(["ab      cd", "b\ncdefg"]).stream()
+
+        assert b"" == stream.feed(b"ab      c")
+        assert b"***." == stream.feed(b"d.")
 
     def test_plain_text_passes_at_once(self) -> None:
         """The last line of a running step is seen, also one without its end."""
@@ -422,6 +457,7 @@ class TestMask:
             (["*password"], "[redacted]"),
             (["pass***word"], "[redacted]"),
             (["******"], "[redacted]"),
+            (["***abc", "redacted]x"], "<hidden>"),
             (["redacted", "***abc"], "<hidden>"),
             (["abcdef*", "redacted", "hidden"], "###"),
             (["abcdef*", "redacted", "hidden", "abcdef#"], "█"),

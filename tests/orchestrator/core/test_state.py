@@ -18,8 +18,8 @@ from orchestrator.core.events import (
     event_type,
 )
 from orchestrator.core.state import PENDING, fold, initial_state, verdict
-from tests.simulation import run_started, simulated_plan
 from tests.pipelines import chain
+from tests.simulation import run_started, simulated_plan
 
 STARTED = run_started(simulated_plan(chain("a", "b")))
 ATTEMPT = AttemptStarted("a", 1, "never_succeeded", {}, "sha256:k", {"recipe": 1})

@@ -1,0 +1,62 @@
+"""
+Secrets where they would be recorded: in the definition, or in a variable that is not declared secret.
+
+The ledger keeps definitions, commands and the values of plain variables for ever, so that a run is refused before any of that is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from orchestrator.core.definition import Pipeline
+from orchestrator.core.problems import Problem
+from orchestrator.core.secret_forms import FORM_BYTES_MIN
+from orchestrator.runtime.environment import Environment, secrets_of
+
+Path = tuple[str | int, ...]
+
+
+def check_leaks(pipeline: Pipeline, environment: Environment) -> list[Problem]:
+    """Return a problem for each plain value and each text of the definition that holds the value of a secret; names alone are told."""
+    secrets = {
+        name: value.strip()
+        for name, value in secrets_of(pipeline, environment).items()
+        if len(value.strip().encode("utf-8", "surrogateescape")) >= FORM_BYTES_MIN
+    }
+    if not secrets:
+        return []
+    return [*_in_values(environment, pipeline, secrets), *_in_definition(pipeline, secrets)]
+
+
+def _in_values(environment: Environment, pipeline: Pipeline, secrets: Mapping[str, str]) -> Iterator[Problem]:
+    plain = {name: item for name, item in environment.variables.items() if not pipeline.variables[name].secret}
+    for table, values in (("env.vars", plain), ("params", environment.params)):
+        for name, item in values.items():
+            secret = _held(item.value, secrets)
+            if secret is not None:
+                message = f"{name} ({item.origin}) holds the value of the secret {secret}, and is recorded and shown"
+                hint = f"declare {name} with secret = true" if table == "env.vars" else "parameters cannot be secret"
+                yield Problem("holds_secret", message, (*table.split("."), name), suggestion=hint)
+
+
+def _in_definition(pipeline: Pipeline, secrets: Mapping[str, str]) -> Iterator[Problem]:
+    for path, text in _texts((), pipeline.document):
+        secret = _held(text, secrets)
+        if secret is not None:
+            message = f"the definition holds the value of the secret {secret}, and is recorded and shown"
+            yield Problem("holds_secret", message, path, suggestion=f'hand it to the step with env = ["{secret}"]')
+
+
+def _held(text: str, secrets: Mapping[str, str]) -> str | None:
+    return next((name for name, value in secrets.items() if value in text), None)
+
+
+def _texts(path: Path, value: object) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts((*path, key), item)
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from _texts((*path, place), item)
