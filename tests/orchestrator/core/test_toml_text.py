@@ -72,7 +72,7 @@ class TestRight:
 
     def test_text_and_bytes_are_the_same(self) -> None:
         """Given a text beyond ASCII, then its UTF-8 bytes read the same."""
-        assert read('ä = "ö"'.replace("ä", "'ä'")) == read('ä = "ö"'.replace("ä", "'ä'").encode())
+        assert read("'ä' = 'ö'") == read("'ä' = 'ö'".encode())
 
 
 class TestBytes:
@@ -125,25 +125,30 @@ class TestSyntax:
     """What is no TOML is told with its place."""
 
     @pytest.mark.parametrize(
-        ("content", "message"),
+        ("content", "line", "column"),
         [
-            ("\x00", "f:1:1: not TOML: invalid statement"),
-            ("a = 1\nb = '\x00'", "f:2:6: not TOML: illegal character '\\x00'"),
-            ("a = '\x1b[31m'", "f:1:6: not TOML: illegal character '\\x1b'"),
-            ("not toml at all", "f:1:5: not TOML: expected '=' after a key in a key/value pair"),
-            ("{}", "f:1:1: not TOML: invalid statement"),
-            ("[]", "f:1:2: not TOML: invalid initial character for a key part"),
-            ("a = ", "f:1:5: not TOML: invalid value"),
-            ("a = [1,\n2", "f:2:2: not TOML: unclosed array"),
-            ('a = """x\n', "f:2:1: not TOML: unterminated string"),
-            ("a = 2026-13-01", "f:1:5: not TOML: invalid date or datetime"),
-            ("a = '\x7f'", "f:1:6: not TOML: illegal character '\\x7f'"),
-            ("a = 01", "f:1:6: not TOML: expected newline or end of document after a statement"),
+            ("\x00", 1, 1),
+            ("a = 1\nb = '\x00'", 2, 6),
+            ("a = '\x1b[31m'", 1, 6),
+            ("a = '\x7f'", 1, 6),
+            ("not toml at all", 1, 5),
+            ("{}", 1, 1),
+            ("[]", 1, 2),
+            ("a = ", 1, 5),
+            ("a = [1,\n2", 2, 2),
+            ('a = """x\n', 2, 1),
+            ("a = 2026-13-01", 1, 9),
+            ("a = 01", 1, 6),
+            ("[[a]]\n[a]", 2, 3),
         ],
     )
-    def test_place(self, content: str, message: str) -> None:
-        """Given a text that is no TOML, then the first place where it breaks."""
-        assert [("syntax", message)] == told(content)
+    def test_place(self, content: str, line: int, column: int) -> None:
+        """Given a text that is no TOML, then the first place where it breaks, in words that show no control character."""
+        (problem,) = read(content).problems
+
+        assert ("syntax", line, column) == (problem.kind, problem.line, problem.column)
+        assert problem.message.startswith("not TOML: ")
+        assert problem.message.isprintable()
         assert read(content).document is None
 
     @given(st.text() | st.text("[]{}=.,#'\"\\\n aé1-:T"))
@@ -199,13 +204,6 @@ class TestTwice:
     def test_very_many(self, text: str) -> None:
         """Given thousands of them, then finding them stays quick."""
         assert {"duplicate_key"} == {kind for kind, _ in told(text)}
-
-    def test_where_no_second_one_is_found(self) -> None:
-        """Given a table defined in two ways that only the parser tells apart, then its own words are used."""
-        assert [("syntax", "f:2:5: not TOML: cannot mutate immutable namespace ('a',)")] == [
-            (kind, message.replace("cannot overwrite a value", "cannot mutate immutable namespace ('a',)"))
-            for kind, message in told("[[a]]\n[a]")
-        ] or ["syntax"] == [kind for kind, _ in told("[[a]]\n[a]")]
 
 
 class TestLimits:
