@@ -54,6 +54,7 @@ _EXIT_CODES: dict[str, ExitCode] = {
     "UnknownEventError": ExitCode.UNVERIFIED,
     "ChangedWhileReadingError": ExitCode.STORAGE,
     "StorageError": ExitCode.STORAGE,
+    "UnregisteredProjectionError": ExitCode.UNVERIFIED,
     "DatabaseError": ExitCode.STORAGE,
     "OrchestratorError": ExitCode.REFUSED,
     "RunLookupError": ExitCode.REFUSED,

@@ -10,29 +10,26 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
 
 from ledger.canonical import blob_digest, canonical_bytes
-from ledger.events import NewEvent
-from ledger.locks import KernelLock
 from ledger.store import Ledger, open_ledger
 from orchestrator import __version__
 from orchestrator.cli.errors import RefusedError
-from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.holding import append_event, check_owner, pipeline_held
 from orchestrator.cli.project import Options, Prepared, Project
 from orchestrator.cli.refusals import record_refusal
 from orchestrator.core.baselines import step_baselines
 from orchestrator.core.definition_diff import definition_changes
-from orchestrator.core.events import DefinitionChanged, Event, PipelineMoved, RunStarted, event_data, event_type
-from orchestrator.core.problems import Problem
+from orchestrator.core.events import DefinitionChanged, RunStarted
 from orchestrator.core.redaction import Redactor
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState
-from orchestrator.projections.queries import baselines_for, load_blob, load_json, pipeline_row, unfinished_runs
+from orchestrator.projections.queries import baselines_for, load_blob, load_json, pipeline_row
 from orchestrator.projections.read_models import ReadModels
 from orchestrator.runtime.assembly import code_places, graph_document, run_plan
 from orchestrator.runtime.clock import SystemClock
@@ -42,9 +39,9 @@ from orchestrator.runtime.engine import Engine, Ports
 from orchestrator.runtime.environment import child_environment, recorded_variables, secrets_of
 from orchestrator.runtime.executor import ProcessExecutor
 from orchestrator.runtime.liveness import boot_id, process_start
-from orchestrator.runtime.ports import Measured, MeasureRequest, Observer
+from orchestrator.runtime.manifests import Manifests, RememberingDigester
+from orchestrator.runtime.ports import Observer
 from orchestrator.runtime.provenance import current_actor, git_state, trigger
-from orchestrator.runtime.recovery import reconcile
 from orchestrator.runtime.signals import SignalInbox, prepare_process
 from orchestrator.runtime.workbench import RunWorkbench
 
@@ -79,36 +76,6 @@ def new_run_id(now: datetime) -> str:
     Ids sort by time, also those of one second.
     """
     return f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond * 4096 // 1_000_000:03x}{secrets.token_hex(3)}"
-
-
-@contextlib.contextmanager
-def pipeline_held(
-    project: Project, ledger: Ledger, *, wait: bool, holder: Mapping[str, object], say: Say, night: str | None
-) -> Iterator[None]:
-    """
-    Hold the lock of the pipeline, and end what a dead orchestrator has left of it.
-
-    Raises:
-        RefusedError: Another run is active and *wait* is not set; the refusal is recorded.
-    """
-    name = project.pipeline.name
-    lock = KernelLock(ledger.path.parent / "locks" / f"{name}.lock")
-    if not lock.acquire(holder=holder):
-        active = lock.holder()
-        told = f"run {active.get('run_id', '(unknown)')}, process {active.get('pid', '?')} on {active.get('host', '?')}"
-        if not wait:
-            hint = "wait for it with --wait, or look with `orchestrate status`"
-            problem = Problem("active", f"pipeline {name} is active: {told}", suggestion=hint)
-            record_refusal(
-                ledger, name, [problem], definition=project.definition_path, night=night, code=ExitCode.ACTIVE, holder=active
-            )  # fmt: skip
-            raise RefusedError([problem], ExitCode.ACTIVE)
-        say(f"waiting for {told}")
-        lock.acquire(wait=True, holder=holder)
-    with contextlib.closing(_Released(lock)):
-        for run_id in reconcile(ledger, unfinished_runs(ledger.connection, name)):
-            say(f"run {run_id} had lost its orchestrator; it is interrupted now")
-        yield
 
 
 def execute(prepared: Prepared, options: Options, start: Start, *, observers: MakeObservers, say: Say) -> RunState:
@@ -172,37 +139,6 @@ def cache_path(ledger: Path) -> Path:
     return ledger.parent / "cache" / "digests.db"
 
 
-def check_owner(project: Project, ledger: Ledger, *, moved: bool, night: str | None) -> None:
-    """
-    Make sure that the pipeline's name belongs to this definition, and record its new place where *moved* is set.
-
-    Raises:
-        RefusedError: The name belongs to another definition.
-    """
-    row = pipeline_row(ledger.connection, project.pipeline.name)
-    here = project.definition_path
-    if row is None or row["definition_path"] == here:
-        return
-    name = project.pipeline.name
-    if moved:
-        event = PipelineMoved(name, str(row["definition_path"]), here, current_actor(os.environ))
-        _append(ledger, f"pipeline/{name}", event)
-        return
-    there = ledger.path.parent / str(row["definition_path"])
-    message = f"in this ledger the name {name} belongs to {os.path.normpath(there)}, not to {project.definition}"
-    hint = "rename the pipeline, or, if the definition has moved, run once with --moved"
-    problem = Problem("other_definition", message, ("pipeline", "name"), file=project.shown, suggestion=hint)
-    record_refusal(ledger, name, [problem], definition=here, night=night)
-    raise RefusedError([problem])
-
-
-class _Released:
-    """Let a lock go on `close`."""
-
-    def __init__(self, lock: KernelLock) -> None:
-        self.close = lock.release
-
-
 def _refuse_on_problems(prepared: Prepared, ledger: Ledger) -> None:
     errors = prepared.errors
     if errors:
@@ -231,11 +167,7 @@ def _record_definition(project: Project, ledger: Ledger, git: Mapping[str, objec
         actor=current_actor(os.environ),
     )
     blobs = {pipeline.digest: canonical_bytes(pipeline.document)}
-    _append(ledger, f"pipeline/{pipeline.name}", event, blobs)
-
-
-def _append(ledger: Ledger, stream: str, event: Event, blobs: Mapping[str, bytes] | None = None) -> None:
-    ledger.append(stream, [NewEvent(*event_type(event), event_data(event))], expected_version=None, blobs=blobs)
+    append_event(ledger, f"pipeline/{pipeline.name}", event, blobs)
 
 
 def _run(
@@ -257,7 +189,7 @@ def _run(
         inbox = stack.enter_context(SignalInbox())
         cache = DigestCache(cache_path(ledger.path))
         stack.callback(cache.close)
-        measured = _Manifests(ledger)
+        measured = Manifests(ledger.blob)
         digester = make_digester(prepared, cache, measured.get, unmeasured=plan.run_id)
         workbench = RunWorkbench(
             plan,
@@ -274,7 +206,7 @@ def _run(
             journal=ledger,
             clock=clock,
             executor=executor,
-            digester=_Remembering(digester, measured),
+            digester=RememberingDigester(digester, measured),
             workbench=workbench,
             interrupts=inbox,
             observers=stack.enter_context(observers(plan, ledger, executor.last_line)),
@@ -314,37 +246,3 @@ def _run_started(
         program=__version__,
         reason=start.reason,
     )
-
-
-class _Manifests:
-    """Manifests by digest: those just measured, and those that the ledger keeps."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._fresh: dict[str, bytes] = {}
-
-    def remember(self, manifests: Mapping[str, bytes]) -> None:
-        self._fresh.update(manifests)
-
-    def get(self, digest: str) -> bytes | None:
-        return self._fresh.get(digest) or self._ledger.blob(digest)
-
-
-class _Remembering:
-    """A digester whose manifests can be asked for as soon as it has returned them."""
-
-    def __init__(self, digester: FileDigester, manifests: _Manifests) -> None:
-        self._digester = digester
-        self._manifests = manifests
-        self.submit: Callable[[MeasureRequest], None] = digester.submit
-        self.missing = digester.missing
-
-    @property
-    def busy(self) -> bool:
-        return self._digester.busy
-
-    def advance(self) -> list[Measured]:
-        found = self._digester.advance()
-        for measured in found:
-            self._manifests.remember(measured.manifests)
-        return found

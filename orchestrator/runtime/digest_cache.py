@@ -14,6 +14,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+from orchestrator.runtime.files import make_private
+
 _RACY_NS = 1_000_000_000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -71,7 +73,7 @@ def _open(path: Path, *, read_only: bool) -> sqlite3.Connection | None:
     try:
         if read_only:
             return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True) if path.is_file() else None
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path, timeout=2)
         connection.execute("PRAGMA synchronous=OFF")

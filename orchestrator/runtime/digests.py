@@ -132,7 +132,7 @@ class FileDigester:
         for name, before in request.inputs.items():
             after = inputs[name]
             if before is not None and after is not None and before != after:
-                files[name] = self._count_changes(before, manifests[after] if after in manifests else None)
+                files[name] = self._count_changes(before, manifests.get(after))
         code: dict[str, str] = {}
         if request.code and request.step in self._code:
             for entry in self._code_files(self._code[request.step]):
@@ -190,7 +190,7 @@ class FileDigester:
             return
         content = sha256()
         try:
-            with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - one call less on the hot path
+            with open(path, "rb", buffering=0) as file:
                 while chunk := file.read(_CHUNK_BYTES):
                     content.update(chunk)
                     if len(chunk) == _CHUNK_BYTES:

@@ -1,4 +1,4 @@
-"""Reading small text files that a user names, without ever hanging on what is no file."""
+"""Reading small text files that a user names, without ever hanging on what is no file; and folders that only their owner can enter."""
 
 from __future__ import annotations
 
@@ -47,6 +47,13 @@ def read_bounded(path: Path, *, most: int) -> bytes:
     if len(content) > most:
         raise UnreadableFileError("too_large", f"it has more than {most} bytes")
     return content
+
+
+def make_private(folder: Path) -> None:
+    """Make *folder* and every folder above it that is missing; only their owner can enter them."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _kind(mode: int) -> str:

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator.runtime.files import make_private
 from orchestrator.runtime.ports import Log
 
 _LAST_LINE_BYTES = 4096
@@ -88,7 +89,7 @@ class AttemptOutput:
             bytes=self._written,
             lines=self._lines,
             sha256=self._digest.hexdigest(),
-            truncated=self._truncated,
+            truncated=self._truncated or self._failure is not None,
             masked={name: count for name, count in self._stream.counts.items() if count},
         )
 
@@ -99,15 +100,15 @@ class AttemptOutput:
             data = data[: self._left] + b"\n[orchestrate: log limit reached, the rest was dropped]\n"
             self._truncated = True
         self._left -= len(data)
+        view = memoryview(data)
         try:
             if self._file is None:
                 self._file = _create(self._path)
-            view = memoryview(data)
             while view:
                 view = view[os.write(self._file, view) :]
         except OSError as error:
             self._failure = error
-            return
+            data = data[: len(data) - len(view)]
         self._written += len(data)
         self._lines += data.count(b"\n")
         self._digest.update(data)
@@ -119,5 +120,5 @@ def _create(path: Path) -> int:
     try:
         return os.open(path, flags, 0o600)
     except FileNotFoundError:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         return os.open(path, flags, 0o600)

@@ -123,7 +123,7 @@ def end_survivors(run_id: str, *, grace_seconds: float) -> list[int]:
 def _processes_of(run_id: str) -> dict[int, int]:
     marker = f"ORCHESTRATE_RUN_ID={run_id}".encode()
     found: dict[int, int] = {}
-    for entry in os.listdir("/proc"):  # noqa: PTH208 - names, not paths
+    for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) == os.getpid():
             continue
         with contextlib.suppress(OSError):

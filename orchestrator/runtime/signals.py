@@ -10,6 +10,8 @@ from types import FrameType
 from typing import Self
 
 _TAKEN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STANDARD_MAX = 2
+"""Descriptors up to here are standard input, output and error."""
 
 
 class SignalInbox:
@@ -54,11 +56,11 @@ def prepare_process() -> None:
     """
     while True:
         descriptor = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        if descriptor > 2:
+        if descriptor > _STANDARD_MAX:
             os.close(descriptor)
             break
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names, not paths
-        if int(name) > 2:
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > _STANDARD_MAX:
             try:
                 os.set_inheritable(int(name), False)
             except OSError:

@@ -18,6 +18,7 @@ from orchestrator.core.decide import Measurement
 from orchestrator.core.report import StepReport
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.runtime.digests import DatasetPlace, manifest_changes, manifest_files
+from orchestrator.runtime.files import make_private
 from orchestrator.runtime.ports import Launch
 from orchestrator.runtime.result import read_result
 
@@ -50,7 +51,7 @@ class RunWorkbench:
         self._redact = redact
         self._logs = folder / "logs" / plan.run_id
         self._exchange = folder / "exchange" / plan.run_id
-        self._exchange.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._exchange)
 
     def prepare(self, step: str, attempt: int, measurement: Measurement) -> Launch:
         """

@@ -9,10 +9,10 @@ import attrs
 import click
 
 from ledger.errors import LedgerNotFoundError
-from ledger.events import NewEvent
 from ledger.store import Ledger, open_ledger
 from orchestrator.cli import render
 from orchestrator.cli.errors import RefusedError, UsageRefusedError
+from orchestrator.cli.holding import append_event, check_owner, pipeline_held
 from orchestrator.cli.options import (
     environment_options,
     json_option,
@@ -22,8 +22,8 @@ from orchestrator.cli.options import (
     step_argument,
 )
 from orchestrator.cli.project import Options, Prepared, Project, load_project, prepare
-from orchestrator.cli.running import cache_path, check_owner, make_digester, pipeline_held
-from orchestrator.core.events import OutputAccepted, event_data, event_type
+from orchestrator.cli.running import cache_path, make_digester
+from orchestrator.core.events import OutputAccepted, event_data
 from orchestrator.core.explain import short_digest
 from orchestrator.core.names import shown
 from orchestrator.core.redaction import Redactor
@@ -85,8 +85,7 @@ def command(
         with pipeline_held(project, store, wait=False, holder=holder, say=render.err, night=None):
             check_owner(project, store, moved=False, night=None)
             event = _accepted(project, store, options, run_id, step, reason)
-            stream = f"pipeline/{project.pipeline.name}"
-            store.append(stream, [NewEvent(*event_type(event), event_data(event))], expected_version=None)
+            append_event(store, f"pipeline/{project.pipeline.name}", event)
     if as_json:
         render.out_json(event_data(event))
     else:

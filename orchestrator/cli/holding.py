@@ -1,0 +1,88 @@
+"""Whose a pipeline is and who works on it: its lock, what a dead orchestrator left of it, and the one definition that its name belongs to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+
+from ledger.events import NewEvent
+from ledger.locks import KernelLock
+from ledger.store import Ledger
+from orchestrator.cli.errors import RefusedError
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.project import Project
+from orchestrator.cli.refusals import record_refusal
+from orchestrator.core.events import Event, PipelineMoved, event_data, event_type
+from orchestrator.core.problems import Problem
+from orchestrator.projections.queries import pipeline_row, unfinished_runs
+from orchestrator.runtime.provenance import current_actor
+from orchestrator.runtime.recovery import reconcile
+
+Say = Callable[[str], None]
+
+
+@contextlib.contextmanager
+def pipeline_held(
+    project: Project, ledger: Ledger, *, wait: bool, holder: Mapping[str, object], say: Say, night: str | None
+) -> Iterator[None]:
+    """
+    Hold the lock of the pipeline, and end what a dead orchestrator has left of it.
+
+    Raises:
+        RefusedError: Another run is active and *wait* is not set; the refusal is recorded.
+    """
+    name = project.pipeline.name
+    lock = KernelLock(ledger.path.parent / "locks" / f"{name}.lock")
+    if not lock.acquire(holder=holder):
+        active = lock.holder()
+        told = f"run {active.get('run_id', '(unknown)')}, process {active.get('pid', '?')} on {active.get('host', '?')}"
+        if not wait:
+            hint = "wait for it with --wait, or look with `orchestrate status`"
+            problem = Problem("active", f"pipeline {name} is active: {told}", suggestion=hint)
+            record_refusal(
+                ledger, name, [problem], definition=project.definition_path, night=night, code=ExitCode.ACTIVE, holder=active
+            )  # fmt: skip
+            raise RefusedError([problem], ExitCode.ACTIVE)
+        say(f"waiting for {told}")
+        lock.acquire(wait=True, holder=holder)
+    with contextlib.closing(_Released(lock)):
+        for run_id in reconcile(ledger, unfinished_runs(ledger.connection, name)):
+            say(f"run {run_id} had lost its orchestrator; it is interrupted now")
+        yield
+
+
+def check_owner(project: Project, ledger: Ledger, *, moved: bool, night: str | None) -> None:
+    """
+    Make sure that the pipeline's name belongs to this definition, and record its new place where *moved* is set.
+
+    Raises:
+        RefusedError: The name belongs to another definition.
+    """
+    row = pipeline_row(ledger.connection, project.pipeline.name)
+    here = project.definition_path
+    if row is None or row["definition_path"] == here:
+        return
+    name = project.pipeline.name
+    if moved:
+        event = PipelineMoved(name, str(row["definition_path"]), here, current_actor(os.environ))
+        append_event(ledger, f"pipeline/{name}", event)
+        return
+    there = ledger.path.parent / str(row["definition_path"])
+    message = f"in this ledger the name {name} belongs to {os.path.normpath(there)}, not to {project.definition}"
+    hint = "rename the pipeline, or, if the definition has moved, run once with --moved"
+    problem = Problem("other_definition", message, ("pipeline", "name"), file=project.shown, suggestion=hint)
+    record_refusal(ledger, name, [problem], definition=here, night=night)
+    raise RefusedError([problem])
+
+
+def append_event(ledger: Ledger, stream: str, event: Event, blobs: Mapping[str, bytes] | None = None) -> None:
+    """Append *event* to *stream*, wherever that stands."""
+    ledger.append(stream, [NewEvent(*event_type(event), event_data(event))], expected_version=None, blobs=blobs)
+
+
+class _Released:
+    """Let a lock go on `close`."""
+
+    def __init__(self, lock: KernelLock) -> None:
+        self.close = lock.release
