@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -49,9 +50,23 @@ def environment_options(function: Function) -> Function:
     return function
 
 
-def where_options(function: Function) -> Function:
-    """Add `--pipeline`, `--ledger` and `--json`."""
-    return pipeline_option(ledger_option(json_option(function)))
+def run_options(function: Callable[..., int]) -> Callable[..., int]:
+    """Add every option that says what a run is about; *function* gets them together as its first argument, an `Options`."""
+
+    @functools.wraps(function)
+    def called(**given: Any) -> int:  # noqa: ANN401 - whatever the options hold
+        # Reading commands load this module too, and need none of that.
+        from orchestrator.cli.project import Options
+        from orchestrator.core.selection import Selection
+
+        names = ("only", "from_", "until", "omit", "force")
+        selection = Selection(**{name: given.pop(name) for name in names})
+        where = {name: given.pop(name) for name in ("pipeline", "ledger", "settings", "env_files", "night")}
+        return function(Options(selection=selection, **where), **given)
+
+    for add in (environment_options, selection_options, ledger_option, pipeline_option):
+        called = add(called)
+    return called
 
 
 def _runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -87,9 +87,10 @@ def case_twins(names: Iterable[str]) -> list[tuple[str, str]]:
     first: dict[str, str] = {}
     twins: list[tuple[str, str]] = []
     for name in names:
-        known = first.setdefault(name.casefold(), name)
-        if known is not name:
-            twins.append((known, name))
+        folded = name.casefold()
+        if folded in first:
+            twins.append((first[folded], name))
+        first.setdefault(folded, name)
     return twins
 
 

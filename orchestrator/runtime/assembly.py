@@ -11,7 +11,7 @@ import attrs
 from orchestrator.core.decide import NEVER_RUN, Baseline
 from orchestrator.core.definition import Dataset, Pipeline, Step
 from orchestrator.core.graph import Graph
-from orchestrator.core.interpolation import resolve
+from orchestrator.core.interpolation import UnresolvedReferenceError, resolve
 from orchestrator.core.run_plan import RunPlan, StepPlan
 from orchestrator.runtime.digests import CodePlace, DatasetPlace
 
@@ -43,25 +43,22 @@ def code_places(pipeline: Pipeline, around: Surroundings, places: Mapping[str, D
     """
     Return where each step's code may lie: words of its command inside the folder and in no dataset, and its globs.
 
-    Steps that have neither are left out. Nothing is looked up on the disk here.
+    Steps that have neither are left out, and those that refer to what has no value, which are not part of the run. Nothing is
+    looked up on the disk here.
     """
     roots = [place.path for place in places.values() if place.path is not None]
     found: dict[str, CodePlace] = {}
     for step in pipeline.steps.values():
-        words = tuple(
-            dict.fromkeys(
-                relative
-                for word in step.command
-                if (relative := _word_as_file(resolve(word, around.values), step, around.folder, roots)) is not None
-            )
-        )
-        globs = tuple(resolve(pattern, around.values) for pattern in step.code)
-        if words or globs:
-            found[step.name] = CodePlace(words, globs)
+        try:
+            place = _code_place(step, around, roots)
+        except UnresolvedReferenceError:
+            continue
+        if place.words or place.globs:
+            found[step.name] = place
     return found
 
 
-def run_plan(
+def run_plan(  # noqa: PLR0913 -- everything that makes a run, by name
     pipeline: Pipeline,
     graph: Graph,
     around: Surroundings,
@@ -73,16 +70,22 @@ def run_plan(
     max_parallel: int,
     baselines: Mapping[str, Baseline],
 ) -> RunPlan:
-    """Resolve every step of *pipeline* for one run."""
+    """
+    Resolve the *selected* steps of *pipeline* for one run.
+
+    What the others refer to may have no value; they keep their texts as they are written.
+    """
     writers = pipeline.writers()
     steps: dict[str, StepPlan] = {}
     for step in pipeline.steps.values():
-        argv = step_argv(step, around)
+        part = step.name in selected
+        argv = step_argv(step, around) if part else step.command
+        cwd = _cwd(step, around) if part else around.folder
         steps[step.name] = StepPlan(
             step=step,
             argv=argv,
-            cwd=str(around.folder if step.cwd is None else around.folder / resolve(step.cwd, around.values)),
-            command=_command_component(step, argv, around),
+            cwd=str(cwd),
+            command=_command_component(step, argv, around) if part else {},
             variables={
                 name: None if name in around.secret_names else around.variables.get(name, "") for name in step.env
             },
@@ -130,10 +133,22 @@ def graph_document(pipeline: Pipeline, graph: Graph) -> dict[str, object]:
 
 
 def _place(dataset: Dataset, around: Surroundings) -> DatasetPlace:
+    pattern = resolve(dataset.pattern, around.values)
     if dataset.path is None:
-        return DatasetPlace(None, dataset.pattern, dataset.digest)
+        return DatasetPlace(None, pattern, dataset.digest)
     path = os.path.normpath(around.folder / resolve(dataset.path, around.values))
-    return DatasetPlace(path, dataset.pattern, dataset.digest)
+    return DatasetPlace(path, pattern, dataset.digest)
+
+
+def _code_place(step: Step, around: Surroundings, roots: list[str]) -> CodePlace:
+    cwd = _cwd(step, around)
+    found = (_word_as_file(resolve(word, around.values), cwd, around.folder, roots) for word in step.command)
+    words = tuple(dict.fromkeys(word for word in found if word is not None))
+    return CodePlace(words, tuple(resolve(pattern, around.values) for pattern in step.code))
+
+
+def _cwd(step: Step, around: Surroundings) -> Path:
+    return around.folder if step.cwd is None else around.folder / resolve(step.cwd, around.values)
 
 
 def step_argv(step: Step, around: Surroundings) -> tuple[str, ...]:
@@ -150,11 +165,11 @@ def _command_component(step: Step, argv: tuple[str, ...], around: Surroundings) 
     return component
 
 
-def _word_as_file(word: str, step: Step, folder: Path, roots: list[str]) -> str | None:
-    """Return *word* as a path relative to *folder* if it may name a file there that is no data."""
+def _word_as_file(word: str, cwd: Path, folder: Path, roots: list[str]) -> str | None:
+    """Return *word*, which a process in *cwd* is given, as a path relative to *folder* if it may name a file there that is no data."""
     if not word or word.startswith("-") or "\0" in word:
         return None
-    path = os.path.normpath(folder / (step.cwd or "") / word)
+    path = os.path.normpath(cwd / word)
     if not path.startswith(f"{folder}{os.sep}") or any(
         path == root or path.startswith(root + os.sep) for root in roots
     ):

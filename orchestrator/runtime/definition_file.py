@@ -33,7 +33,7 @@ def read_definition(path: Path, *, shown: str | None = None) -> Parsed:
         problem = Problem(f"definition_{error.kind}", f"the definition: {error}", file=file, suggestion=hint)
         raise DefinitionError([problem]) from None
     parsed = parse_pipeline(content, file=file, schema=load_schema("pipeline"))
-    _check_zone(parsed.pipeline.timezone, file)
+    _check_zone(parsed.pipeline.timezone, content, file)
     return parsed
 
 
@@ -48,11 +48,11 @@ def place_problems(path: Path, problems: Sequence[Problem], *, shown: str) -> li
     return [next(found) if problem.path and problem.file is None else problem for problem in problems]
 
 
-def _check_zone(name: str, file: str) -> None:
+def _check_zone(name: str, content: bytes, file: str) -> None:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         message = f"schedule.timezone is {quoted(name)}, which this machine does not know"
         hint = "an IANA zone such as Europe/Berlin"
-        problem = Problem("bad_value", message, ("schedule", "timezone"), file=file, suggestion=hint)
-        raise DefinitionError([problem]) from None
+        problem = Problem("bad_value", message, ("schedule", "timezone"), suggestion=hint)
+        raise DefinitionError(placed([problem], content.decode("utf-8"), file)) from None

@@ -70,6 +70,7 @@ class DigestCache:
 
 
 def _open(path: Path, *, read_only: bool) -> sqlite3.Connection | None:
+    connection = None
     try:
         if read_only:
             return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True) if path.is_file() else None
@@ -79,5 +80,7 @@ def _open(path: Path, *, read_only: bool) -> sqlite3.Connection | None:
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute(_SCHEMA)
     except (OSError, sqlite3.Error):
+        if connection is not None:
+            connection.close()
         return None
     return connection

@@ -114,25 +114,14 @@ class FileDigester:
         manifests: dict[str, bytes] = {}
         inputs: dict[str, str | None] = {}
         outputs: dict[str, str | None] = {}
-        files: dict[str, dict[str, int]] = {}
         for found, names in ((inputs, tuple(request.inputs)), (outputs, request.outputs)):
             for name in names:
-                manifest = None
-                place = self._datasets[name]
-                if place.path is None:
-                    found[name] = self._unmeasured
-                    continue
-                for manifest in self._manifest(place.path, place):
-                    if manifest is None:
-                        yield None
-                found[name] = None
-                if manifest is not None:
-                    found[name] = digest = "sha256:" + sha256(manifest).hexdigest()
-                    manifests[digest] = manifest
-        for name, before in request.inputs.items():
-            after = inputs[name]
-            if before is not None and after is not None and before != after:
-                files[name] = self._count_changes(before, manifests.get(after))
+                yield from self._dataset(name, found, manifests)
+        files = {
+            name: self._count_changes(before, manifests.get(after))
+            for name, before in request.inputs.items()
+            if before is not None and (after := inputs[name]) is not None and before != after
+        }
         code: dict[str, str] = {}
         if request.code and request.step in self._code:
             for entry in self._code_files(self._code[request.step]):
@@ -142,12 +131,27 @@ class FileDigester:
                     code[entry[0]] = entry[1]
         yield Measured(request.step, inputs, outputs, code, manifests, files)
 
+    def _dataset(self, name: str, found: dict[str, str | None], manifests: dict[str, bytes]) -> Iterator[None]:
+        """Yield to give way; at last the digest of the dataset *name* is in *found* and its manifest in *manifests*."""
+        place = self._datasets[name]
+        if place.path is None:
+            found[name] = self._unmeasured
+            return
+        manifest = None
+        for manifest in self._manifest(place.path, place):
+            if manifest is None:
+                yield None
+        found[name] = None
+        if manifest is not None:
+            found[name] = digest = "sha256:" + sha256(manifest).hexdigest()
+            manifests[digest] = manifest
+
     def _manifest(self, path: str, place: DatasetPlace) -> Iterator[bytes | None]:
         """Yield None to give way, at last the manifest; nothing where *path* does not exist."""
         try:
             kind = os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return
+        except OSError:
+            return  # As `missing` sees it: a link to itself, or what lies behind a closed folder, is not there for a step either.
         listed: list[list[object]] = []
         if stat.S_ISDIR(kind.st_mode):
             root = Path(path)
@@ -172,8 +176,8 @@ class FileDigester:
     def _entry(self, path: str, relative: str, strength: str) -> Iterator[list[object] | None]:
         try:
             status = os.stat(path)
-        except FileNotFoundError:
-            return  # It went between the listing and now; what is left is what the step would find.
+        except OSError:
+            return  # It went between the listing and now, or is a link to nothing; what is left is what the step would find.
         if not stat.S_ISREG(status.st_mode):
             return
         name = relative.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

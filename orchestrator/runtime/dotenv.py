@@ -1,7 +1,8 @@
 """
 Reading `.env` files: python-dotenv's grammar without its expansion, so that a `$` in a password stays a `$`.
 
-Every line that cannot be understood is a problem with its number; no message ever holds a value.
+Every line that cannot be understood is a problem with its number. No message ever holds a value, nor anything else of a line that
+is no `NAME=value`: it may be the second line of a secret.
 """
 
 from __future__ import annotations
@@ -60,10 +61,10 @@ def parse_env(text: str, *, shown: str) -> EnvFile:
             wrong = ("malformed", "this line is no NAME=value")
         elif binding.key is None:
             continue
-        elif (bad := check_variable_name(binding.key)) is not None:
-            wrong = ("malformed", bad)
         elif binding.value is None:
-            wrong = ("malformed", f"{binding.key} has no '=' and no value")
+            wrong = ("malformed", "this line has no '=' and no value")
+        elif check_variable_name(binding.key) is not None:
+            wrong = ("malformed", "what stands before the '=' is no name of a variable: letters, digits and '_'")
         elif "\0" in binding.value:
             wrong = ("malformed", f"the value of {binding.key} holds a NUL byte, which no environment can")
         elif binding.key in values:

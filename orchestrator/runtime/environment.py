@@ -90,7 +90,9 @@ def resolve_environment(
         problems += _check_variable(pipeline.variables[name], variables.get(name), listed, referred=name in referred)
     for name in sorted(referred & pipeline.params.keys() - params.keys()):
         hint = f"give it with --set {name}=…"
-        problems.append(Problem("missing_parameter", f"parameter {name} has no value", ("params", name), suggestion=hint))
+        problems.append(
+            Problem("missing_parameter", f"parameter {name} has no value", ("params", name), suggestion=hint)
+        )
     return Environment(variables, params, tuple(problems))
 
 
@@ -106,9 +108,7 @@ def child_environment(
     pipeline: Pipeline, environment: Environment, environ: Mapping[str, str]
 ) -> dict[str, dict[str, str]]:
     """Return for each step the variables that reach it: those that it declares, and of the parent's those that are passed on."""
-    passed = {
-        name: environ[name] for name in pipeline.env_pass if name in environ and name not in pipeline.variables
-    }
+    passed = {name: environ[name] for name in pipeline.env_pass if name in environ and name not in pipeline.variables}
     known = environment.variables
     return {
         step.name: passed | {name: known[name].value for name in step.env if name in known} if step.env else passed
@@ -118,9 +118,7 @@ def child_environment(
 
 def secrets_of(pipeline: Pipeline, environment: Environment) -> dict[str, str]:
     """Return the value of each secret that has one, for the redactor."""
-    return {
-        name: item.value for name, item in environment.variables.items() if pipeline.variables[name].secret
-    }
+    return {name: item.value for name, item in environment.variables.items() if pipeline.variables[name].secret}
 
 
 def recorded_variables(pipeline: Pipeline, environment: Environment) -> dict[str, object]:
@@ -170,6 +168,9 @@ def _wrong_setting(pipeline: Pipeline, name: str, value: str) -> Problem | None:
 
 
 def _undeclared(pipeline: Pipeline, file: EnvFile) -> list[Problem]:
+    """Return a warning for each name in *file* that means nothing; none where a line is malformed: the next may be the rest of a secret."""
+    if any(problem.kind == "env_malformed" for problem in file.problems):
+        return []
     found = []
     for name, line in file.lines.items():
         if name not in pipeline.variables:

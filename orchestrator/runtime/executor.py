@@ -15,7 +15,6 @@ import os
 import selectors
 import signal
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import attrs
 
@@ -66,38 +65,18 @@ class ProcessExecutor:
         self._selector = selectors.DefaultSelector()
         self._running: dict[str, _Process] = {}
         self._failed_starts: list[Exited] = []
-        self._cwd = os.getcwd()  # noqa: PTH109 - compared with text on every start
-        self._home = self._cwd
+        self._home = os.getcwd()
         self._commands: dict[tuple[str, str], str] = {}
         if wakeup_fd is not None:
             self._selector.register(wakeup_fd, selectors.EVENT_READ, None)
 
     def start(self, launch: Launch) -> None:
         """Start an attempt; what keeps it from starting comes back from `poll` as `Exited.not_started`."""
-        read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        started_us = self._clock.monotonic_us()
         try:
-            pid = self._spawn(launch, write_end)
+            self._start(launch)
         except (OSError, ValueError) as error:
-            os.close(read_end)
             text = _start_error(launch, error)
             self._failed_starts.append(Exited(launch.step, launch.attempt, not_started=text))
-            return
-        finally:
-            os.close(write_end)
-        os.set_blocking(read_end, False)
-        process = _Process(
-            launch=launch,
-            pid=pid,
-            pidfd=os.pidfd_open(pid),
-            pipe=read_end,
-            output=AttemptOutput(launch.log_path, self._new_stream(), launch.log_limit_bytes),
-            started_us=started_us,
-            deadline_us=None if launch.timeout_us is None else started_us + launch.timeout_us,
-        )
-        self._running[launch.step] = process
-        self._selector.register(process.pidfd, selectors.EVENT_READ, (process, True))
-        self._selector.register(process.pipe, selectors.EVENT_READ, (process, False))
 
     def poll(self, timeout_us: int | None) -> list[Exited]:
         """Wait until something has ended or *timeout_us* has passed (None: for ever), and return what has ended."""
@@ -158,10 +137,32 @@ class ProcessExecutor:
         with contextlib.suppress(OSError):
             os.chdir(self._home)
 
+    def _start(self, launch: Launch) -> None:
+        started_us = self._clock.monotonic_us()
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        try:
+            pid = self._spawn(launch, write_end)
+        except (OSError, ValueError):
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+        os.set_blocking(read_end, False)
+        process = _Process(
+            launch=launch,
+            pid=pid,
+            pidfd=os.pidfd_open(pid),
+            pipe=read_end,
+            output=AttemptOutput(launch.log_path, self._new_stream(), launch.log_limit_bytes),
+            started_us=started_us,
+            deadline_us=None if launch.timeout_us is None else started_us + launch.timeout_us,
+        )
+        self._running[launch.step] = process
+        self._selector.register(process.pidfd, selectors.EVENT_READ, (process, True))
+        self._selector.register(process.pipe, selectors.EVENT_READ, (process, False))
+
     def _spawn(self, launch: Launch, write_end: int) -> int:
-        if launch.cwd != self._cwd:
-            os.chdir(launch.cwd)
-            self._cwd = launch.cwd
+        os.chdir(launch.cwd)  # Also where the last process ran in it: a step may have put another folder in its place.
         return os.posix_spawn(
             self._command(launch.argv[0], launch.env),
             launch.argv,
@@ -225,7 +226,8 @@ class ProcessExecutor:
     def _signal(self, process: _Process, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-            process.killed.append(number.name)
+            if number.name not in process.killed:
+                process.killed.append(number.name)
 
     def _read(self, process: _Process) -> None:
         if process.eof:
@@ -301,9 +303,10 @@ def _start_error(launch: Launch, error: OSError | ValueError) -> str:
     """Say why *launch* did not start, in words that name what to look at."""
     if isinstance(error, ValueError):
         return f"could not start: an argument holds a NUL byte ({error})"
+    if not os.path.isdir(launch.cwd):
+        what = "is no folder" if os.path.lexists(launch.cwd) else "does not exist"
+        return f"could not start: working folder {launch.cwd} {what}"
     if isinstance(error, FileNotFoundError):
-        if not Path(launch.cwd).is_dir():
-            return f"could not start: working folder {launch.cwd} does not exist"
         if "/" not in launch.argv[0]:
             return f"could not start: command {launch.argv[0]} is not in PATH ({launch.env.get('PATH', os.defpath)})"
         return f"could not start: {launch.argv[0]} does not exist, or the interpreter of its first line does not"

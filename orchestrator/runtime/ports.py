@@ -60,7 +60,7 @@ class Exited:
         not_started: Why it could not be started, or None.
         timed_out: Its timeout had passed and its group was told to end.
         stopped: Somebody asked for its end (`Executor.stop`), before it ended.
-        killed: The signals that were sent to its group, in order.
+        killed: The signals that were sent to its group, each once, in order.
         last_line: Last line of its output, redacted, for people.
     """
 

@@ -13,9 +13,7 @@ from orchestrator.core.problems import Problem
 from orchestrator.runtime.digests import DatasetPlace
 
 
-def check_sources(
-    pipeline: Pipeline, places: Mapping[str, DatasetPlace], *, selected: Iterable[str]
-) -> list[Problem]:
+def check_sources(pipeline: Pipeline, places: Mapping[str, DatasetPlace], *, selected: Iterable[str]) -> list[Problem]:
     """
     Return what is wrong with the sources that the *selected* steps read, in the order of the file.
 
@@ -52,11 +50,13 @@ def _check(dataset: Dataset, path: str, pattern: str) -> Iterator[Problem]:
         yield Problem("unreadable_source", f"source {dataset.name}: {path} is neither a file nor a folder", where)
         return
     if count < dataset.min_files:
-        message = f"source {dataset.name}: {path} has {count} files like {pattern}, expected at least {dataset.min_files}"
+        message = (
+            f"source {dataset.name}: {path} has {count} files like {pattern}, expected at least {dataset.min_files}"
+        )
         yield Problem("too_few_files", message, ("datasets", dataset.name, "min_files"))
 
 
 def _count(folder: Path, pattern: str, enough: int) -> int:
     if enough == 0:
         return 0
-    return sum(1 for _ in islice((found for found in folder.glob(pattern) if found.is_file()), enough))
+    return sum(1 for _ in islice((found for found in folder.glob(pattern) if os.path.isfile(found)), enough))

@@ -56,7 +56,11 @@ def _redacted(facts: object, redact: Callable[[str], str]) -> dict[str, object]:
     """Return *facts* without secrets in its texts; names follow a rule that leaves no room for one."""
     assert isinstance(facts, dict)
     return {
-        name: redact(value) if isinstance(value, str) else _redacted(value, redact) if isinstance(value, dict) else value
+        name: redact(value)
+        if isinstance(value, str)
+        else _redacted(value, redact)
+        if isinstance(value, dict)
+        else value
         for name, value in facts.items()
     }
 

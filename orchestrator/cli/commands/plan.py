@@ -12,7 +12,7 @@ from ledger.store import Ledger, open_ledger
 from orchestrator.cli import render
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.options import environment_options, json_option, ledger_option, pipeline_option, selection_options
+from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, load_project, prepare
 from orchestrator.cli.running import cache_path, make_digester, make_plan
 from orchestrator.core.decide import Measurement
@@ -20,7 +20,6 @@ from orchestrator.core.explain import overwritten_text, reason_text
 from orchestrator.core.forecast import Forecast, forecast
 from orchestrator.core.printable import printable
 from orchestrator.core.run_plan import RunPlan
-from orchestrator.core.selection import Selection
 from orchestrator.core.state import initial_state
 from orchestrator.projections.estimates import expected_seconds, history_of_graph
 from orchestrator.runtime.assembly import graph_document, run_plan
@@ -38,32 +37,15 @@ _WORDS = {"run": "run", "skip": "skip", "fail": "fail", "depends": "depends"}
 
 
 @click.command(epilog=EXAMPLES)
-@pipeline_option
-@ledger_option
-@selection_options
-@environment_options
+@run_options
 @json_option
-def command(
-    pipeline: str | None,
-    ledger: str | None,
-    only: tuple[str, ...],
-    from_: tuple[str, ...],
-    until: tuple[str, ...],
-    omit: tuple[str, ...],
-    settings: tuple[str, ...],
-    env_files: tuple[str, ...],
-    night: str | None,
-    *,
-    force: bool,
-    as_json: bool,
-) -> int:
+def command(options: Options, *, as_json: bool) -> int:
     """
     Show what would run and what would be skipped, and why.
 
     Takes the selection of `run` and writes nothing. A step below one that would run may depend on what that one writes. Exit codes: 0, or 2 where a run would be
     refused.
     """
-    options = Options(pipeline, ledger, Selection(only, from_, until, omit, force), settings, env_files, night)
     prepared = prepare(load_project(options), options, os.environ)
     if prepared.errors:
         raise RefusedError(prepared.errors)

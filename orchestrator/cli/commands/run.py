@@ -10,14 +10,13 @@ from ledger.reader import LedgerReader
 from orchestrator.cli import render
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.observing import Watching
-from orchestrator.cli.options import environment_options, json_option, ledger_option, pipeline_option, selection_options
+from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, load_project, prepare
 from orchestrator.cli.refusals import record_definition_refusal
 from orchestrator.cli.reports import write_reports
 from orchestrator.cli.running import Start, execute
 from orchestrator.cli.tails import failed_tails
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.selection import Selection
 from orchestrator.core.state import RunState
 from orchestrator.projections.queries import run_detail
 from orchestrator.projections.summary import summary_json, summary_lines
@@ -32,10 +31,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@pipeline_option
-@ledger_option
-@selection_options
-@environment_options
+@run_options
 @click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Most steps side by side.")
 @click.option("--wait", is_flag=True, help="Wait while another run of this pipeline is active.")
 @click.option("--moved", is_flag=True, help="The definition has moved: its name belongs to this place from now on.")
@@ -45,20 +41,11 @@ Examples:
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress; the summary only where something failed.")
 @json_option
 def command(
-    pipeline: str | None,
-    ledger: str | None,
-    only: tuple[str, ...],
-    from_: tuple[str, ...],
-    until: tuple[str, ...],
-    omit: tuple[str, ...],
-    settings: tuple[str, ...],
-    env_files: tuple[str, ...],
-    night: str | None,
+    options: Options,
     jobs: int | None,
     reason: str | None,
     log_file: str | None,
     *,
-    force: bool,
     wait: bool,
     moved: bool,
     verbose: bool,
@@ -71,7 +58,6 @@ def command(
     Definition, environment and sources are checked first; every problem is listed and nothing starts. Exit codes: 0 succeeded or nothing to do, 1 failed, 2
     refused, 3 the ledger cannot be trusted, 4 another run is active, 5 storage failed.
     """
-    options = Options(pipeline, ledger, Selection(only, from_, until, omit, force), settings, env_files, night)
     prepared = _prepared(options)
     if not quiet:
         for problem in (*prepared.project.warnings, *prepared.problems):

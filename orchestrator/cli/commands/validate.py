@@ -11,11 +11,10 @@ import click
 from orchestrator.cli import render
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.options import environment_options, json_option, ledger_option, pipeline_option, selection_options
+from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, load_project, prepare
 from orchestrator.core.inert import inert_notices
 from orchestrator.core.problems import Problem
-from orchestrator.core.selection import Selection
 from orchestrator.runtime.assembly import step_argv
 from orchestrator.runtime.definition_file import place_problems
 from orchestrator.runtime.environment import child_environment
@@ -31,25 +30,13 @@ CRON_PATH = "/usr/bin:/bin"
 
 
 @click.command(epilog=EXAMPLES)
-@pipeline_option
-@ledger_option
-@selection_options
-@environment_options
+@run_options
 @click.option("--as-cron", is_flag=True, help="Look for commands as cron would: PATH=/usr/bin:/bin.")
 @click.option("--env", "show_env", is_flag=True, help="List the variables of this shell that no step receives.")
 @json_option
 def command(
-    pipeline: str | None,
-    ledger: str | None,
-    only: tuple[str, ...],
-    from_: tuple[str, ...],
-    until: tuple[str, ...],
-    omit: tuple[str, ...],
-    settings: tuple[str, ...],
-    env_files: tuple[str, ...],
-    night: str | None,
+    options: Options,
     *,
-    force: bool,
     as_cron: bool,
     show_env: bool,
     as_json: bool,
@@ -59,7 +46,6 @@ def command(
 
     Nothing is run and nothing is recorded. Exit codes: 0 nothing is in the way of a run, 2 something is.
     """
-    options = Options(pipeline, ledger, Selection(only, from_, until, omit, force), settings, env_files, night)
     environ = {**os.environ, "PATH": CRON_PATH} if as_cron else dict(os.environ)
     prepared = prepare(load_project(options), options, environ)
     project = prepared.project

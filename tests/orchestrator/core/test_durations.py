@@ -56,7 +56,7 @@ class TestParseDuration:
     def test_wrong(self, text: str) -> None:
         """Given anything else, then the form is told."""
         with pytest.raises(
-            InvalidDurationError, match="^not a duration: .*; a duration is whole numbers with units"
+            InvalidDurationError, match=r"^not a duration: .*; a duration is whole numbers with units"
         ) as caught:
             parse_duration(text)
 
@@ -71,7 +71,7 @@ class TestParseDuration:
     def test_zero(self) -> None:
         """Zero is refused unless it is allowed."""
         assert parse_duration("0s", zero_allowed=True) == 0
-        with pytest.raises(InvalidDurationError, match="^the duration is zero: '0s'; it must be longer$"):
+        with pytest.raises(InvalidDurationError, match=r"^the duration is zero: '0s'; it must be longer$"):
             parse_duration("0s")
 
 

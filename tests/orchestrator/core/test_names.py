@@ -120,7 +120,7 @@ class TestCaseTwins:
         assert [("ab", "AB"), ("ab", "Ab"), ("x", "X")] == case_twins(["ab", "x", "AB", "y", "Ab", "X"])
 
     def test_equal_names(self) -> None:
-        """Given the same name again, as another object, then it is a twin as well."""
+        """Given the same name again, then it is a twin as well."""
         assert [("ab", "ab")] == case_twins(["ab", "ab"])
 
 

@@ -21,7 +21,9 @@ class TestParseSize:
     @pytest.mark.parametrize("text", ["", "1", "KiB", "1KB", "1kib", "1.5MiB", "-1B", "1 B", "1B\n", "٣B", "1GiB1MiB"])
     def test_wrong(self, text: str) -> None:
         """Given anything else, then the form is told."""
-        with pytest.raises(InvalidSizeError, match="^not a size: .*; a size is a whole number with one unit") as caught:
+        with pytest.raises(
+            InvalidSizeError, match=r"^not a size: .*; a size is a whole number with one unit"
+        ) as caught:
             parse_size(text)
 
         assert text == caught.value.text

@@ -1,0 +1,222 @@
+"""Tests of reasons in words, and of what to type next."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core import decide, explain, outcome
+from orchestrator.core.explain import next_command, overwritten_text, reason_text, short_digest
+
+A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+SHORT_A, SHORT_B = "sha256:" + "a" * 12 + "…", "sha256:" + "b" * 12 + "…"
+
+
+def first_words(module: object, name: str) -> set[str]:
+    """Return the literal first argument of each call of *name* in *module*; a conditional one gives both."""
+    calls = [
+        node
+        for node in ast.walk(ast.parse(Path(str(module)).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    ]
+    found = set[str]()
+    for call in calls:
+        if isinstance(call.func, ast.Name) and call.func.id == name and call.args:
+            position = 1 if name == "Outcome" and len(call.args) > 1 else 0
+            values = ast.walk(call.args[position])
+            found |= {
+                str(value.value) for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)
+            }
+    return found
+
+
+class TestEveryReason:
+    """No reason that can be recorded is without words."""
+
+    @pytest.mark.parametrize(
+        ("status", "table", "reasons"),
+        [
+            (
+                "run",
+                explain._STARTED,
+                (first_words(decide.__file__, "Run") | {"last_attempt_lost", "last_attempt_failed"})
+                | {f"{kind}_changed" for kind in ("recipe", "command", "code", "variables", "input", "needs")},
+            ),
+            ("skipped", explain._SKIPPED, first_words(decide.__file__, "Skip")),
+            (
+                "failed",
+                explain._FAILED,
+                first_words(decide.__file__, "Fail")
+                | (first_words(outcome.__file__, "Outcome") - {"no_new_data", "succeeded"}),
+            ),
+        ],
+    )
+    def test_has_words(self, status: str, table: dict[str, object], reasons: set[str]) -> None:
+        """Each reason that the decision and the outcome can give is in the table, and can be said without evidence."""
+        assert reasons
+        assert reasons <= table.keys()
+        for reason in table:
+            assert reason_text(status, reason, {})
+
+    @given(
+        st.sampled_from(["run", "skipped", "failed", "cancelled"]),
+        st.sampled_from(sorted({**explain._STARTED, **explain._SKIPPED, **explain._FAILED})),
+        st.dictionaries(
+            st.sampled_from(
+                ["root", "step", "dataset", "expected", "actual", "attempt", "component", "before", "after", "upstream"]
+            ),
+            st.none() | st.integers() | st.text(max_size=5) | st.lists(st.text(max_size=3), max_size=2),
+        ),
+    )
+    def test_any_evidence(self, status: str, reason: str, evidence: dict[str, object]) -> None:
+        """For any evidence, also of another program, there are words."""
+        assert reason_text(status, reason, evidence)
+
+
+class TestReasonText:
+    """The evidence is in the words."""
+
+    @pytest.mark.parametrize(
+        ("status", "reason", "evidence", "words"),
+        [
+            ("skipped", "not_selected", {}, "not selected"),
+            ("skipped", "upstream_failed", {"root": "a"}, "upstream a failed"),
+            ("skipped", "run_ended", {"cause": "cancelled"}, "the run was ending (cancelled)"),
+            ("skipped", "no_new_data", {"since": "run-1/1"}, "no new data since run-1/1"),
+            ("skipped", "up_to_date", {"since": None}, "up to date"),
+            (
+                "skipped",
+                "upstream_skipped",
+                {"dataset": "d"},
+                "dataset d does not exist, since its writer was skipped",
+            ),
+            ("skipped", "upstream_skipped", {"step": "s"}, "s, which it needs, never succeeded"),
+            ("skipped", "upstream_skipped", {}, "nothing upstream was attempted"),
+            (
+                "skipped",
+                "input_untrusted",
+                {"dataset": "d", "expected": A, "actual": None},
+                f"input d is nothing, but its writer, which is not part of this run, left {SHORT_A}",
+            ),
+            ("failed", "exit", {"exit_code": 3}, "exit code 3"),
+            ("failed", "exit", {}, "exit code"),
+            ("failed", "signal", {"name": "SIGKILL"}, "ended by SIGKILL"),
+            ("failed", "signal", {}, "ended by a signal"),
+            ("failed", "lost", {"attempt": "run-1/1"}, 'attempt run-1/1 was lost, and rerun = "never" forbids another'),
+            ("failed", "lost", {}, "the orchestrator died while it ran"),
+            ("cancelled", "cancelled", {}, "cancelled"),
+            (
+                "run",
+                "last_attempt_failed",
+                {"attempt": "run-1/1", "status": "failed"},
+                "its last attempt (run-1/1) did not succeed: failed",
+            ),
+            ("run", "last_attempt_lost", {"attempt": "run-1/1"}, "its last attempt (run-1/1) was lost"),
+            ("run", "upstream_failed", {"step": "a"}, "upstream a failed"),
+            ("run", "upstream_runs", {"upstream": ["a", "b"]}, "depends on what a, b will write"),
+            ("run", "upstream_runs", {}, "depends on what its upstreams will write"),
+            ("run", "recipe_changed", {"component": "recipe"}, "keys are made in another way now"),
+            ("run", "command_changed", {"component": "command"}, "its command changed"),
+            ("run", "code_changed", {"component": "code:a.py", "after": A}, "code file a.py is new"),
+            ("run", "code_changed", {"component": "code:a.py", "before": A}, "code file a.py is gone"),
+            ("run", "code_changed", {"component": "code:a.py", "before": A, "after": B}, "code file a.py changed"),
+            ("run", "variables_changed", {"component": "variable:V"}, "variable V changed"),
+            ("run", "input_changed", {"component": "input:raw"}, "input raw changed"),
+            (
+                "run",
+                "input_changed",
+                {"component": "input:raw", "added": 2, "changed": 0, "removed": 1},
+                "input raw changed (2 added, 1 removed)",
+            ),
+            ("run", "needs_changed", {"component": "needs:a"}, "a ran again"),
+            (
+                "run",
+                "output_changed",
+                {"dataset": "d", "expected": A, "actual": B},
+                f"output d was changed by hand: {SHORT_B}, the step had left {SHORT_A}",
+            ),
+            (
+                "run",
+                "output_missing",
+                {"dataset": "d", "expected": A, "actual": None},
+                f"output d is gone, it was {SHORT_A}",
+            ),
+            ("failed", "from_the_future", {}, "from the future"),
+        ],
+    )
+    def test_words(self, status: str, reason: str, evidence: dict[str, object], words: str) -> None:
+        """Given a reason and what it rests on, then a sentence."""
+        assert words == reason_text(status, reason, evidence)
+
+    def test_overwritten_output(self) -> None:
+        """Given an output that was changed by hand before the step overwrote it, then it is named."""
+        touched = {"dataset": "d", "expected": A, "actual": B}
+
+        assert overwritten_text({}) is None
+        assert overwritten_text({"output": touched}) == (
+            f"output d was changed by hand: {SHORT_B}, the step had left {SHORT_A}; it is overwritten"
+        )
+
+    @pytest.mark.parametrize(("value", "text"), [(None, "nothing"), (A, SHORT_A), ("x", "x"), (5, "5")])
+    def test_short_digest(self, value: object, text: str) -> None:
+        """Given a digest, then what people compare."""
+        assert text == short_digest(value)
+
+
+def detail(status: str, *steps: tuple[str, str, str | None, int], **more: object) -> dict[str, object]:
+    """Return a run as the queries give it; steps are name, status, reason, attempts."""
+    listed = [dict(zip(("step", "status", "reason", "attempts"), step, strict=True)) for step in steps]
+    return {"run_id": "R", "night": "2026-01-01", "status": status, "steps": listed, **more}
+
+
+AGAIN = "orchestrate run --for 2026-01-01"
+
+
+class TestNextCommand:
+    """The most useful command comes first."""
+
+    @pytest.mark.parametrize(
+        ("run", "commands"),
+        [
+            (detail("running"), ["orchestrate logs R --follow"]),
+            (detail("running", where=" --ledger l.db"), ["orchestrate logs R --follow --ledger l.db"]),
+            (detail("succeeded", ("a", "succeeded", None, 1)), []),
+            (detail("nothing_to_do", ("a", "skipped", "no_new_data", 0)), []),
+            (detail("cancelled", ("a", "cancelled", "cancelled", 1)), [AGAIN]),
+            (detail("interrupted", where=" --pipeline p.toml"), [AGAIN + " --pipeline p.toml"]),
+            (detail("timed_out"), [AGAIN]),
+            (
+                detail("cancelled", ("a", "failed", "exit", 1), root_cause={"step": "a"}),
+                ["orchestrate logs R a", "orchestrate explain R a", AGAIN],
+            ),
+            (
+                detail("failed", ("b", "skipped", "upstream_failed", 0), ("a", "failed", "exit", 2)),
+                ["orchestrate logs R a", "orchestrate explain R a", AGAIN],
+            ),
+            (
+                detail("failed", ("a", "failed", "lost", 0)),
+                ['orchestrate accept R a --reason "…"', f"{AGAIN} --force --only a"],
+            ),
+            (
+                detail("failed", ("a", "failed", "lost", 1)),
+                ["orchestrate logs R a", "orchestrate explain R a", AGAIN],
+            ),
+            (detail("failed", ("a", "skipped", "input_untrusted", 0)), ["orchestrate explain R a", AGAIN]),
+            (
+                detail(
+                    "nothing_to_do",
+                    selection={"only": ["a"], "from": [], "until": ["b", "c"], "omit": None, "force": False},
+                ),
+                [f"{AGAIN} --only a --until b --until c --force"],
+            ),
+            (detail("nothing_to_do", selection={"only": ["a"], "force": True}), []),
+            (detail("nothing_to_do", selection={"only": [], "force": False}), []),
+        ],
+    )
+    def test_commands(self, run: dict[str, object], commands: list[str]) -> None:
+        """Given a run, then what to type next."""
+        assert commands == next_command(run)
