@@ -7,11 +7,11 @@ that `orchestrate --help` loads no command.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from orchestrator import __version__
+from orchestrator.cli import render
 from orchestrator.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -39,21 +39,32 @@ COMMANDS: dict[str, str] = {
 
 def main() -> NoReturn:
     """Run the program with the arguments of the process, and exit."""
-    arguments = sys.argv[1:]
-    if arguments in (["--version"], ["-V"]):
-        sys.stdout.write(f"orchestrate {__version__}\n")
-        sys.exit(ExitCode.OK)
-    sys.exit(run_command(arguments))
+    sys.exit(run_command(sys.argv[1:]))
 
 
 def run_command(arguments: list[str]) -> int:
     """Run one command and return its exit code; whatever goes wrong has been shown."""
-    import click
-
     as_json = "--json" in arguments
     try:
+        code = _version() if arguments in (["--version"], ["-V"]) else _called(arguments, as_json=as_json)
+        render.flush()
+    except render.ReaderLeftError:
+        return ExitCode.OK
+    except render.OutputError as error:
+        return _other_error(error, as_json=False)
+    return code
+
+
+def _version() -> int:
+    render.out(f"orchestrate {__version__}")
+    return ExitCode.OK
+
+
+def _called(arguments: list[str], *, as_json: bool) -> int:
+    import click
+
+    try:
         code = _group().main(args=arguments, prog_name="orchestrate", standalone_mode=False)
-        sys.stdout.flush()
         return int(code or 0)
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -61,10 +72,8 @@ def run_command(arguments: list[str]) -> int:
         return _usage_error(error, as_json=as_json)
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read us has seen enough; the interpreter must not complain about it on its way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return ExitCode.OK
+    except (render.ReaderLeftError, render.OutputError):
+        raise
     except Exception as error:  # noqa: BLE001 - the last one that can turn it into a message
         return _other_error(error, as_json=as_json)
 
@@ -83,12 +92,11 @@ def _other_error(error: Exception, *, as_json: bool) -> int:
 def _usage_error(error: Exception, *, as_json: bool) -> int:
     import click
 
-    from orchestrator.cli import render
+    from orchestrator.cli.errors import show_refusal
 
     assert isinstance(error, click.ClickException)
     if as_json:
-        problem = {"kind": "usage", "message": error.format_message(), "severity": "error"}
-        render.out_json({"run_id": None, "status": "refused", "exit_code": ExitCode.REFUSED, "problems": [problem]})
+        show_refusal(ExitCode.REFUSED, [{"kind": "usage", "message": error.format_message(), "severity": "error"}])
     error.show()
     return ExitCode.REFUSED
 

@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from orchestrator.cli import render
@@ -60,6 +60,8 @@ _EXIT_CODES: dict[str, ExitCode] = {
     "RunLookupError": ExitCode.REFUSED,
     "UsageRefusedError": ExitCode.REFUSED,
     "MissingExtraError": ExitCode.REFUSED,
+    "OutputError": ExitCode.STORAGE,
+    "OSError": ExitCode.STORAGE,
 }
 """Name of a class, or of one that it derives from, to exit code; the most derived one counts."""
 
@@ -82,19 +84,24 @@ def problems_of(error: BaseException) -> list[dict[str, object]]:
     if not isinstance(kind, str):
         kind = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in type(error).__name__)
         kind = kind.strip("_").removesuffix("_error")
-    return [{"kind": kind, "message": str(error), "severity": "error"}]
+    return [{"kind": kind, "message": _message(error), "severity": "error"}]
 
 
 def show_error(error: BaseException, code: int, *, as_json: bool) -> None:
     """Tell the user about *error*: one JSON value on stdout, or lines on stderr."""
-    problems = problems_of(error)
     if as_json:
-        render.out_json({"run_id": None, "status": "refused", "exit_code": int(code), "problems": problems})
+        show_refusal(code, problems_of(error))
     if getattr(error, "problems", None):
         for problem in error.problems:  # type: ignore[attr-defined]
             render.err(f"{problem.severity}: {problem}")
     else:
-        render.err(f"error: {_printable(str(error))}")
+        render.err(f"error: {_printable(_message(error))}")
+
+
+def show_refusal(code: int, problems: Sequence[Mapping[str, object]]) -> None:
+    """Print the JSON value of a command that is refused."""
+    with render.reader_may_leave():
+        render.out_json({"run_id": None, "status": "refused", "exit_code": int(code), "problems": problems})
 
 
 def show_bug(error: BaseException, *, as_json: bool) -> None:
@@ -109,9 +116,14 @@ def show_bug(error: BaseException, *, as_json: bool) -> None:
             traceback.print_exception(error, file=file)
     message = f"this is a bug of orchestrate: {type(error).__name__}; the report is in {place}"
     if as_json:
-        problem = {"kind": "bug", "message": message, "severity": "error"}
-        render.out_json({"run_id": None, "status": "refused", "exit_code": int(ExitCode.BUG), "problems": [problem]})
+        show_refusal(ExitCode.BUG, [{"kind": "bug", "message": message, "severity": "error"}])
     render.err(f"error: {message}")
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}"
+    return str(error)
 
 
 def _printable(text: str) -> str:

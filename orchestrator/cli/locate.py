@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from orchestrator.cli.errors import UsageRefusedError
+
 DEFINITION = "pipeline.toml"
 LEDGER = Path(".orchestrate") / "ledger.db"
 
@@ -12,18 +14,39 @@ LEDGER = Path(".orchestrate") / "ledger.db"
 def definition_path(option: str | None) -> Path:
     """Return where the definition is; a folder means the `pipeline.toml` in it."""
     path = Path(option or DEFINITION)
-    return path / DEFINITION if path.is_dir() else path
+    return path / DEFINITION if _is_folder(path) else path
 
 
 def ledger_path(option: str | None, definition: Path) -> Path:
     """Return where the ledger is: `--ledger`, else `ORCHESTRATE_LEDGER`, else `.orchestrate/ledger.db` beside *definition*."""
     chosen = option or os.environ.get("ORCHESTRATE_LEDGER")
     if not chosen:
-        return Path(os.path.abspath(definition)).parent / LEDGER
-    path = Path(os.path.abspath(chosen))
-    return path / LEDGER.name if path.is_dir() else path
+        return Path(_recordable(os.path.abspath(definition))).parent / LEDGER
+    path = Path(_recordable(os.path.abspath(chosen)))
+    return path / LEDGER.name if _is_folder(path) else path
 
 
 def relative_to_ledger(path: Path, ledger: Path) -> str:
     """Return *path* as the ledger knows it: relative to the ledger's folder, so that both can be moved together."""
-    return os.path.relpath(os.path.abspath(path), ledger.parent)
+    return _recordable(os.path.relpath(os.path.abspath(path), ledger.parent))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False  # Such as a name that is too long: whoever opens it says so.
+
+
+def _recordable(path: str) -> str:
+    """
+    Return *path* if a ledger can hold it.
+
+    Raises:
+        UsageRefusedError: It holds bytes that are no UTF-8.
+    """
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageRefusedError("bad_path", f"{path!a} is no UTF-8, so no ledger can name it: rename it") from None
+    return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 
@@ -74,18 +75,18 @@ class Watching:
             yield [*chosen, _Guarded(progress)]
 
     def _progress(self, plan: RunPlan, ledger: Ledger, last_line: Callable[[str], str | None]) -> Progress:
-        if self._silent:
+        if self._silent or sys.stderr is None:
             return Silent()
         total = len(plan.graph.order)
-        # Records of the log and a picture that is drawn again and again would destroy each other.
-        if self._verbose or not sys.stderr.isatty():
+        # Records of the log and a picture that is drawn again and again would destroy each other; some terminals draw nothing twice.
+        if self._verbose or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
             return PlainLines(sys.stderr, total=total)
         from rich.console import Console
 
         graph = graph_document(plan.pipeline, plan.graph)
         history = history_of_graph(ledger.connection, plan.pipeline.name, graph)
         expected = {step: usual for step, values in history.items() if (usual := expected_us(values)) is not None}
-        return Live(Console(stderr=True), total=total, expected_us=expected, last_line=last_line)
+        return Live(Console(stderr=True), plan=plan, expected_us=expected, last_line=last_line)
 
 
 def _close(progress: Progress) -> None:

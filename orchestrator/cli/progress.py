@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from orchestrator.core.durations import format_duration
 from orchestrator.core.explain import overwritten_text, reason_text
 from orchestrator.core.printable import printable
+from orchestrator.core.remaining import remaining_us
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from ledger.events import RecordedEvent
+    from orchestrator.core.run_plan import RunPlan
 
 _REFRESH_US = 250_000
 _SHOWN_AT_MOST = 12
+_MINUTE = 60
 _SETTLED = ("succeeded", "failed", "skipped", "cancelled")
 
 
@@ -71,7 +74,7 @@ class PlainLines:
         """Print a line if *event* is the end of a step that ran, or the start of the run."""
         data = event.data
         if event.type == "run.started":
-            self._print(f"run {data['run_id']} of {data['pipeline']}, night {data['night']}, {self._total} steps")
+            self._print(_run_line(data, self._total))
         elif event.type == "attempt.started":
             for line in _overwriting(data):
                 self._print(line)
@@ -97,6 +100,7 @@ class Live:
     Draw what runs, for how long, how long it took before, and its last line of output.
 
     Args:
+        plan: Of the run.
         expected_us: Expected duration of each step, from history.
         last_line: Returns the last line of output of a running step.
     """
@@ -105,14 +109,16 @@ class Live:
         self,
         console: Console,
         *,
-        total: int,
+        plan: RunPlan,
         expected_us: Mapping[str, int],
         last_line: Callable[[str], str | None],
     ) -> None:
         from rich.live import Live as RichLive
 
-        self._total = total
+        self._plan = plan
+        self._total = len(plan.graph.order)
         self._expected_us = expected_us
+        self._finished: set[str] = set()
         self._last_line = last_line
         self._running: dict[str, float] = {}
         self._counts: dict[str, int] = {}
@@ -125,13 +131,15 @@ class Live:
         """Take *event* into the picture; failures stay on the screen above it."""
         data = event.data
         if event.type == "run.started":
-            self._title = f"{data['pipeline']}  night {data['night']}  run {data['run_id']}"
+            self._title = f"{data['pipeline']} {data['night']}"
+            self._live.console.print(_escape(_run_line(data, self._total)), highlight=False)
         elif event.type == "attempt.started":
             self._running[str(data["step"])] = time.monotonic()
             for line in _overwriting(data):
                 self._live.console.print(_escape(line), highlight=False)
         elif event.type == "step.finished":
             self._running.pop(str(data["step"]), None)
+            self._finished.add(str(data["step"]))
             status = str(data["status"])
             self._counts[status] = self._counts.get(status, 0) + 1
             if status == "failed":
@@ -146,6 +154,17 @@ class Live:
         """Take the picture away."""
         self._live.stop()
 
+    def _left(self) -> str:
+        now = time.monotonic()
+        left = remaining_us(
+            self._plan.graph,
+            expected_us=self._expected_us,
+            elapsed_us={name: int((now - since) * 1e6) for name, since in self._running.items()},
+            finished=self._finished,
+            max_parallel=self._plan.max_parallel,
+        )
+        return "" if left is None else f"about {_duration(left / 1e6)} left"
+
     def _picture(self) -> RenderableType:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
@@ -159,13 +178,14 @@ class Live:
             ProgressBar(total=max(1, self._total), completed=done, width=24),
             Text(f"{done}/{self._total}"),
             Text(", ".join(f"{self._counts[name]} {name}" for name in _SETTLED if name in self._counts)),
-            Text(format_duration(int((time.monotonic() - self._started) * 1e6))),
+            Text(_duration(time.monotonic() - self._started)),
+            Text(self._left(), style="dim"),
         )
         table = Table.grid(padding=(0, 2))
         for name, since in list(self._running.items())[:_SHOWN_AT_MOST]:
-            elapsed = format_duration(int((time.monotonic() - since) * 1e6))
+            elapsed = _duration(time.monotonic() - since)
             expected = self._expected_us.get(name)
-            usual = "" if expected is None else f"of about {format_duration(expected)}"
+            usual = "" if expected is None else f"usually {_duration(expected / 1e6)}"
             line = printable(self._last_line(name) or "")
             table.add_row(
                 Text("running", style="cyan"),
@@ -176,6 +196,15 @@ class Live:
             )
         more = len(self._running) - _SHOWN_AT_MOST
         return Group(head, table, *([Text(f"and {more} more", style="dim")] if more > 0 else []))
+
+
+def _duration(seconds: float) -> str:
+    """Return *seconds* as a picture that is drawn four times a second can show them: to the tenth, from a minute on to the second."""
+    return f"{seconds:.1f}s" if seconds < _MINUTE else format_duration(int(seconds) * 1_000_000)
+
+
+def _run_line(data: Mapping[str, object], total: int) -> str:
+    return f"run {data['run_id']} of {data['pipeline']}, night {data['night']}, {total} steps"
 
 
 def _step_line(data: Mapping[str, object]) -> str:

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from ledger.errors import LedgerNotFoundError, NewerLedgerError
+from ledger.errors import DamagedLedgerError, LedgerNotFoundError, NewerLedgerError, StorageError
 from ledger.reader import LedgerReader
 from ledger.schema import registered_projections
 from orchestrator.cli.errors import UsageRefusedError
@@ -52,7 +52,7 @@ def viewing(pipeline: str | None, ledger: str | None) -> Iterator[View]:
 
     Raises:
         RunLookupError: There is none yet.
-        UnverifiableLedgerError, StorageError: It is none, is newer, or cannot be read.
+        UnverifiableLedgerError, StorageError: It is none, is newer, is damaged, or cannot be read.
     """
     definition = definition_path(pipeline)
     path = ledger_path(ledger, definition)
@@ -60,7 +60,7 @@ def viewing(pipeline: str | None, ledger: str | None) -> Iterator[View]:
         reader = LedgerReader(path)
     except LedgerNotFoundError:
         raise RunLookupError("no_ledger", f"there is no ledger at {path} yet; `orchestrate run` makes it") from None
-    with reader:
+    with reader, _naming(path):
         _check_tables(reader.connection, path)
         named = None
         if pipeline is not None:
@@ -80,11 +80,23 @@ def viewing(pipeline: str | None, ledger: str | None) -> Iterator[View]:
 @contextlib.contextmanager
 def viewing_if_any(pipeline: str | None, ledger: str | None) -> Iterator[View | None]:
     """Do as `viewing`, with None where there is no ledger yet: what lists then lists nothing."""
-    if not ledger_path(ledger, definition_path(pipeline)).exists():
-        yield None
-        return
-    with viewing(pipeline, ledger) as view:
+    with contextlib.ExitStack() as stack:
+        try:
+            view = stack.enter_context(viewing(pipeline, ledger))
+        except RunLookupError:
+            view = None
         yield view
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn what SQLite finds wrong with the file at *path* into an error that names the file."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            raise DamagedLedgerError(str(path), [str(error)]) from None
+        raise StorageError(str(path), str(error)) from None
 
 
 def _check_tables(connection: sqlite3.Connection, path: Path) -> None:

@@ -9,25 +9,66 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 
+class ReaderLeftError(Exception):
+    """Raised when whoever read stdout has seen enough and left."""
+
+
+class OutputError(Exception):
+    """Raised when stdout takes nothing more, such as a file on a full disk."""
+
+    kind = "output"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the output could not be written: {what}")
+
+
 def out(text: str = "") -> None:
     """Write a line to stdout."""
-    print(text)
+    with _writing():
+        print(_encodable(text))
 
 
 def out_lines(lines: Iterable[str]) -> None:
     """Write *lines* to stdout."""
     for line in lines:
-        print(line)
+        out(line)
 
 
 @contextlib.contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """Go on where the reader of stdout has seen enough and left: what was done counts, not who watched."""
+    """Go on where stdout takes nothing more: what was done counts, not who watched."""
     try:
         yield
-        sys.stdout.flush()
-    except BrokenPipeError:
+        flush()
+    except ReaderLeftError:
+        return
+    except OutputError as error:
+        err(f"warning: {error}")
+
+
+def flush() -> None:
+    """Hand what was written to stdout on to its reader."""
+    with _writing():
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """Turn what stdout refuses into an error of ours; nothing is tried again when the interpreter ends."""
+    try:
+        yield
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            raise ReaderLeftError from None
+        raise OutputError(error.strerror or str(error)) from None
+
+
+def _encodable(text: str) -> str:
+    """Return *text* with what stdout cannot encode, such as bytes of a file's name, written out."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def err(text: str = "") -> None:
@@ -39,15 +80,20 @@ def err(text: str = "") -> None:
 
 
 def out_json(value: object) -> None:
-    """Write *value* to stdout as one JSON value on one line."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    """Write *value* to stdout as one JSON value on one line; what stdout cannot encode stands as JSON escapes."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if _encodable(text) != text:
+        text = json.dumps(value, allow_nan=False)
+    out(text)
 
 
 def out_raw(data: bytes) -> None:
     """Write *data* to stdout as it is."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    with _writing():
+        if sys.stdout is not None:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> list[str]:

@@ -84,12 +84,13 @@ def show_json(detail: Mapping[str, object]) -> Row:
 
 def pipeline_overview(connection: sqlite3.Connection) -> list[Row]:
     """
-    Return one entry for each pipeline: its last run, its last success, nights without a run, refusals since the last run.
+    Return one entry for each pipeline that ran or was refused: its last run, its last success, nights without a run, refusals since the last run.
 
     The cost does not grow with the length of the history, but for the nights: one index entry for each run.
     """
     found = []
-    for (pipeline,) in connection.execute("SELECT pipeline FROM pipelines ORDER BY pipeline").fetchall():
+    known = "SELECT pipeline FROM pipelines UNION SELECT pipeline FROM refusals ORDER BY pipeline"
+    for (pipeline,) in connection.execute(known).fetchall():
         runs = list_runs(connection, pipeline=pipeline, limit=1)
         good = list_runs(connection, pipeline=pipeline, status=("succeeded", "nothing_to_do"), limit=1)
         entry: Row = {

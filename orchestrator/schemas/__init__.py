@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def load_schema(name: str) -> dict[str, object]:
-    """Return the schema *name* (`pipeline`, ...) as plain values; reads one file that is part of the program."""
-    schema: dict[str, object] = json.loads(Path(__file__).with_name(f"{name}.schema.json").read_bytes())
+    """Return the schema *name* (`pipeline`, `cli/run`, ...) as plain values; reads one file that is part of the program."""
+    schema: dict[str, object] = json.loads((Path(__file__).parent / f"{name}.schema.json").read_bytes())
     return schema

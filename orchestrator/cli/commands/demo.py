@@ -184,7 +184,8 @@ def _deliver(raw: Path, night: DemoNight, delivery: ModuleType, *, morning: bool
 
 def _problems(answer: Mapping[str, object]) -> str:
     problems = answer.get("problems")
-    return "; ".join(str(problem) for problem in problems) if isinstance(problems, list) else "no reason was given"
+    told = [str(problem.get("message")) for problem in problems] if isinstance(problems, list) else []
+    return "; ".join(told) or "no reason was given"
 
 
 EXAMPLES = """\b

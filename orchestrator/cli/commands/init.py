@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -112,10 +114,9 @@ def command(directory: str) -> int:
     Nothing that exists is overwritten: one file in the way refuses all of it.
     """
     folder = Path(directory)
-    in_the_way = [name for name in _FILES if os.path.lexists(folder / name) and name != ".gitignore"]
-    if in_the_way:
-        message = f"{folder / in_the_way[0]} exists already: nothing was written; name another folder"
-        raise UsageRefusedError("exists", message)
+    in_the_way = next(_obstacles(folder), None)
+    if in_the_way is not None:
+        raise UsageRefusedError("exists", f"{in_the_way} exists already: nothing was written; name another folder")
     try:
         for name, text in _FILES.items():
             path = folder / name
@@ -125,9 +126,18 @@ def command(directory: str) -> int:
                 render.out(f"written: {path}")
     except OSError as error:
         raise UsageRefusedError("unwritable", f"{error.filename} cannot be written: {error.strerror}") from None
-    inside = "" if folder == Path() else f"cd {directory} && "
+    inside = "" if folder == Path() else f"cd {shlex.quote(directory)} && "
     render.out(f"next: {inside}orchestrate run")
     return 0
+
+
+def _obstacles(folder: Path) -> Iterator[Path]:
+    """Yield what stands where a file or a folder has to be made."""
+    for name in _FILES:
+        path = folder / name
+        yield from (parent for parent in path.parents if os.path.lexists(parent) and not parent.is_dir())
+        if name != ".gitignore" and os.path.lexists(path):
+            yield path
 
 
 def _name(folder: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -12,7 +12,7 @@ from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument
 from orchestrator.cli.reading import View, viewing
-from orchestrator.projections.find_run import check_step
+from orchestrator.projections.find_run import RunLookupError, check_step
 from orchestrator.projections.queries import run_process
 from orchestrator.runtime.liveness import is_alive
 
@@ -59,22 +59,27 @@ def command(
         def known() -> list[tuple[str, int, Path]]:
             return [entry for entry in _logs(view, run_id, step) if attempt is None or entry[1] == attempt]
 
-        if follow:
+        if follow and _active(view, run_id):
             _follow(known, lambda: _active(view, run_id), alone=step is not None)
             return 0
         entries = known()
+        _check_attempt(run_id, step, attempt, entries)
         _check_folder(view, run_id, entries)
         if as_json:
             render.out_json([_as_json(view, *entry) for entry in entries])
             return 0
-        for name, number, path in entries:
-            if step is None and path.exists():
-                render.out(f"==> {name}, attempt {number} <==")
-            for block in _blocks(path):
-                render.out_raw(block)
+        _print(entries, alone=step is not None)
         if not any(path.exists() for _, _, path in entries):
             render.err(f"nothing was printed in run {run_id}")
     return 0
+
+
+def _print(entries: Iterable[tuple[str, int, Path]], *, alone: bool) -> None:
+    for name, number, path in entries:
+        if not alone and path.exists():
+            render.out(f"==> {name}, attempt {number} <==")
+        for block in _blocks(path):
+            render.out_raw(block)
 
 
 def _logs(view: View, run_id: str, step: str | None) -> list[tuple[str, int, Path]]:
@@ -84,6 +89,13 @@ def _logs(view: View, run_id: str, step: str | None) -> list[tuple[str, int, Pat
         (run_id, step),
     )
     return [(name, number, view.folder / "logs" / run_id / f"{name}.{number}.log") for name, number in rows]
+
+
+def _check_attempt(run_id: str, step: str | None, attempt: int | None, entries: Sequence[object]) -> None:
+    if attempt is not None and not entries:
+        what = f"run {run_id}" if step is None else f"step {step} in run {run_id}"
+        hint = f"`orchestrate show {run_id}` lists them"
+        raise RunLookupError("unknown_attempt", f"there is no attempt {attempt} of {what}; {hint}")
 
 
 def _check_folder(view: View, run_id: str, entries: Iterable[tuple[str, int, Path]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import click
@@ -65,8 +67,15 @@ def _deliver(target: str, text: str) -> None:
         return
     from orchestrator.cli.reports import write_private
 
+    # A link means the file behind it; a device or a pipe is written to, never replaced.
+    path = Path(os.path.realpath(target))
     try:
-        write_private(Path(target), text)
+        if not target or path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+        else:
+            write_private(path, text)
     except OSError as error:
-        raise UsageRefusedError("unwritable", f"{target} cannot be written: {error.strerror}") from None
+        raise UsageRefusedError("unwritable", f"{target or repr(target)} cannot be written: {error.strerror}") from None
     render.err(f"written: {target}")

@@ -16,21 +16,14 @@ A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 SHORT_A, SHORT_B = "sha256:" + "a" * 12 + "…", "sha256:" + "b" * 12 + "…"
 
 
-def first_words(module: object, name: str) -> set[str]:
-    """Return the literal first argument of each call of *name* in *module*; a conditional one gives both."""
-    calls = [
-        node
-        for node in ast.walk(ast.parse(Path(str(module)).read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-    ]
+def first_words(file: str, name: str) -> set[str]:
+    """Return the reasons that calls of *name* in *file* give as literals; a conditional one gives both."""
     found = set[str]()
-    for call in calls:
-        if isinstance(call.func, ast.Name) and call.func.id == name and call.args:
-            position = 1 if name == "Outcome" and len(call.args) > 1 else 0
-            values = ast.walk(call.args[position])
-            found |= {
-                str(value.value) for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)
-            }
+    for call in ast.walk(ast.parse(Path(file).read_text(encoding="utf-8"))):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == name:
+            reason = call.args[1 if name == "Outcome" and len(call.args) > 1 else 0]
+            values = [reason.body, reason.orelse] if isinstance(reason, ast.IfExp) else [reason]
+            found |= {str(value.value) for value in values if isinstance(value, ast.Constant)}
     return found
 
 
@@ -153,13 +146,14 @@ class TestReasonText:
         assert words == reason_text(status, reason, evidence)
 
     def test_overwritten_output(self) -> None:
-        """Given an output that was changed by hand before the step overwrote it, then it is named."""
+        """Given an output that was changed by hand, as the reason or besides another one, then it is named; a missing one is not."""
         touched = {"dataset": "d", "expected": A, "actual": B}
+        words = f"output d was changed by hand: {SHORT_B}, the step had left {SHORT_A}; it is overwritten"
 
-        assert overwritten_text({}) is None
-        assert overwritten_text({"output": touched}) == (
-            f"output d was changed by hand: {SHORT_B}, the step had left {SHORT_A}; it is overwritten"
-        )
+        assert words == overwritten_text("forced", {"output": touched})
+        assert words == overwritten_text("output_changed", touched)
+        assert overwritten_text("forced", {}) is None
+        assert overwritten_text("forced", {"output": {**touched, "actual": None}}) is None
 
     @pytest.mark.parametrize(("value", "text"), [(None, "nothing"), (A, SHORT_A), ("x", "x"), (5, "5")])
     def test_short_digest(self, value: object, text: str) -> None:
