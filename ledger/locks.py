@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ledger.folders import make_private
+
 
 class KernelLock:
     """
@@ -82,5 +84,5 @@ class KernelLock:
         try:
             return os.open(self._path, flags, 0o600)
         except FileNotFoundError:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._path.parent)
             return os.open(self._path, flags, 0o600)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from ledger.errors import DamagedLedgerError, ForeignFileError, NewerLedgerError, StorageError
+from ledger.folders import make_private
 
 APPLICATION_ID = 0x6C646772  # "ldgr"
 FORMAT = 1
@@ -156,7 +157,7 @@ def create_ledger(path: Path, scripts: Iterable[str], fill: Callable[[sqlite3.Co
 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.new")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(temporary, isolation_level=None)
         try:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ledger.folders import make_private
 from orchestrator.projections.report_html import report_html
 from orchestrator.projections.report_markdown import report_markdown
 from orchestrator.projections.summary import summary_json
@@ -20,7 +21,7 @@ def write_reports(folder: Path, detail: Mapping[str, object], tails: Mapping[str
         OSError: A file cannot be written; the report can be made again from the ledger at any time.
     """
     place = folder / "reports" / str(detail["run_id"])
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(place)
     write_private(place / "report.html", report_html(detail, tails))
     write_private(place / "report.md", report_markdown(detail, tails))
     write_private(place / "summary.json", json.dumps(summary_json(detail), ensure_ascii=False, indent=1) + "\n")

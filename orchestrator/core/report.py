@@ -113,7 +113,7 @@ def _entries(value: object, where: str) -> dict[str, object]:
     if len(value) > ENTRIES_MAX:
         raise BadReportError(f"{where} has {len(value)} entries, at most {ENTRIES_MAX} are allowed")
     for name in value:
-        wrong = check_name("metric", name) if where == "metrics" else check_name("fact", name)
+        wrong = check_name({"metrics": "metric", "outputs": "dataset"}.get(where, "fact"), name)
         if wrong is not None:
             raise BadReportError(f"in {where}: {wrong}")
     return value

@@ -14,7 +14,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from orchestrator.runtime.files import make_private
+from ledger.folders import make_private
 
 _RACY_NS = 1_000_000_000
 _SCHEMA = """

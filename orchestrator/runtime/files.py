@@ -49,13 +49,6 @@ def read_bounded(path: Path, *, most: int) -> bytes:
     return content
 
 
-def make_private(folder: Path) -> None:
-    """Make *folder* and every folder above it that is missing; only their owner can enter them."""
-    if not folder.is_dir():
-        make_private(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
-
-
 def _kind(mode: int) -> str:
     if stat.S_ISDIR(mode):
         return "a folder"

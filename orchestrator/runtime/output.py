@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.runtime.files import make_private
+from ledger.folders import make_private
 from orchestrator.runtime.ports import Log
 
 _LAST_LINE_BYTES = 4096

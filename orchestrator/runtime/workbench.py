@@ -14,11 +14,11 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ledger.folders import make_private
 from orchestrator.core.decide import Measurement
 from orchestrator.core.report import StepReport
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.runtime.digests import DatasetPlace, manifest_changes, manifest_files
-from orchestrator.runtime.files import make_private
 from orchestrator.runtime.ports import Launch
 from orchestrator.runtime.result import read_result
 

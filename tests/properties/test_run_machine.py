@@ -95,7 +95,7 @@ class Nights(RuleBasedStateMachine):
         reads = {name: others or [f"raw_{name}"] for name, others in edges.items()}
         self.pipeline = data_pipeline(reads)
         self.world = World(self.pipeline)
-        self.world.contents.update({name: "first" for name in self.pipeline.sources()})
+        self.world.contents.update(dict.fromkeys(self.pipeline.sources(), "first"))
 
     @rule(data=st.data())
     def deliver(self, data: st.DataObject) -> None:

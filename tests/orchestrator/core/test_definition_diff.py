@@ -53,7 +53,6 @@ class TestDefinitionChanges:
                 {"steps": {"a": {}, "b": {"formerly": ["a"]}}},
                 [change("steps.b", "added", None, {"formerly": ["a"]})],
             ),
-            ({"steps": 1}, {"steps": {"a": 2}}, [change("steps", "changed", 1, {"a": 2})]),
             ({"steps": {"a": 1}}, {"steps": {"a": 2}}, [change("steps.a", "changed", 1, 2)]),
         ],
     )  # fmt: skip
