@@ -117,9 +117,7 @@ def events_of(ledger: Path) -> list[Json]:
     """Return every event as `{"seq", "stream", "type", "data"}`, in order."""
     with contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
         rows = connection.execute("SELECT seq, stream, type, data FROM events ORDER BY seq").fetchall()
-    return [
-        {"seq": seq, "stream": stream, "type": kind, "data": json.loads(data)} for seq, stream, kind, data in rows
-    ]
+    return [{"seq": seq, "stream": stream, "type": kind, "data": json.loads(data)} for seq, stream, kind, data in rows]
 
 
 def data_of(ledger: Path, kind: str) -> list[Json]:

@@ -16,6 +16,7 @@ from orchestrator.cli.refusals import record_refusal
 from orchestrator.core.events import Event, PipelineMoved, event_data, event_type
 from orchestrator.core.problems import Problem
 from orchestrator.projections.queries import pipeline_row, unfinished_runs
+from orchestrator.runtime.definition_file import place_problems
 from orchestrator.runtime.provenance import current_actor
 from orchestrator.runtime.recovery import reconcile
 
@@ -71,9 +72,10 @@ def check_owner(project: Project, ledger: Ledger, *, moved: bool, night: str | N
     there = ledger.path.parent / str(row["definition_path"])
     message = f"in this ledger the name {name} belongs to {os.path.normpath(there)}, not to {project.definition}"
     hint = "rename the pipeline, or, if the definition has moved, run once with --moved"
-    problem = Problem("other_definition", message, ("pipeline", "name"), file=project.shown, suggestion=hint)
-    record_refusal(ledger, name, [problem], definition=here, night=night)
-    raise RefusedError([problem])
+    problem = Problem("other_definition", message, ("pipeline", "name"), suggestion=hint)
+    problems = place_problems(project.definition, [problem], shown=project.shown)
+    record_refusal(ledger, name, problems, definition=here, night=night)
+    raise RefusedError(problems)
 
 
 def append_event(ledger: Ledger, stream: str, event: Event, blobs: Mapping[str, bytes] | None = None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -19,14 +19,16 @@ from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.graph import Graph, build_graph
+from orchestrator.core.interpolation import references
 from orchestrator.core.names import shown
 from orchestrator.core.nights import parse_date
 from orchestrator.core.problems import Problem
+from orchestrator.core.redaction import Redactor
 from orchestrator.core.selection import Selection, select
 from orchestrator.runtime.assembly import Surroundings, dataset_places
 from orchestrator.runtime.definition_file import place_problems, read_definition
 from orchestrator.runtime.digests import DatasetPlace
-from orchestrator.runtime.environment import Environment, resolve_environment, surroundings
+from orchestrator.runtime.environment import Environment, resolve_environment, secrets_of, surroundings
 from orchestrator.runtime.leaks import check_leaks
 from orchestrator.runtime.preflight import check_sources
 
@@ -141,12 +143,10 @@ def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> P
     )
     problems = [*environment.problems, *check_leaks(pipeline, environment)]
     around = surroundings(pipeline, environment, project.folder, night)
-    places: Mapping[str, DatasetPlace] = {}
-    # A path cannot be resolved while a variable that stands in it has no value.
-    if not any(problem.kind in ("missing_variable", "missing_parameter") for problem in problems):
-        places = dataset_places(_restricted(pipeline, selected), around)
-        problems += check_sources(pipeline, places, selected=selected)
-    located = place_problems(project.definition, problems, shown=project.shown)
+    resolvable = _resolvable(pipeline, around)
+    places = dataset_places(resolvable, around)
+    problems += check_sources(resolvable, places, selected=selected)
+    located = place_problems(project.definition, _redacted(problems, pipeline, environment), shown=project.shown)
     return Prepared(project, night, selected, environment, around, places, tuple(located))
 
 
@@ -164,8 +164,26 @@ def night_of(option: str | None, zone: str) -> str:
     return option
 
 
-def _restricted(pipeline: Pipeline, selected: frozenset[str]) -> Pipeline:
-    """Return *pipeline* with only those datasets whose paths can be resolved: those of selected steps, and those without a reference."""
-    used = {name for step in selected for name in (*pipeline.steps[step].reads, *pipeline.steps[step].writes)}
-    kept = {name: item for name, item in pipeline.datasets.items() if name in used or "${" not in (item.path or "")}
+def _resolvable(pipeline: Pipeline, around: Surroundings) -> Pipeline:
+    """Return *pipeline* with only those datasets whose paths can be resolved: every name that stands in them has a value."""
+    kept = {
+        name: item
+        for name, item in pipeline.datasets.items()
+        if {*references(item.path or ""), *references(item.pattern)} <= around.values.keys()
+    }
     return pipeline if len(kept) == len(pipeline.datasets) else attrs.evolve(pipeline, datasets=kept)
+
+
+def _redacted(problems: Sequence[Problem], pipeline: Pipeline, environment: Environment) -> list[Problem]:
+    """Return *problems*, which are shown and recorded, without the values of secrets: one may stand where a plain value belongs."""
+    if not problems:
+        return []
+    redact = Redactor(secrets_of(pipeline, environment)).redact
+    return [
+        attrs.evolve(
+            problem,
+            message=redact(problem.message),
+            suggestion=None if problem.suggestion is None else redact(problem.suggestion),
+        )
+        for problem in problems
+    ]

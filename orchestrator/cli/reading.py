@@ -94,7 +94,8 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        # Tables that are not as this program made them are a plain error to SQLite.
+        if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")):
             raise DamagedLedgerError(str(path), [str(error)]) from None
         raise StorageError(str(path), str(error)) from None
 

@@ -72,9 +72,7 @@ def format_duration(microseconds: int) -> str:
         count, rest = divmod(rest, _UNITS_US[unit])
         if parts or count:
             parts.append(f"{count}{unit}" if count else "")
-        if len(parts) == 2:  # noqa: PLR2004 -- the two largest units
-            break
-    return sign + "".join(parts)
+    return sign + "".join(parts[:2])
 
 
 def _decimal(value: int, unit: int) -> str:

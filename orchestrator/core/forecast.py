@@ -87,16 +87,13 @@ def _decide_measured(
 
 def _entry(plan: RunPlan, name: str, decision: Run | Skip | Fail, outlooks: Mapping[str, str]) -> Forecast:
     above = [other for other in plan.graph.upstream[name] if outlooks[other] in _MAY_WRITE]
-    match decision:
-        case Run():
-            return Forecast(name, "run", decision.reason, decision.evidence)
-        case Fail():
-            return Forecast(name, "fail", decision.reason, decision.evidence)
-        case Skip() if above and decision.reason in _MAY_CHANGE:
-            again = next((other for other in plan.steps[name].step.needs if outlooks[other] == "run"), None)
-            # A success of a step that it needs is a new one in any case; what a writer leaves may be the same again.
-            if again is not None and decision.reason in ("up_to_date", "no_new_data"):
-                return Forecast(name, "run", "needs_changed", {"component": f"needs:{again}"})
-            return Forecast(name, "depends", "upstream_runs", {"upstream": above})
-        case Skip():
-            return Forecast(name, "skip", decision.reason, decision.evidence)
+    if not isinstance(decision, Skip):
+        outlook: Outlook = "run" if isinstance(decision, Run) else "fail"
+        return Forecast(name, outlook, decision.reason, decision.evidence)
+    if not above or decision.reason not in _MAY_CHANGE:
+        return Forecast(name, "skip", decision.reason, decision.evidence)
+    again = next((other for other in plan.steps[name].step.needs if outlooks[other] == "run"), None)
+    # A success of a step that it needs is a new one in any case; what a writer leaves may be the same again.
+    if again is not None and decision.reason in ("up_to_date", "no_new_data"):
+        return Forecast(name, "run", "needs_changed", {"component": f"needs:{again}"})
+    return Forecast(name, "depends", "upstream_runs", {"upstream": above})

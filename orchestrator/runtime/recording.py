@@ -45,11 +45,11 @@ def ended_evidence(exited: Exited | None) -> dict[str, object]:
 
 
 def signal_name(number: int) -> str:
-    """Return the name of the signal *number*; those without a name of their own are counted from `SIGRTMIN`."""
+    """Return the name of the signal *number*; those without a name of their own are counted from `SIGRTMIN`, or are but a number."""
     try:
         return signal.Signals(number).name
     except ValueError:
-        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}" if number > signal.SIGRTMIN else f"signal {number}"
 
 
 def _redacted(facts: object, redact: Callable[[str], str]) -> dict[str, object]:

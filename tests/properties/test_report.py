@@ -28,7 +28,7 @@ MANY = st.sampled_from([1_000, 1_001]).map(lambda count: {f"k{number}": 1 for nu
 ANY = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=2), max_leaves=4
 )
-REPORTS = st.fixed_dictionaries(
+REPORTS: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries(
     {},
     optional={
         "status": st.sampled_from(["succeeded", "no_new_data", "failed", "ok"]) | ANY,

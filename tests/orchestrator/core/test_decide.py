@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -47,7 +48,7 @@ def components(
     )
 
 
-def known(material: dict[str, object], **changes: object) -> Baseline:
+def known(material: dict[str, object], **changes: Any) -> Baseline:
     """Return the baseline of a step that succeeded with *material*."""
     baseline = Baseline(
         key=key_digest(material),
@@ -274,6 +275,10 @@ class TestFirstDifference:
 
         assert difference is not None
         assert component == difference.component
+
+    def test_an_empty_table_is_none(self) -> None:
+        """Given a component that holds nothing, then it is as if it were not there."""
+        assert first_difference({**components(), "inputs": {}}, components()) is None
 
     @given(facts(), facts())
     def test_no_difference_means_equal_keys(self, one: Facts, other: Facts) -> None:

@@ -501,6 +501,17 @@ class TestShape:
             item.message.partition(" is ")[0] for item in problems(text)
         ]
 
+    def test_a_bad_name_and_what_is_wrong_below_it(self) -> None:
+        """Given a step whose name and whose content are wrong, then both are told."""
+        assert [("bad_name", 3), ("wrong_type", 5)] == [
+            (item.kind, item.line) for item in problems(HEAD + '[steps."a b"]\ncommand = ["true"]\ncwd = 5\n')
+        ]
+
+    def test_what_is_no_toml(self) -> None:
+        """Given a file that cannot be parsed at all, then its place."""
+        assert [("syntax", "p.toml:1:8: not TOML: invalid value")] == told("steps =")
+        assert [("not_utf8", 1, 1)] == [(item.kind, item.line, item.column) for item in problems(b"\xff\xfes")]
+
     def test_a_table_that_is_none_leaves_the_rest_to_be_checked(self) -> None:
         """Given a value where all steps should be, then what else is wrong is told as well."""
         assert [

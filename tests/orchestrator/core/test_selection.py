@@ -102,7 +102,7 @@ class TestSelect:
     def test_any_graph(self, edges: dict[str, list[str]], data: st.DataObject) -> None:
         """For any graph, what is chosen is what the words of each option mean."""
         names = st.lists(st.sampled_from(sorted(edges)), unique=True, max_size=3).map(tuple)
-        selection = Selection(*(data.draw(names) for _ in range(4)))
+        selection = Selection(data.draw(names), data.draw(names), data.draw(names), data.draw(names))
         below = {step for step in edges for start in selection.from_ if start in reaches(edges, step)}
         above = {step for end in selection.until for step in reaches(edges, end)}
 

@@ -189,6 +189,81 @@ class TestDataset:
         assert digester.missing(["data"]) == []
 
 
+class TestOddThings:
+    """Whatever lies in a dataset's folder, a measurement comes to its end."""
+
+    def test_what_is_no_file_does_not_count(self, bench: Bench) -> None:
+        """A FIFO does not hang, a link to nothing or to itself does not fail, a folder is no file."""
+        bench.write("a.csv", "1")
+        before = bench.digest()
+        os.mkfifo(bench.folder / "data" / "fifo")
+        (bench.folder / "data" / "dead").symlink_to("gone")
+        (bench.folder / "data" / "loop").symlink_to("loop")
+        (bench.folder / "data" / "folder").mkdir()
+
+        assert before == bench.digest()
+
+    def test_dataset_that_is_a_link_to_itself(self, bench: Bench) -> None:
+        """It does not exist, as for whoever would read it."""
+        (bench.folder / "data").symlink_to("data")
+
+        assert bench.digest() is None
+
+    def test_dataset_below_a_file(self, bench: Bench) -> None:
+        """It does not exist either."""
+        (bench.folder / "file").touch()
+        places = {"data": DatasetPlace(str(bench.folder / "file" / "data"), "*", "content")}
+
+        assert ["data"] == digester(bench, places).missing(["data"])
+
+    def test_link_to_a_file_counts_with_its_content(self, bench: Bench) -> None:
+        """What a step would read is what is measured."""
+        (bench.folder / "elsewhere").write_text("1")
+        (bench.folder / "data").mkdir()
+        (bench.folder / "data" / "a").symlink_to("../elsewhere")
+        before = bench.digest()
+        (bench.folder / "elsewhere").write_text("2")
+
+        assert before != bench.digest()
+
+    def test_file_that_cannot_be_read_has_an_entry(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The step may not need it; one that becomes readable is a change."""
+        bench.write("a.csv", "1")
+        before = bench.digest()
+        monkeypatch.setattr("builtins.open", _refuse)
+        unreadable = bench.digest()
+        monkeypatch.undo()
+
+        assert unreadable not in (None, before)
+        assert "unreadable:13:" in str(bench.manifests[str(unreadable)])
+
+    def test_single_file_of_many_chunks(self, bench: Bench) -> None:
+        """It gives way like a folder."""
+        with (bench.folder / "data").open("wb") as file:
+            file.truncate(3 << 20)
+
+        assert bench.digest() is not None
+
+    def test_many_files(self, bench: Bench) -> None:
+        """The listing of a large folder gives way too."""
+        for number in range(600):
+            bench.write(f"{number}.csv", "")
+        digest = bench.digest()
+
+        assert 600 == len(manifest_files(bench.manifests[str(digest)]))
+
+    def test_work_goes_on_where_it_stopped(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given no time at all, then each call does a little, and the digest is the same."""
+        for number in range(300):
+            bench.write(f"{number}.csv", "x")
+        with (bench.folder / "data" / "big").open("wb") as file:
+            file.truncate(5 << 20)
+        expected = bench.digest()
+        monkeypatch.setattr("orchestrator.runtime.digests._BUDGET_NS", -1)
+
+        assert expected == bench.digest()
+
+
 class TestLargeFile:
     """A large file is hashed a little at a time."""
 
@@ -231,6 +306,19 @@ class TestCode:
         (bench.folder / "run.py").write_text("1")
 
         assert bench.measure(MeasureRequest("step", code=False)).code == {}
+
+
+    def test_large_code_gives_way(self, bench: Bench) -> None:
+        """A binary of many megabytes is hashed a little at a time."""
+        with (bench.folder / "tool").open("wb") as file:
+            file.truncate(3 << 20)
+        bench.code = CodePlace(("tool", "a\0b"))
+
+        assert ["tool"] == list(bench.measure(MeasureRequest("step")).code)
+
+    def test_step_without_code(self, bench: Bench) -> None:
+        """There is nothing to look for."""
+        assert bench.measure(MeasureRequest("another")).code == {}
 
 
 class TestCache:
@@ -284,6 +372,22 @@ class TestManifestChanges:
         assert manifest_changes(None, manifest)["added"] == ["a"]
         assert manifest_changes(manifest, None)["removed"] == ["a"]
         assert manifest_changes(manifest, manifest)["same"] == ["a"]
+
+
+def digester(bench: Bench, places: dict[str, DatasetPlace]) -> FileDigester:
+    """Return a digester of *places*."""
+    return FileDigester(
+        folder=bench.folder,
+        datasets=places,
+        code={},
+        cache=DigestCache(None),
+        load_manifest=lambda _: None,
+        unmeasured="",
+    )
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise PermissionError(13, "Permission denied")
 
 
 def attrs_stat(status: os.stat_result, changed_ns: int) -> os.stat_result:

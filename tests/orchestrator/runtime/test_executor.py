@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import stat
 import sys
@@ -15,7 +16,7 @@ from orchestrator.core.redaction import Redactor
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.executor import ProcessExecutor
 from orchestrator.runtime.ports import Exited, Launch
-from orchestrator.runtime.signals import prepare_process
+from orchestrator.runtime.signals import SignalInbox, prepare_process
 
 PATIENCE_US = 20_000_000
 SECRET = "correct-horse-battery"
@@ -293,6 +294,50 @@ class TestEnding:
 
         assert executor.last_line("unknown") is None
 
+    def test_writer_without_end_is_ended(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given a background process that writes for ever, then the exit code comes, and what is left of the output is bounded."""
+        executor.start(launch(folder, "sh", "-c", "yes & echo $!; sleep 300", log_limit_bytes=1000))
+        while executor.last_line("step") is None:
+            executor.poll(10_000)
+        executor.stop("step")
+        exited = ended(executor)
+        child = int((folder / "logs/step.1.log").read_text().split("\n")[0])
+
+        assert (exited.stopped, exited.signal) == (True, signal.SIGTERM)
+        assert dies(child)
+
+    def test_holder_of_the_output_that_ignores_term(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given a stopped step whose child holds its output and ignores TERM, then the child is killed without a wait."""
+        script = "(trap '' TERM; echo ready; exec sleep 300) & echo $! > child; exec sleep 300"
+        executor.start(launch(folder, "sh", "-c", script, grace_us=PATIENCE_US))
+        while executor.last_line("step") != "ready":
+            executor.poll(10_000)
+        executor.stop("step")
+        executor.stop("step")
+        exited = ended(executor)
+
+        assert exited.signal == signal.SIGTERM
+        assert dies(int((folder / "child").read_text()))
+        assert exited.killed == ("SIGTERM", "SIGCONT", "SIGKILL")
+
+    def test_output_may_end_before_the_process(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given a daemon-like step that closes its output, then its exit code is waited for."""
+        exited = outcome(executor, launch(folder, "sh", "-c", "echo hello; exec >&- 2>&-; sleep 0.1; exit 4"))
+
+        assert (exited.exit_code, exited.last_line) == (4, "hello")
+
+    def test_timeout_of_what_is_being_stopped_is_no_timeout(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given a timeout that passes within the grace, then it counts as stopped."""
+        executor.start(
+            launch(folder, "sh", "-c", "trap '' TERM; echo ready; sleep 300", timeout_us=600_000, grace_us=700_000)
+        )
+        while executor.last_line("step") != "ready":
+            executor.poll(10_000)
+        executor.stop("step")
+        exited = ended(executor)
+
+        assert (exited.stopped, exited.timed_out, exited.signal) == (True, False, signal.SIGKILL)
+
     def test_close_leaves_nobody(self, folder: Path) -> None:
         """When the executor goes away, what it started goes too."""
         executor = ProcessExecutor(clock=SystemClock(), new_stream=Redactor([]).stream)
@@ -304,6 +349,81 @@ class TestEnding:
         executor.close()
 
         assert not alive(pid)
+
+
+class TestStart:
+    """What a process is started with is looked up anew for each."""
+
+    def test_folder_that_was_replaced(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given a step that puts a new folder in the place of its own, then the next process runs in the new one."""
+        (folder / "work").mkdir()
+        cwd = str(folder / "work")
+        outcome(executor, launch(folder, "sh", "-c", f"mv {cwd} {cwd}.old && mkdir {cwd} && touch {cwd}/new", cwd=cwd))
+        outcome(executor, launch(folder, "ls", cwd=cwd, log_path=folder / "2.log"))
+
+        assert (folder / "2.log").read_text() == "new\n"
+
+    def test_folder_that_is_a_file(self, executor: ProcessExecutor, folder: Path) -> None:
+        """It is told from a command that cannot be executed."""
+        (folder / "file").touch()
+        exited = outcome(executor, launch(folder, "true", cwd=str(folder / "file")))
+
+        assert exited.not_started == f"could not start: working folder {folder / 'file'} is no folder"
+
+    @pytest.mark.parametrize("path", [None, "", ":/nowhere", "/nowhere::"])
+    def test_path_of_the_child(self, executor: ProcessExecutor, folder: Path, path: str | None) -> None:
+        """Without PATH there is a usual one; an empty entry is the working folder."""
+        (folder / "tool").symlink_to("/bin/echo")
+        (folder / "sh").mkdir()
+        env = {} if path is None else {"PATH": path}
+        exited = outcome(executor, launch(folder, "echo" if path is None else "tool", "hello", env=env))
+
+        assert (exited.exit_code, exited.last_line) == (0, "hello")
+
+    def test_folder_in_path_is_no_command(self, executor: ProcessExecutor, folder: Path) -> None:
+        """The search goes on."""
+        (folder / "echo").mkdir()
+        exited = outcome(executor, launch(folder, "echo", "hello", env={"PATH": f"{folder}:/bin"}))
+
+        assert exited.last_line == "hello"
+
+    def test_no_descriptor_left(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given a limit that is reached, then the attempt has not started, and a later one does."""
+        former = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, former[1]))
+        try:
+            executor.start(launch(folder, "true"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, former)
+        exited = ended(executor)
+
+        assert exited.not_started == "could not start: true: Too many open files"
+        assert outcome(executor, launch(folder, "true")).exit_code == 0
+
+    def test_descriptors_do_not_pile_up(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Whether an attempt ran or could not start."""
+        outcome(executor, launch(folder, "true"))
+        before = os.listdir("/proc/self/fd")
+        outcome(executor, launch(folder, "no-such-command"))
+        outcome(executor, launch(folder, "true"))
+
+        assert before == os.listdir("/proc/self/fd")
+
+    def test_signal_wakes_the_loop(self, folder: Path) -> None:
+        """Given a descriptor that tells of a signal, then `poll` returns at once, and waits again afterwards."""
+        with SignalInbox() as inbox:
+            executor = ProcessExecutor(clock=SystemClock(), new_stream=Redactor([]).stream, wakeup_fd=inbox.fd)
+            executor.start(launch(folder, "sleep", "300"))
+            signal.raise_signal(signal.SIGHUP)
+
+            assert executor.poll(PATIENCE_US) == []
+            assert inbox.take() == signal.SIGHUP
+            assert executor.poll(1000) == []
+            executor.close()
+
+    def test_time_passes_without_anything(self, executor: ProcessExecutor) -> None:
+        """A limit to the wait is kept."""
+        assert executor.poll(1000) == []
 
 
 class TestManyAtOnce:

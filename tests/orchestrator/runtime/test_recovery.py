@@ -74,6 +74,14 @@ class TestReconcile:
         state = fold(history(store))
         assert ("failed", "succeeded") == (state.step("a").status, state.step("a").attempt_status)
 
+    def test_steps_that_do_not_run_are_left_as_they_are(self) -> None:
+        """Given a run that died between two steps, then only the run gets its end."""
+        events: list[Event] = [STARTED, StepFinished("a", "skipped", "up_to_date")]
+        store = stored(events)
+
+        assert reconcile(store, ["run-1"], grace_seconds=0) == ["run-1"]
+        assert ["RunFinished"] == [type(event).__name__ for event in history(store)[len(events) :]]
+
     def test_finished_run_is_left_alone(self) -> None:
         """Given a run that has its end, then nothing is recorded."""
         store = stored([STARTED, StepFinished("a", "skipped", "up_to_date"), RunFinished("nothing_to_do", 0, 1, {})])

@@ -1,0 +1,59 @@
+"""The results as text, with the goals beside what they are goals for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+Results: TypeAlias = Mapping[str, Any]
+
+GOALS: Mapping[str, float] = {"make": 2.8, "ninja": 1.5, "peak": 40, "status": 4.5}
+"""Ratios that the layered graph is held to, megabytes, and bare starts of `status`."""
+
+
+def print_results(results: Results) -> None:
+    """Print everything that was measured."""
+    print("machine: " + ", ".join(f"{name} {value}" for name, value in results["machine"].items()))
+    for name in results["missing"]:
+        print(f"left out, not installed: {name}")
+    printers = {"steps": _steps, "startup": _startup, "validation": _validation, "growth": _growth}
+    for part, printer in printers.items():
+        if part in results:
+            print()
+            printer(results[part])
+
+
+def _steps(shapes: Results) -> None:
+    first = next(iter(shapes.values()))
+    print(f"{first['steps']} steps that run `true`, two at a time, median of {first['rounds']} rounds")
+    tools = list(first["seconds"])
+    print(_row("", [*tools, *(f"x {tool}" for tool in first["ratio_to"]), "peak"]))
+    for shape, found in shapes.items():
+        times = [f"{found['seconds'][tool]:.3f} s" for tool in tools]
+        ratios = [f"{ratio:.2f}" for ratio in found["ratio_to"].values()]
+        print(_row(shape, [*times, *ratios, f"{found['peak_mb']} MB"]))
+    print(f"goals, layered: {GOALS['make']} x make, {GOALS['ninja']} x ninja, under {GOALS['peak']:.0f} MB")
+
+
+def _startup(found: Results) -> None:
+    print(f"start-up, median of {found['rounds']} rounds")
+    for name, taken in found["milliseconds"].items():
+        ratio = found["ratio_to_bare"].get(name)
+        print(_row(name, [f"{taken:.1f} ms", "" if ratio is None else f"{ratio:.2f} x"]))
+    print(f"goal: `status` within {GOALS['status']} bare starts")
+
+
+def _validation(found: Results) -> None:
+    each = found["microseconds_per_step"]
+    print(f"validate {found['steps']} steps: {found['seconds']} s, {each} us a step, peak {found['peak_mb']} MB")
+
+
+def _growth(found: Results) -> None:
+    print("cost of a step in a large graph beside that in a small one")
+    for count, taken in found["microseconds_per_step"].items():
+        print(_row(f"{count} steps", [f"{taken} us", f"{found['peak_mb'][count]} MB"]))
+    print(f"ratio {found['ratio']:.2f}; goal: 1")
+
+
+def _row(name: str, cells: list[str]) -> str:
+    return f"{name:<16}" + "".join(f"{cell:>12}" for cell in cells)

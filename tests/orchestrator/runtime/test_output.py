@@ -1,0 +1,201 @@
+"""Tests of the file that holds what an attempt prints."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import stat
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.redaction import Redactor
+from orchestrator.runtime.output import AttemptOutput
+
+SECRET = b"correct-horse-battery"
+
+
+def output(path: Path, limit: int = 1 << 20) -> AttemptOutput:
+    """Return the output of an attempt to *path*."""
+    return AttemptOutput(path, Redactor({"TOKEN": SECRET}).stream(), limit)
+
+
+@pytest.fixture(name="small_disk")
+def _small_disk() -> Iterator[int]:
+    """Let no file of this process grow beyond 1000 bytes."""
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, former[1]))
+    yield 1000
+    resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+class TestFile:
+    """One private file, with what was printed and nothing else."""
+
+    def test_created_with_its_first_byte(self, tmp_path: Path) -> None:
+        """Neither file nor folder is there before."""
+        path = tmp_path / "logs" / "run" / "a.1.log"
+        log = output(path)
+        log.feed(b"")
+        log.feed(SECRET[:5])
+        assert not (tmp_path / "logs").exists()
+
+        log.feed(b"!")
+        assert SECRET[:5] + b"!" == path.read_bytes()
+        log.finish()
+
+    def test_silence_leaves_nothing(self, tmp_path: Path) -> None:
+        """And has no log."""
+        log = output(tmp_path / "logs" / "a.1.log")
+
+        assert (None, None) == (log.finish(), log.last_line)
+        assert [] == list(tmp_path.iterdir())
+
+    def test_only_its_owner_can_read_it(self, tmp_path: Path) -> None:
+        """Given a mask that takes nothing away, then file and folders are private all the same."""
+        former = os.umask(0)
+        try:
+            log = output(tmp_path / "logs" / "run" / "a.1.log")
+            log.feed(b"x\n")
+            log.finish()
+        finally:
+            os.umask(former)
+        modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("logs", "logs/run", "logs/run/a.1.log")]
+
+        assert [0o700, 0o700, 0o600] == modes
+
+    @pytest.mark.parametrize("kind", ["file", "link", "dead link", "FIFO", "folder"])
+    def test_what_exists_is_never_opened(self, tmp_path: Path, kind: str) -> None:
+        """The attempt goes on without a log, and says why."""
+        path, victim = tmp_path / "a.1.log", tmp_path / "victim"
+        match kind:
+            case "file":
+                path.write_text("precious")
+            case "link":
+                victim.write_text("precious")
+                path.symlink_to(victim)
+            case "dead link":
+                path.symlink_to(victim)
+            case "FIFO":
+                os.mkfifo(path)
+            case _:
+                path.mkdir()
+        log = output(path)
+        log.feed(b"hello\n")
+        log.feed(b"again\n")
+
+        assert log.finish() is None
+        assert log.failure is not None
+        assert errno.EEXIST == log.failure.errno
+        assert kind not in ("file", "link") or "precious" == path.read_text()
+        assert (kind == "link") == victim.exists()
+
+    def test_what_is_recorded_is_what_the_file_holds(self, tmp_path: Path) -> None:
+        """Bytes, lines, digest, and how often each secret was masked; half a secret at the end is shown."""
+        path = tmp_path / "a.1.log"
+        stream = output(path)
+        for piece in (b"one " + SECRET[:7], SECRET[7:] + b"\ntwo\n", b"three " + SECRET[:4]):
+            stream.feed(piece)
+        log = stream.finish()
+
+        assert log is not None
+        assert b"one ***\ntwo\nthree corr" == path.read_bytes()
+        assert (len(path.read_bytes()), 2, {"TOKEN": 1}) == (log.bytes, log.lines, log.masked)
+        assert sha256(path.read_bytes()).hexdigest() == log.sha256
+        assert not log.truncated
+        assert stream.failure is None
+
+
+class TestLimit:
+    """A log has a limit, and the attempt does not notice."""
+
+    @pytest.mark.parametrize("step", [1, 7, 100, 300])
+    def test_one_notice(self, tmp_path: Path, step: int) -> None:
+        """What comes after the limit is dropped, however it comes."""
+        path = tmp_path / "a.1.log"
+        stream = output(path, limit=100)
+        for _ in range(300 // step):
+            stream.feed(b"x" * step)
+        log = stream.finish()
+
+        assert b"x" * 100 + b"\n[orchestrate: log limit reached, the rest was dropped]\n" == path.read_bytes()
+        assert log is not None
+        assert (True, path.stat().st_size) == (log.truncated, log.bytes)
+
+    def test_exactly_the_limit_is_all(self, tmp_path: Path) -> None:
+        """There is nothing to notice."""
+        stream = output(tmp_path / "a.1.log", limit=100)
+        stream.feed(b"x" * 100)
+        log = stream.finish()
+
+        assert log is not None
+        assert (100, False) == (log.bytes, log.truncated)
+
+
+class TestFullDisk:
+    """A log that cannot be written does not stop the step."""
+
+    def test_what_is_recorded_is_what_got_through(self, tmp_path: Path, small_disk: int) -> None:
+        """Given a disk that is full in the middle of a piece, then the record is that of the file, and says that it is not all."""
+        path = tmp_path / "a.1.log"
+        stream = output(path)
+        stream.feed(b"first\n" * 100)
+        stream.feed(b"second\n" * 100)
+        stream.feed(b"third\n")
+        log = stream.finish()
+
+        assert log is not None
+        assert stream.failure is not None
+        assert errno.EFBIG == stream.failure.errno
+        assert (small_disk, path.read_bytes().count(b"\n"), True) == (log.bytes, log.lines, log.truncated)
+        assert sha256(path.read_bytes()).hexdigest() == log.sha256
+        assert "second" == stream.last_line or "second".startswith(stream.last_line or "-")
+
+    def test_no_room_for_a_byte(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given a full device, then an empty log."""
+        monkeypatch.setattr("orchestrator.runtime.output._create", lambda _: os.open("/dev/full", os.O_WRONLY))
+        stream = output(tmp_path / "a.1.log")
+        stream.feed(b"hello\n")
+        log = stream.finish()
+
+        assert log is not None
+        assert (0, True, sha256().hexdigest()) == (log.bytes, log.truncated, log.sha256)
+
+    def test_a_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
+        """Given a file where the folder should be, then there is no log."""
+        (tmp_path / "logs").touch()
+        stream = output(tmp_path / "logs" / "run" / "a.1.log")
+        stream.feed(b"hello\n")
+
+        assert stream.finish() is None
+        assert stream.failure is not None
+
+
+class TestLastLine:
+    """What is shown of a running step."""
+
+    @pytest.mark.parametrize(
+        ("fed", "line"),
+        [
+            (b"one\ntwo\n", "two"),
+            (b"one\ntwo", "two"),
+            (b"one\r\n\r\n", "one"),
+            (b"\n\n", None),
+            (b"x" * 5000, "x" * 4096),
+            (b"caf\xc3", "caf\N{REPLACEMENT CHARACTER}"),
+            (b"a " + SECRET + b" b\n", "a *** b"),
+        ],
+    )
+    def test_last_line(self, tmp_path: Path, fed: bytes, line: str | None) -> None:
+        """The last one that says something, redacted, without its end."""
+        stream = output(tmp_path / "a.1.log")
+        stream.feed(fed)
+
+        assert line == stream.last_line
+        stream.finish()

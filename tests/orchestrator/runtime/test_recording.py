@@ -1,0 +1,91 @@
+"""Tests of an attempt's end as the event that records it."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.report import StepReport
+from orchestrator.runtime.ports import Exited, Log
+from orchestrator.runtime.recording import attempt_finished, ended_evidence, signal_name
+
+
+def redact(text: str) -> str:
+    """Return *text* without the one secret there is."""
+    return text.replace("secret", "***")
+
+
+class TestAttemptFinished:
+    """Everything that was seen, and no secret."""
+
+    def test_texts_are_redacted(self) -> None:
+        """Message, metrics and facts about outputs; numbers stay numbers."""
+        report = StepReport(
+            message="a secret", metrics={"rows": 3, "note": "secret!", "ok": True}, outputs={"out": {"key": "secret"}}
+        )
+        event = attempt_finished(
+            "run-1", Exited("a", 1, exit_code=1), Outcome("failed", "reported", "permanent", "a secret"), report, redact
+        )
+
+        assert "a ***" == event.message
+        assert {"rows": 3, "note": "***!", "ok": True} == event.metrics
+        assert {"out": {"key": "***"}} == event.reported
+
+    @pytest.mark.parametrize("report", [None, StepReport()])
+    def test_what_is_not_there_is_left_out(self, report: StepReport | None) -> None:
+        """A silent success has nothing to tell."""
+        event = attempt_finished("run-1", Exited("a", 1, exit_code=0), Outcome("succeeded"), report, redact)
+
+        assert [None] * 5 == [event.message, event.log, event.metrics, event.reported, event.masked]
+
+    @pytest.mark.parametrize("truncated", [True, False])
+    def test_log(self, truncated: bool) -> None:
+        """Where it is, relative to the ledger, what it holds, and how often each secret was masked."""
+        log = Log(bytes=3, lines=1, sha256="ab", truncated=truncated, masked={"TOKEN": 2})
+        exited = Exited("a", 2, exit_code=0, duration_us=5, log=log)
+        event = attempt_finished("run-1", exited, Outcome("succeeded"), None, redact)
+
+        expected = {"path": "logs/run-1/a.2.log", "bytes": 3, "lines": 1, "sha256": "ab"}
+        assert event.log == ({**expected, "truncated": True} if truncated else expected)
+        assert ({"TOKEN": 2}, 5) == (event.masked, event.duration_us)
+
+    def test_what_never_started_took_no_time(self) -> None:
+        """No duration, not one of zero."""
+        exited = Exited("a", 1, not_started="could not start")
+        event = attempt_finished("run-1", exited, Outcome("failed", "not_started", "misuse"), None, redact)
+
+        assert event.duration_us is None
+
+
+class TestEvidence:
+    """What a failure rests on."""
+
+    @pytest.mark.parametrize(
+        ("exited", "evidence"),
+        [
+            (None, {}),
+            (Exited("a", 1, exit_code=0), {}),
+            (Exited("a", 1, not_started="x"), {}),
+            (Exited("a", 1, exit_code=137), {"exit_code": 137}),
+            (Exited("a", 1, signal=9), {"signal": 9, "name": "SIGKILL"}),
+        ],
+    )
+    def test_evidence(self, exited: Exited | None, evidence: dict[str, object]) -> None:
+        """The exit code or the signal; 137 is no signal."""
+        assert evidence == ended_evidence(exited)
+
+    @pytest.mark.parametrize(
+        ("number", "name"),
+        [
+            (signal.SIGTERM, "SIGTERM"),
+            (signal.SIGRTMIN, "SIGRTMIN"),
+            (signal.SIGRTMIN + 3, "SIGRTMIN+3"),
+            (signal.SIGRTMAX, "SIGRTMAX"),
+            (signal.SIGRTMIN - 2, "signal 32"),
+        ],
+    )
+    def test_every_signal_has_a_name(self, number: int, name: str) -> None:
+        """Those for real time are counted; those of the C library have a number."""
+        assert name == signal_name(number)
