@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from ledger.canonical import canonical_text, parse_canonical
+from ledger.canonical import canonical_text, parse_canonical, parse_written
 from ledger.errors import CanonicalError, InvalidEventError
 
 ENVELOPE_VERSION = 1
@@ -95,14 +95,14 @@ def new_ids(count: int, recorded_at: str) -> list[str]:
     return ids
 
 
-def body_text(
+def record(
     event: NewEvent, *, ledger: str, seq: int, stream: str, version: int, recorded_at: str, event_id: str
-) -> str:
+) -> tuple[str, RecordedEvent]:
     """
-    Return the canonical text of *event* at its place.
+    Return the canonical text of *event* at its place, and the event as everybody will read it from that text.
 
     The envelope is put together by hand: its keys are fixed and its texts were checked, so that only the data has to go through
-    an encoder. A test compares the result with the canonical form of the whole.
+    an encoder, and back. Tests compare the text with the canonical form of the whole, and the event with `event_of_body`.
 
     Raises:
         InvalidEventError: The data has no canonical form.
@@ -112,11 +112,23 @@ def body_text(
         actor = "" if event.actor is None else f'"actor":{canonical_text(event.actor)},'
     except CanonicalError as error:
         raise InvalidEventError(f"{event.type} cannot be recorded: {error}") from None
-    return (
+    body = (
         f'{{{actor}"data":{data},"id":"{event_id}","ledger":"{ledger}","recorded_at":"{recorded_at}","seq":{seq},'
         f'"stream":"{stream}","type":"{event.type}","type_version":{event.type_version},"v":{ENVELOPE_VERSION},'
         f'"version":{version}}}'
     )
+    written = parse_written(data)
+    return body, RecordedEvent(
+        seq, stream, version, event.type, event.type_version, recorded_at, written, event_id  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def body_text(
+    event: NewEvent, *, ledger: str, seq: int, stream: str, version: int, recorded_at: str, event_id: str
+) -> str:
+    """Return the canonical text of *event* at its place; raises as `record` does."""
+    place = {"ledger": ledger, "stream": stream, "recorded_at": recorded_at, "event_id": event_id}
+    return record(event, seq=seq, version=version, **place)[0]
 
 
 def event_of_body(body: str) -> RecordedEvent:

@@ -23,7 +23,7 @@ from ledger.errors import (
     UnregisteredProjectionError,
     WrongExpectedVersionError,
 )
-from ledger.events import NewEvent, RecordedEvent, body_text, check_names, event_of_body, new_ids
+from ledger.events import NewEvent, RecordedEvent, check_names, event_of_body, new_ids, record
 from ledger.locks import KernelLock
 from ledger.merkle import leaf_hash
 from ledger.schema import (
@@ -340,10 +340,10 @@ def _recorded(
     recorded, rows = [], []
     for number, (event, event_id) in enumerate(zip(events, new_ids(len(events), now), strict=True)):
         place = {"ledger": ledger, "stream": stream, "recorded_at": now, "event_id": event_id}
-        body = body_text(event, seq=seq + number, version=version + number, **place)
+        body, as_read = record(event, seq=seq + number, version=version + number, **place)
         rows.append((seq + number, body, leaf_hash(body.encode("utf-8"))))
         # As everybody will read it: a projection must not see more than its rebuilding does.
-        recorded.append(event_of_body(body))
+        recorded.append(as_read)
     return recorded, rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import click
 
@@ -15,9 +15,10 @@ from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, load_project, prepare
 from orchestrator.core.inert import inert_notices
 from orchestrator.core.problems import Problem
+from orchestrator.core.redaction import Redactor
 from orchestrator.runtime.assembly import step_argv
 from orchestrator.runtime.definition_file import place_problems
-from orchestrator.runtime.environment import child_environment
+from orchestrator.runtime.environment import child_environment, secrets_of
 
 EXAMPLES = """\b
 Examples:
@@ -57,6 +58,7 @@ def command(
     )
     if as_json:
         code = ExitCode.REFUSED if prepared.errors else ExitCode.OK
+        clean = _cleaner(prepared)
         render.out_json(
             {
                 "pipeline": project.pipeline.name,
@@ -65,9 +67,9 @@ def command(
                 "status": "refused" if prepared.errors else "valid",
                 "exit_code": int(code),
                 "problems": [problem.as_json() for problem in problems],
-                "variables": _variables(prepared),
-                "datasets": {name: place.path for name, place in prepared.places.items()},
-                "commands": commands,
+                "variables": clean(_variables(prepared)),
+                "datasets": clean({name: place.path for name, place in prepared.places.items()}),
+                "commands": clean(commands),
                 "withheld": withheld,
             }
         )
@@ -80,6 +82,18 @@ def command(
     render.out_lines(_shown(prepared, commands))
     render.out_lines(["", "withheld from every step: " + (", ".join(withheld) or "nothing")] if show_env else [])
     return ExitCode.OK
+
+
+def _cleaner(prepared: Prepared) -> Callable[[object], object]:
+    """Return what takes secrets out of values that are shown although they may be refused for holding one."""
+    redact = Redactor(secrets_of(prepared.project.pipeline, prepared.environment)).redact
+
+    def clean(value: object) -> object:
+        if isinstance(value, Mapping):
+            return {clean(key): clean(item) for key, item in value.items()}
+        return redact(value) if isinstance(value, str) else value
+
+    return clean
 
 
 def _shown(prepared: Prepared, commands: dict[str, str | None]) -> Iterator[str]:

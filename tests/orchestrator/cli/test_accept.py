@@ -51,31 +51,27 @@ class TestAccept:
 
     def test_step_that_was_lost_and_must_not_run_again(self, tmp_path: Path) -> None:
         """Given rerun = "never" and a lost attempt, then the step fails as lost until its outputs are accepted."""
-        (tmp_path / "pipeline.toml").write_text(
+        definition = (
             '[pipeline]\nname = "p"\n[datasets.out]\npath = "out"\n'
             "[steps.pay]\nshell = 'mkdir -p out; echo paid > out/x; echo $$ > p; mv p pid; exec sleep 60'\n"
             'writes = ["out"]\nrerun = "never"\n'
-            '[steps.source]\ncommand = ["true"]\n',
-            encoding="utf-8",
         )
+        (tmp_path / "pipeline.toml").write_text(definition, encoding="utf-8")
         with started("run", cwd=tmp_path) as process:
             pid_in(tmp_path / "pid")
             process.kill()
             ended(process)
+        (tmp_path / "pipeline.toml").write_text(definition.replace("exec sleep 60", "true"), encoding="utf-8")
         value = value_of(program("run", "--json", cwd=tmp_path), "run", code=1)
-        assert [(step["status"], step["reason"], step["attempts"]) for step in value["steps"]][0] == (
-            "failed",
-            "lost",
-            0,
-        )
-        lost = data_of(ledger_of(tmp_path), "run.started")[0]["run_id"]
-        status = value_of(program("status", "--json", cwd=tmp_path), "status")[0]
+        assert [(step["status"], step["reason"], step["attempts"]) for step in value["steps"]] == [
+            ("failed", "lost", 0)
+        ]
+        (status,) = value_of(program("status", "--json", cwd=tmp_path), "status")
         assert status["next"][0] == f'orchestrate accept {value["run_id"]} pay --reason "…"'
-        assert value_of(program("accept", lost, "pay", *REASON, "--json", cwd=tmp_path), "accept")["before"] == {}
-        (refusal,) = refused(program("accept", lost, "source", *REASON, "--json", cwd=tmp_path))
-        assert refusal["kind"] in ("attempted_since", "nothing_to_accept")
-        value = value_of(program("run", "--json", "--only", "pay", cwd=tmp_path), "run", code=None)
-        assert value["steps"][0]["reason"] != "lost"
+        accepted = value_of(program("accept", "latest", "pay", *REASON, "--json", cwd=tmp_path), "accept")
+        assert (accepted["before"], list(accepted["outputs"])) == ({}, ["out"])
+        value = value_of(program("run", "--json", cwd=tmp_path), "run")
+        assert [step["status"] for step in value["steps"]] == ["succeeded"]
 
     def test_secret_in_the_reason_is_masked(self, shop: Path) -> None:
         """Given a reason that holds a secret, then it is masked where it is printed and recorded."""

@@ -189,7 +189,7 @@ class TestSelection:
         """Given a mistake in the call, then exit code 2, a kind for programs, a message for people; no run starts."""
         problems = refused(program("run", "--json", *arguments, cwd=shop))
         assert [problem["kind"] for problem in problems] == [kind]
-        assert told in problems[0]["message"] + (problems[0].get("suggestion") or "")
+        assert told in " ".join(str(problems[0].get(key)) for key in ("message", "suggestion", "file"))
         assert SECRET not in json.dumps(problems)
         if ledger_of(shop).exists():
             assert data_of(ledger_of(shop), "run.started") == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import attrs
 import pytest
@@ -48,7 +47,7 @@ def components(
     )
 
 
-def known(material: dict[str, object], **changes: Any) -> Baseline:
+def known(material: dict[str, object], **changes: object) -> Baseline:
     """Return the baseline of a step that succeeded with *material*."""
     baseline = Baseline(
         key=key_digest(material),
@@ -57,7 +56,7 @@ def known(material: dict[str, object], **changes: Any) -> Baseline:
         last_status="succeeded",
         last_attempt="run-0/1",
     )
-    return attrs.evolve(baseline, **changes)
+    return attrs.evolve(baseline, **changes)  # type: ignore[arg-type]
 
 
 def lacks_input(facts: Facts) -> bool:
@@ -253,6 +252,14 @@ class TestEvidence:
         decision = decide(Facts(step=step, baseline=known(material), measurement=Measurement(material)))
 
         assert decision == Skip("up_to_date", {"key": key_digest(material), "since": "run-0/1"})
+
+    def test_accepted_before_it_ever_succeeded(self) -> None:
+        """Given outputs that somebody accepted, but no success to compare with, then it runs as one that never succeeded."""
+        step = Step(name="s", command=("true",), reads=("raw",))
+        baseline = Baseline(last_status="accepted", last_attempt="run-0/1")
+        measurement = Measurement(components(inputs={"raw": "sha256:a"}))
+
+        assert decide(Facts(step=step, baseline=baseline, measurement=measurement)) == Run("never_succeeded")
 
 
 class TestFirstDifference:

@@ -1,0 +1,85 @@
+"""Tests of `orchestrate status`: the morning after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.nights import Nights
+from tests.programs import Json, data_of, ended, kill, ledger_of, pid_in, program, started, value_of
+
+
+def entries(nights: Nights, *options: str) -> dict[str, Json]:
+    """Return the entries by pipeline."""
+    value = value_of(program("status", "--json", *options, cwd=nights.shop), "status")
+    return {entry["pipeline"]: entry for entry in value}
+
+
+class TestStatus:
+    """Each pipeline: its last run, what needs attention, what to type next."""
+
+    def test_failure_names_cause_missing_nights_refusals_and_remedy(self, nights: Nights) -> None:
+        """Given a failed night after a missing one, and a refusal, then all of it is named, the failure first."""
+        shop = entries(nights)["shop"]
+        assert shop["last_run"]["run_id"] == nights.failed
+        assert shop["last_success"]["run_id"] == nights.idle
+        assert shop["missing_nights"] == ["2026-01-03"]
+        assert shop["root_cause"] == {"step": "totals", "reason": "exit", "error_class": "permanent", "message": None}
+        assert shop["attention"] == [
+            "the last run failed",
+            "first failure: totals (exit)",
+            "1 starts were refused since; `orchestrate runs --refused` lists them",
+            "nights without a run: 2026-01-03",
+        ]
+        assert shop["next"][0] == f"orchestrate logs {nights.failed} totals"
+
+    def test_all_is_well(self, nights: Nights) -> None:
+        """Given a pipeline whose last run succeeded, then nothing needs attention."""
+        mart = entries(nights)["mart"]
+        assert (mart["attention"], mart["next"], mart["alive"]) == ([], [], None)
+
+    def test_text(self, nights: Nights) -> None:
+        """Given two pipelines, then a headline each, what needs attention below it, and an empty line between them."""
+        text = program("status", cwd=nights.shop).stdout
+        first, second = text.split("\n\n")
+        assert first.startswith("mart: succeeded in ")
+        assert second.startswith("shop: failed in ")
+        assert (
+            f"  last success: night 2026-01-02, {second.partition('last success: night 2026-01-02, ')[2][:20]}"
+            in second
+        )
+        assert f"\n  next: orchestrate logs {nights.failed} totals\n        orchestrate explain" in second
+
+    def test_one_pipeline(self, nights: Nights) -> None:
+        """Given --pipeline, then it alone is shown."""
+        assert list(entries(nights, "--pipeline", "pipeline.toml")) == ["shop"]
+
+    def test_local_times(self, nights: Nights) -> None:
+        """Given --local, then times carry the zone's offset."""
+        done = program("status", "--local", cwd=nights.shop, env={"TZ": "Asia/Kolkata"})
+        assert "+0530, run" in done.stdout
+
+    def test_killed_orchestrator_is_said(self, tmp_path: Path) -> None:
+        """Given a run whose orchestrator was killed, then status says so and how it goes on; the next run closes it."""
+        (tmp_path / "pipeline.toml").write_text(
+            '[pipeline]\nname = "p"\n[steps.a]\nshell = "echo $$ > p; mv p pid; exec sleep 60"\n', encoding="utf-8"
+        )
+        with started("run", "--for", "2026-01-31", cwd=tmp_path) as process:
+            step = pid_in(tmp_path / "pid")
+            process.kill()
+            ended(process)
+        try:
+            run_id = data_of(ledger_of(tmp_path), "run.started")[0]["run_id"]
+            (entry,) = value_of(program("status", "--json", cwd=tmp_path), "status")
+            assert (entry["last_run"]["status"], entry["alive"]) == ("running", False)
+            assert entry["attention"] == [f"run {run_id} lost its orchestrator; the next run closes it"]
+            assert entry["next"] == ["orchestrate run --for 2026-01-31"]
+            assert program("status", cwd=tmp_path).stdout.startswith("p: interrupted, night 2026-01-31, ")
+            assert "running" in program("show", "latest", cwd=tmp_path).stdout
+            (tmp_path / "pipeline.toml").write_text('[pipeline]\nname = "p"\n[steps.a]\ncommand = ["true"]\n')
+            assert (
+                f"run {run_id} had lost its orchestrator; it is interrupted now" in program("run", cwd=tmp_path).stderr
+            )
+            runs = value_of(program("runs", "--json", cwd=tmp_path), "runs")
+            assert [run["status"] for run in runs] == ["succeeded", "interrupted"]
+        finally:
+            kill(step)
