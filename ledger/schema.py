@@ -11,7 +11,6 @@ import contextlib
 import importlib
 import os
 import re
-import secrets
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -93,7 +92,7 @@ BEGIN SELECT RAISE(ABORT, 'ledger_meta is never deleted'); END;
 """
 """What every ledger of this format has; projections bring their own tables."""
 
-_STATEMENT_NAME = re.compile(r"CREATE (?:UNIQUE )?(TABLE|TRIGGER|INDEX|VIEW) (\w+)")
+_STATEMENT_NAME = r"CREATE (?:UNIQUE )?(TABLE|TRIGGER|INDEX|VIEW) (\w+)"
 
 
 def statements(script: str) -> list[str]:
@@ -106,7 +105,7 @@ def schema_objects(scripts: Iterable[str]) -> dict[str, str]:
     found = {}
     for script in scripts:
         for statement in statements(script):
-            match = _STATEMENT_NAME.match(statement)
+            match = re.match(_STATEMENT_NAME, statement)
             assert match is not None, statement
             found[match[2]] = _normalised(statement)
     return found
@@ -157,7 +156,7 @@ def create_ledger(path: Path, scripts: Iterable[str], fill: Callable[[sqlite3.Co
         StorageError: The disk refused; nothing is left behind.
     """
     Database = _sqlite_utils().Database  # noqa: N806 -- a class
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.new")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.new")
     try:
         make_private(path.parent)
         os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -170,7 +169,7 @@ def create_ledger(path: Path, scripts: Iterable[str], fill: Callable[[sqlite3.Co
             for script in scripts:
                 for statement in statements(script):
                     database.execute(statement)
-            fill(connection, secrets.token_hex(16))
+            fill(connection, os.urandom(16).hex())
             # The mode is part of the file, and closing folds the log away: one complete file is left.
             database.enable_wal()
         finally:

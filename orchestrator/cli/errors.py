@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -106,6 +104,9 @@ def show_refusal(code: int, problems: Sequence[Mapping[str, object]]) -> None:
 
 def show_bug(error: BaseException, *, as_json: bool) -> None:
     """Write a short report of a bug into a private file and say where it is."""
+    import tempfile
+    import traceback
+
     place = "nowhere: it could not be written"
     with contextlib.suppress(OSError):
         descriptor, place = tempfile.mkstemp(prefix="orchestrate-bug-", suffix=".txt")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 
@@ -43,6 +42,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that *args* begin with; a near miss is named."""
         if args and not args[0].startswith("-") and args[0] not in self._descriptions:
+            import difflib
+
             near = difflib.get_close_matches(args[0], self._descriptions, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else " `orchestrate --help` lists them."
             ctx.fail(f"No such command {args[0][:60]!a}.{hint}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -81,6 +80,8 @@ def err(text: str = "") -> None:
 
 def out_json(value: object) -> None:
     """Write *value* to stdout as one JSON value on one line; what stdout cannot encode stands as JSON escapes."""
+    import json
+
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     if _encodable(text) != text:
         text = json.dumps(value, allow_nan=False)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import socket
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -75,7 +74,7 @@ def new_run_id(now: datetime) -> str:
 
     Ids sort by time, also those of one second.
     """
-    return f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond * 4096 // 1_000_000:03x}{secrets.token_hex(3)}"
+    return f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond * 4096 // 1_000_000:03x}{os.urandom(3).hex()}"
 
 
 def execute(prepared: Prepared, options: Options, start: Start, *, observers: MakeObservers, say: Say) -> RunState:

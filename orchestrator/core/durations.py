@@ -18,9 +18,7 @@ DURATION_US_MAX = 36_500 * 86_400 * 1_000_000
 DURATION_FORM = 'a duration is whole numbers with units, largest first: "500ms", "90s", "1h30m", "400d"'
 
 _UNITS_US = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000}
-_DURATION = re.compile(
-    r"(?:(?P<d>[0-9]{1,9})d)?(?:(?P<h>[0-9]{1,9})h)?(?:(?P<m>[0-9]{1,9})m(?!s))?(?:(?P<s>[0-9]{1,9})s)?(?:(?P<ms>[0-9]{1,9})ms)?"
-)
+_DURATION = r"(?:(?P<d>[0-9]{1,9})d)?(?:(?P<h>[0-9]{1,9})h)?(?:(?P<m>[0-9]{1,9})m(?!s))?(?:(?P<s>[0-9]{1,9})s)?(?:(?P<ms>[0-9]{1,9})ms)?"
 
 
 class InvalidDurationError(OrchestratorError):
@@ -41,7 +39,7 @@ def parse_duration(text: str, *, zero_allowed: bool = False) -> int:
     >>> parse_duration("1h30m")
     5400000000
     """
-    match = _DURATION.fullmatch(text)
+    match = re.fullmatch(_DURATION, text)
     if match is None or not text:
         raise InvalidDurationError(text, f"not a duration: {shown(text)}; {DURATION_FORM}")
     microseconds = sum(int(match[unit] or 0) * size for unit, size in _UNITS_US.items())

@@ -14,8 +14,9 @@ from orchestrator.core.errors import OrchestratorError
 
 NAME_LENGTH_MAX = 128
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+# `re` compiles them at their first use: reading commands load this module and check no name.
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}"
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
 _SHOWN_LENGTH_MAX = 60
 
 
@@ -47,7 +48,7 @@ def check_name(kind: str, value: str) -> str | None:
     >>> check_name("step", "bronze") is None
     True
     """
-    if _NAME.fullmatch(value):
+    if re.fullmatch(_NAME, value):
         return None
     if not value:
         return f"the name of a {kind} is empty"
@@ -73,7 +74,7 @@ def require_name(kind: str, value: str) -> str:
 
 def check_variable_name(value: str) -> str | None:
     """Return what is wrong with *value* as the name of an environment variable or a parameter, or None."""
-    if _VARIABLE.fullmatch(value):
+    if re.fullmatch(_VARIABLE, value):
         return None
     return f"not a name of a variable: {shown(value)}; it takes letters, digits and '_', not starting with a digit"
 

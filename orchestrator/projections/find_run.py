@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 
-_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
+_WORD = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}"
 _SHOWN_AT_MOST = 5
 
 
@@ -35,7 +35,7 @@ def find_run(connection: sqlite3.Connection, word: str, *, pipeline: str | None 
     name, _, of_pipeline = word.partition(":")
     if name == "latest":
         return _latest(connection, of_pipeline or pipeline, stated=bool(of_pipeline))
-    if not _WORD.fullmatch(word):
+    if not re.fullmatch(_WORD, word):
         shown = ascii(word[:60])
         raise RunLookupError("bad_run_id", f"not a run id: {shown}; type an id, the beginning of one, or latest")
     rows = connection.execute(

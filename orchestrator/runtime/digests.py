@@ -79,11 +79,11 @@ class FileDigester:
         self._cache = cache
         self._load_manifest = load_manifest
         self._unmeasured = unmeasured
-        self._jobs: deque[tuple[MeasureRequest, Iterator[Measured | None]]] = deque()
+        self._jobs: deque[Iterator[Measured | None]] = deque()
 
     def submit(self, request: MeasureRequest) -> None:
         """Ask for a measurement; `advance` will return it."""
-        self._jobs.append((request, self._measure(request)))
+        self._jobs.append(self._measure(request))
 
     @property
     def busy(self) -> bool:
@@ -95,14 +95,12 @@ class FileDigester:
         done: list[Measured] = []
         until = time.monotonic_ns() + _BUDGET_NS
         while self._jobs:
-            _, job = self._jobs[0]
-            for measured in job:
-                if measured is not None:
-                    done.append(measured)
-                    self._jobs.popleft()
-                    break
-                if time.monotonic_ns() > until:
-                    return done
+            measured = next(self._jobs[0])
+            if measured is not None:
+                done.append(measured)
+                self._jobs.popleft()
+            elif time.monotonic_ns() > until:
+                break
         return done
 
     def missing(self, datasets: Sequence[str]) -> list[str]:

@@ -181,6 +181,12 @@ class TestRunPlan:
 class TestGraphDocument:
     """An old run can be shown without its definition."""
 
+    def test_former_names(self) -> None:
+        """A renamed pipeline says what it was."""
+        pipeline = Pipeline("test", {}, formerly=("old",))
+
+        assert ["old"] == graph_document(pipeline, build_graph(pipeline))["formerly"]
+
     def test_document(self) -> None:
         """What is not there is left out."""
         steps = {

@@ -338,6 +338,19 @@ class TestCache:
         assert later.get(str(path), attrs_stat(status, OLD_NS + 1)) is None
         later.close()
 
+    def test_measurement_believes_the_cache(self, bench: Bench, tmp_path: Path) -> None:
+        """Given an old file, then what was found of it once is not read again."""
+        path = bench.write("a.csv", "1")
+        status = attrs_stat(path.stat(), OLD_NS)
+        cache = DigestCache(None)
+        cache.put(str(path), status, "sha256:known")
+        cache._new[str(path)] = (
+            str(path), 1, path.stat().st_mtime_ns, path.stat().st_ctime_ns, path.stat().st_ino, "sha256:known"
+        )  # fmt: skip
+        measured = bench.measure(MeasureRequest("step", {"data": None}), cache)
+
+        assert {"a.csv": (1, "sha256:known")} == manifest_files(next(iter(measured.manifests.values())))
+
     def test_file_that_just_changed_is_not_entered(self, bench: Bench, tmp_path: Path) -> None:
         """Given a file of this very second, then its digest is not trusted later."""
         path = bench.write("a.csv", "1")

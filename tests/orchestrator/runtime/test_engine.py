@@ -7,10 +7,14 @@ import signal
 import attrs
 import pytest
 
+from orchestrator.core.decide import Measurement
 from orchestrator.core.definition import Pipeline, Step
 from orchestrator.core.events import event_from_data
+from orchestrator.core.report import StepReport
 from orchestrator.core.state import RunState, fold
 from orchestrator.runtime.engine import Engine, Ports
+from orchestrator.runtime.ports import Launch, Measured
+from orchestrator.runtime.result import BadResultError
 from tests.fakes import MemoryEventStore
 from tests.pipelines import chain, data_pipeline, pipeline_of
 from tests.simulation import (
@@ -32,6 +36,8 @@ class Night:
     world: World
     store: MemoryEventStore = attrs.field(factory=MemoryEventStore)
     clock: SimulatedClock = attrs.field(factory=SimulatedClock)
+    workbench: type[SimulatedWorkbench] = SimulatedWorkbench
+    digester: type[SimulatedDigester] = SimulatedDigester
     most_at_once: int = 0
 
     def run(self, *, at: tuple[tuple[int, int], ...] = (), **options: object) -> RunState:
@@ -42,8 +48,8 @@ class Night:
             journal=self.store,
             clock=self.clock,
             executor=executor,
-            digester=SimulatedDigester(self.world),
-            workbench=SimulatedWorkbench(self.world, plan),
+            digester=self.digester(self.world),
+            workbench=self.workbench(self.world, plan),
             interrupts=Signals(self.clock, [(self.clock.us + after, number) for after, number in at]),
             observers=(Ticker(),),
         )
@@ -55,6 +61,39 @@ class Night:
         ]
         assert fold(recorded) == state
         return state
+
+
+class SlowDigester(SimulatedDigester):
+    """A digester that gives way once before each answer."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._turn = False
+
+    def advance(self) -> list[Measured]:
+        """Return nothing at first, then all that was asked for."""
+        self._turn = not self._turn
+        return [] if self._turn else super().advance()
+
+
+class FullDisk(SimulatedWorkbench):
+    """A workbench that cannot write the input list of `a`."""
+
+    def prepare(self, step: str, attempt: int, measurement: Measurement) -> Launch:
+        """Refuse `a`."""
+        if step == "a":
+            raise OSError(28, "No space left on device")
+        return super().prepare(step, attempt, measurement)
+
+
+class BadReports(SimulatedWorkbench):
+    """A workbench that cannot read the report of `a`."""
+
+    def collect(self, step: str, attempt: int) -> StepReport | None:
+        """Refuse `a`."""
+        if step == "a":
+            raise BadResultError("the report is no JSON")
+        return super().collect(step, attempt)
 
 
 class Ticker:
@@ -226,6 +265,85 @@ class TestSignals:
         state = tonight.run(at=((1_000, signal.SIGINT), (9_000_000, signal.SIGINT)))
 
         assert ends(state) == {"work": ("cancelled", "cancelled"), "clean": ("cancelled", "cancelled")}
+
+
+class TestWorkbench:
+    """What goes wrong around a process is told like what goes wrong in it."""
+
+    def test_input_list_that_cannot_be_written(self) -> None:
+        """Given a full disk, then the attempt has not started, its step failed, and the rest goes on."""
+        tonight = night(pipeline_of({"a": [], "b": []}))
+        tonight.workbench = FullDisk
+
+        state = tonight.run()
+
+        assert ends(state) == {"a": ("failed", "not_started"), "b": ("succeeded", None)}
+        assert state.step("a").message == (
+            "could not start: its input list could not be written: No space left on device"
+        )
+        assert tonight.world.starts == ["b"]
+
+    def test_report_that_cannot_be_read(self) -> None:
+        """Given a bad report, then its step failed although it exited well."""
+        tonight = night(pipeline_of({"a": [], "b": []}))
+        tonight.workbench = BadReports
+
+        assert ends(tonight.run()) == {"a": ("failed", "bad_result"), "b": ("succeeded", None)}
+
+    def test_digests_that_take_their_time(self) -> None:
+        """Given measurements of several turns, then the loop comes back to them."""
+        tonight = night(data_pipeline({"a": ["raw"], "b": ["a"]}))
+        tonight.digester = SlowDigester
+
+        assert tonight.run().status == "succeeded"
+        assert tonight.world.contents == tonight.world.recomputed()
+
+    def test_large_key_is_kept_once(self) -> None:
+        """Given a step with many inputs, then the event points to the components of its key."""
+        tonight = night(data_pipeline({"a": [f"raw{number}" for number in range(100)]}))
+        tonight.run()
+        started = next(
+            item.data for item in tonight.store.read_stream("run/run-1") if item.type == "attempt.started"
+        )
+        components = started["components"]
+
+        assert isinstance(components, dict)
+        assert components == {"blob": started["key"]}
+        assert tonight.store.blob(str(started["key"])) is not None
+
+
+class TestEndOfARun:
+    """Once a run is ending, nothing begins that is not for its end."""
+
+    def test_start_that_was_decided_in_the_turn_of_the_failure_is_ended(self) -> None:
+        """Given a step that is to start in the turn in which another fails, then `fail_fast` ends it like what runs."""
+        steps = {"a": Step("a", command=("true",)), "c": Step("c", command=("true",), rerun="never")}
+        lost = dict.fromkeys(("key", "components", "outputs", "run_id", "attempt"))
+        lost |= {"last_status": "lost", "last_run_id": "run-0", "last_attempt": 1}
+
+        state = night(Pipeline("test", steps, fail_fast=True), a="hang").run(rows={("c", ""): lost})
+
+        assert ends(state) == {"a": ("cancelled", "cancelled"), "c": ("failed", "lost")}
+
+    def test_step_that_waits_for_room_does_not_start(self) -> None:
+        """Given a step that was found to run and has no room yet, when the run is cancelled, then it is skipped."""
+        tonight = night(pipeline_of({"a": [], "b": []}), a="hang")
+
+        state = tonight.run(at=((1_000, signal.SIGTERM),), max_parallel=1)
+
+        assert ends(state) == {"a": ("cancelled", "cancelled"), "b": ("skipped", "run_ended")}
+
+    def test_clean_up_goes_on_after_the_first_signal(self) -> None:
+        """Given a running step that is for the end, then the first signal lets it end by itself."""
+        tonight = night(pipeline_of({"work": [], "clean": ["work"]}))
+        steps = {**tonight.world.pipeline.steps}
+        steps["clean"] = attrs.evolve(steps["clean"], when="always")
+        tonight.world.pipeline = attrs.evolve(tonight.world.pipeline, steps=steps)
+        tonight.world.duration_us["clean"] = 5_000_000
+
+        state = tonight.run(at=((1_000_000, signal.SIGTERM),))
+
+        assert ends(state) == {"work": ("succeeded", None), "clean": ("succeeded", None)}
 
 
 class TestGroupCommit:

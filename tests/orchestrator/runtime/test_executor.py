@@ -306,6 +306,22 @@ class TestEnding:
         assert (exited.stopped, exited.signal) == (True, signal.SIGTERM)
         assert dies(child)
 
+    @pytest.mark.parametrize("reads", [1, 16])
+    def test_writer_that_ignores_term(
+        self, executor: ProcessExecutor, folder: Path, monkeypatch: pytest.MonkeyPatch, reads: int
+    ) -> None:
+        """Given a background process that writes for ever and ignores TERM, then it is killed, and what it had written is read."""
+        monkeypatch.setattr("orchestrator.runtime.executor._READS_A_TURN", reads)
+        script = "(trap '' TERM; exec yes) & echo $! > child; exec sleep 300"
+        executor.start(launch(folder, "sh", "-c", script, log_limit_bytes=1000, grace_us=PATIENCE_US))
+        while executor.last_line("step") is None or not (folder / "child").exists():
+            executor.poll(10_000)
+        executor.stop("step")
+        exited = ended(executor)
+
+        assert (exited.stopped, exited.signal) == (True, signal.SIGTERM)
+        assert dies(int((folder / "child").read_text()))
+
     def test_holder_of_the_output_that_ignores_term(self, executor: ProcessExecutor, folder: Path) -> None:
         """Given a stopped step whose child holds its output and ignores TERM, then the child is killed without a wait."""
         script = "(trap '' TERM; echo ready; exec sleep 300) & echo $! > child; exec sleep 300"

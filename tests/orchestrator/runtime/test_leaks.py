@@ -1,0 +1,69 @@
+"""Tests of finding secrets where they would be recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.definition import Parameter, Pipeline, Variable
+from orchestrator.core.problems import Problem
+from orchestrator.runtime.environment import resolve_environment
+from orchestrator.runtime.leaks import check_leaks
+
+SECRET = "Zq9-correct-horse"
+
+
+def leaks(folder: Path, secret: str = SECRET, document: object = None, **settings: str) -> list[Problem]:
+    """Return what is found where `TOKEN` is *secret*, the definition says *document*, and other names have values."""
+    pipeline = Pipeline(
+        "test",
+        {},
+        variables={"TOKEN": Variable("TOKEN", secret=True), "URL": Variable("URL", default="x")},
+        params={"note": Parameter("note", default="x")},
+        document={"pipeline": {"name": "test", "max_parallel": 4}, "more": document},
+    )
+    (folder / ".env").write_text(f"TOKEN='{secret}'\n")
+    chosen = [f"{name}={value}" for name, value in settings.items()]
+    environment = resolve_environment(pipeline, folder, selected=[], settings=chosen, environ={})
+    return check_leaks(pipeline, environment)
+
+
+class TestCheckLeaks:
+    """A secret in what is recorded refuses the run, and is not told."""
+
+    def test_nothing(self, tmp_path: Path) -> None:
+        """Where it stands in its own variable alone."""
+        assert [] == leaks(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("name", "path", "hint"),
+        [
+            ("URL", ("env", "vars", "URL"), "declare URL with secret = true"),
+            ("note", ("params", "note"), "parameters cannot be secret"),
+        ],
+    )
+    def test_in_a_value(self, tmp_path: Path, name: str, path: tuple[str, ...], hint: str) -> None:
+        """Also as a part of it."""
+        (problem,) = leaks(tmp_path, **{name: f"https://user:{SECRET}@example.org"})
+
+        assert ("holds_secret", path, hint) == (problem.kind, problem.path, problem.suggestion)
+        assert SECRET not in str(problem.as_json())
+        assert "the secret TOKEN" in problem.message
+
+    def test_in_the_definition(self, tmp_path: Path) -> None:
+        """At any depth; the place is told."""
+        document = [{"command": ["echo", f"-p{SECRET}"]}, 3]
+        (problem,) = leaks(tmp_path, document=document)
+
+        assert ("more", 0, "command", 1) == problem.path
+        assert SECRET not in str(problem.as_json())
+
+    @pytest.mark.parametrize("secret", ["", "nyc", "  nyc\t "])
+    def test_what_is_too_short_to_be_masked(self, tmp_path: Path, secret: str) -> None:
+        """It would be found everywhere."""
+        assert [] == leaks(tmp_path, secret, document="nyc", URL="nyc")
+
+    def test_space_around_it_does_not_hide_it(self, tmp_path: Path) -> None:
+        """Its core is looked for."""
+        assert 1 == len(leaks(tmp_path, f"  {SECRET} ", URL=SECRET))
