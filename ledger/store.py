@@ -41,6 +41,12 @@ _BUSY_SECONDS = 60.0
 _WAL_BYTES_BEFORE_CHECKPOINT = 4 << 20
 _APPENDS_BEFORE_LOOKING = 64
 _READ_ROWS = 1000
+_HEAD = """
+SELECT (SELECT coalesce(max(seq) + 1, 0) FROM events),
+       (SELECT coalesce(max(version), -1) FROM events WHERE stream = ?),
+       (SELECT json_group_array(name || ' ' || version) FROM projections)
+"""
+"""What an append has to know: the next place, the version of its stream, and which projections are registered."""
 
 
 class Projection(Protocol):
@@ -87,6 +93,7 @@ class Ledger:
         self._identity = ledger_identity(connection, str(path))
         self._checkpointer = KernelLock(path.parent / "locks" / f"{path.name}.checkpointer")
         self._appends = 0
+        self._registered: str | None = None
 
     @property
     def ledger_id(self) -> str:
@@ -115,7 +122,6 @@ class Ledger:
         """
         check_names(stream, events)
         with self._transaction() as connection:
-            self._check_projections(connection)
             recorded = self._insert(connection, stream, events, expected_version)
             if blobs:
                 connection.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?)", blobs.items())
@@ -181,10 +187,12 @@ class Ledger:
     def _insert(
         self, connection: sqlite3.Connection, stream: str, events: Sequence[NewEvent], expected_version: int | None
     ) -> list[RecordedEvent]:
-        version = _stream_version(connection, stream)
+        seq, version, registered = connection.execute(_HEAD, (stream,)).fetchone()
+        if registered != self._registered:
+            self._check_projections(connection)
+            self._registered = registered
         if expected_version is not None and expected_version != version:
             raise WrongExpectedVersionError(stream, expected_version, version)
-        (seq,) = connection.execute("SELECT coalesce(max(seq) + 1, 0) FROM events").fetchone()
         recorded, rows = _recorded(stream, events, ledger=self._identity, seq=seq, version=version + 1, now=self._now())
         connection.executemany("INSERT INTO events (seq, body, leaf_hash) VALUES (?, ?, ?)", rows)
         return recorded

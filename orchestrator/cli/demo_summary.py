@@ -121,7 +121,7 @@ def summary(directory: Path, runs: Sequence[NightRun]) -> Iterator[str]:
     if (directory / REPORT).is_file():
         yield f"  the report of the last night: {(directory / REPORT).resolve().as_uri()}"
     for command, purpose in _commands(directory, runs):
-        yield f"  {command:<58} {purpose}"
+        yield f"  {command:<58} {purpose}".rstrip()
 
 
 def _storm(directory: Path) -> Iterator[str]:

@@ -11,11 +11,10 @@ component names a host, so that a key holds on another machine.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import sha256
 
 import attrs
 
-from ledger.canonical import canonical_bytes
+from ledger.canonical import blob_digest, canonical_bytes
 
 RECIPE = 1
 _ORDER = ("recipe", "command", "code", "variables", "inputs", "needs")
@@ -65,7 +64,7 @@ def key_components(
 
 def key_digest(components: Mapping[str, object]) -> str:
     """Return the key: `sha256:` and the digest of the canonical form of *components* (RFC 8785)."""
-    return "sha256:" + sha256(canonical_bytes(components)).hexdigest()
+    return blob_digest(canonical_bytes(components))
 
 
 def first_difference(before: Mapping[str, object], after: Mapping[str, object]) -> Difference | None:

@@ -84,6 +84,8 @@ def _is_written(problem: Problem, document: object) -> bool:
 
 def placed(problems: Sequence[Problem], text: str, file: str) -> list[Problem]:
     """Give each problem that has a path its file, line and column in the definition *text*, and put them in the order of the file."""
+    if not problems:
+        return []  # and tree-sitter is not even loaded
     from orchestrator.core.toml_lines import find_places
 
     places = find_places(text, [problem.path for problem in problems if problem.line is None and problem.path])

@@ -22,8 +22,8 @@ _GAP_OF_EDGES_MAX = 90
 _BEND_WIDTH = 16
 _BENDS_AT_MOST = 20_000
 _SWEEPS = 16
-_SWEEPS_LARGE = 4
-_LARGE = 3_000
+_SWEEPS_MIN = 4
+_VISITS = 4_000
 
 Point = tuple[float, float]
 
@@ -136,8 +136,7 @@ def lay_out(upstream: Mapping[str, Sequence[str]], widths: Mapping[str, float]) 
         graphlib.CycleError: The edges hold a cycle.
     """
     layers = _Layers(upstream)
-    large = len(layers.layer) > _LARGE
-    rows = _ordered(layers, _SWEEPS_LARGE if large else _SWEEPS)
+    rows = _ordered(layers, min(_SWEEPS, max(_SWEEPS_MIN, _VISITS // max(len(layers.layer), 1))))
     middles = _placed(layers, rows)
     lefts, rights = _columns(layers, rows, widths)
     nodes = [

@@ -134,7 +134,7 @@ class ReadModels:
                 event.step,
                 event.attempt,
                 event.reason,
-                canonical_text(event.evidence),
+                canonical_text(event.evidence) if event.evidence else "{}",
                 event.key,
                 canonical_text(event.components),
                 recorded.recorded_at,

@@ -118,27 +118,35 @@ def report_html(detail: Detail, tails: Tails) -> str:
         detail: The run as `queries.run_detail` gives it.
         tails: The last lines of the log of each step that has one; only those of failed steps are shown.
     """
+    return "".join(report_parts(detail, tails))
+
+
+def report_parts(detail: Detail, tails: Tails) -> Iterator[str]:
+    """Yield the report of a run part by part, as `report_html` has it; the page of a large run need not be held twice."""
+    for part in _parts(detail, tails):
+        yield part
+        yield "\n"
+
+
+def _parts(detail: Detail, tails: Tails) -> Iterator[str]:
     logs = list(failed_tails(detail, tails))
-    parts = [
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">',
-        '<link rel="icon" href="data:,">',
-        f"<title>{escaped(title(detail))}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>",
-        *_header(detail),
-        *_root_cause(detail, [step for step, _, _ in logs]),
-        *_next(detail),
-        '<section>\n<h2>Timeline</h2>\n<div class="wide" tabindex="0" role="region" aria-label="Timeline">',
-        f"{timeline_svg(detail)}</div>\n</section>",
-        *_steps(detail),
-        *_skips(detail),
-        *_logs(logs),
-        *_graph(detail),
-        *_facts(detail),
-        "</main>\n</body>\n</html>\n",
-    ]
-    return "\n".join(parts)
+    yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">'
+    yield '<link rel="icon" href="data:,">'
+    yield f"<title>{escaped(title(detail))}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>"
+    yield from _header(detail)
+    yield from _root_cause(detail, [step for step, _, _ in logs])
+    yield from _next(detail)
+    yield '<section>\n<h2>Timeline</h2>\n<div class="wide" tabindex="0" role="region" aria-label="Timeline">'
+    yield f"{timeline_svg(detail)}</div>\n</section>"
+    yield from _steps(detail)
+    yield from _skips(detail)
+    yield from _logs(logs)
+    yield from _graph(detail)
+    yield from _facts(detail)
+    yield "</main>\n</body>\n</html>"
 
 
 def _badge(status: object, words: str) -> str:
@@ -269,9 +277,9 @@ def _block(lines: Iterable[str]) -> str:
 
 def _graph(detail: Detail) -> Iterator[str]:
     if detail["graph"]["steps"]:
-        picture = graph_svg(detail["graph"], step_statuses(detail))
         yield '<section>\n<h2>Graph</h2>\n<div class="wide" tabindex="0" role="region" aria-label="Graph">'
-        yield f"{picture}</div>\n</section>"
+        yield graph_svg(detail["graph"], step_statuses(detail))
+        yield "</div>\n</section>"
 
 
 def _facts(detail: Detail) -> Iterator[str]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from ledger.canonical import canonical_bytes
+from ledger.canonical import blob_digest, canonical_bytes
 from ledger.events import NewEvent
 from orchestrator.core.decide import Fail, Measure, Measurement, Run, Skip, decide
 from orchestrator.core.events import (
@@ -25,7 +25,6 @@ from orchestrator.core.events import (
     event_data,
     event_type,
 )
-from orchestrator.core.fingerprint import key_digest
 from orchestrator.core.outcome import Outcome, classify
 from orchestrator.core.plan import Frontier
 from orchestrator.core.report import StepReport
@@ -201,8 +200,8 @@ class Engine:
             self._finish_step(ready.step, "skipped", "run_ended", evidence={"cause": self._ending})
             return
         components = ready.measurement.components
-        key = key_digest(components)
         text = canonical_bytes(components)
+        key = blob_digest(text)  # which is what `key_digest` says, without making the text again
         if len(text) > _INLINE_BYTES:
             self._blobs[key] = text
             components = {"blob": key}
@@ -358,3 +357,5 @@ class Engine:
             self._unstarted.append(Exited(ready.step, attempt, not_started=text))
             return
         self._ports.executor.start(launch)
+        if self._ending is not None and self._plan.steps[ready.step].step.when == "upstream_ok":
+            self._ports.executor.stop(ready.step)  # The run began to end in the turn in which this start was decided.

@@ -7,13 +7,14 @@ never part of a message and never stands where it would be recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 from orchestrator.core.definition import Parameter, Pipeline, Variable
-from orchestrator.core.interpolation import references
+from orchestrator.core.interpolation import UnresolvedReferenceError, references, resolve
 from orchestrator.core.names import shown, suggest
 from orchestrator.core.parameters import check_parameter_value
 from orchestrator.core.problems import Problem
@@ -22,6 +23,7 @@ from orchestrator.runtime.assembly import Surroundings
 from orchestrator.runtime.dotenv import EnvFile, read_env_file
 
 DEFAULT_FILE = ".env"
+_SOME_NIGHT = "2026-01-31"
 
 
 @attrs.frozen
@@ -67,6 +69,7 @@ def resolve_environment(
         settings: Of `--set`, as `NAME=VALUE`.
         environ: The parent's environment.
     """
+    chosen_steps = frozenset(selected)
     files = [read_env_file(folder / name, shown=name) for name in _listed_files(pipeline, folder)]
     given = [read_env_file(path, shown=str(path)) for path in env_files]
     chosen, problems = _settings(pipeline, settings)
@@ -85,7 +88,7 @@ def resolve_environment(
         if (value := chosen.get(name) or _default(parameter)) is not None
     }
     listed = DEFAULT_FILE if pipeline.env_files is None else ", ".join(pipeline.env_files) or "--env-file"
-    needed, referred = _needed(pipeline, selected)
+    needed, referred = _needed(pipeline, chosen_steps)
     for name in sorted(needed):
         problems += _check_variable(pipeline.variables[name], variables.get(name), listed, referred=name in referred)
     for name in sorted(referred & pipeline.params.keys() - params.keys()):
@@ -93,7 +96,9 @@ def resolve_environment(
         problems.append(
             Problem("missing_parameter", f"parameter {name} has no value", ("params", name), suggestion=hint)
         )
-    return Environment(variables, params, tuple(problems))
+    found = Environment(variables, params)
+    values = surroundings(pipeline, found, folder, _SOME_NIGHT).values
+    return attrs.evolve(found, problems=(*problems, *_check_patterns(pipeline, chosen_steps, values)))
 
 
 def surroundings(pipeline: Pipeline, environment: Environment, folder: Path, night: str) -> Surroundings:
@@ -208,6 +213,28 @@ def _needed(pipeline: Pipeline, selected: Iterable[str]) -> tuple[set[str], set[
             texts += [pipeline.datasets[dataset].path or "", pipeline.datasets[dataset].pattern]
     referred = {reference for text in texts for reference in references(text)}
     return needed | referred & pipeline.variables.keys(), referred
+
+
+def _check_patterns(pipeline: Pipeline, selected: Collection[str], values: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield what the *selected* steps have for patterns and what is none with *values* in it."""
+    steps = [step for name, step in pipeline.steps.items() if name in selected]
+    used = {dataset for step in steps for dataset in (*step.reads, *step.writes)}
+    texts: list[tuple[tuple[str | int, ...], str]] = [
+        (("datasets", name, "pattern"), dataset.pattern) for name, dataset in pipeline.datasets.items() if name in used
+    ]
+    texts += [(("steps", step.name, "code", place), text) for step in steps for place, text in enumerate(step.code)]
+    for path, text in texts:
+        try:
+            pattern = resolve(text, values)
+        except UnresolvedReferenceError:
+            continue  # What is missing has been told.
+        try:
+            next(iter(Path(os.devnull).glob(pattern)), None)
+        except (ValueError, NotImplementedError):
+            message = f"{path[0]}.{path[1]}.{path[2]} is no pattern of files: {shown(pattern)}"
+            yield Problem(
+                "bad_pattern", message, path, suggestion="a relative path in which ** stands alone, such as **/*.csv"
+            )
 
 
 def _check_variable(variable: Variable, resolved: Resolved | None, files: str, *, referred: bool) -> list[Problem]:

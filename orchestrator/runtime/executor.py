@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
+import select
 import signal
 from collections.abc import Callable, Mapping
 
@@ -62,13 +62,15 @@ class ProcessExecutor:
     ) -> None:
         self._clock = clock
         self._new_stream = new_stream
-        self._selector = selectors.DefaultSelector()
+        self._poller = select.epoll()
+        self._watched: dict[int, tuple[_Process, bool]] = {}
         self._running: dict[str, _Process] = {}
         self._failed_starts: list[Exited] = []
         self._home = os.getcwd()
         self._commands: dict[tuple[str, str], str] = {}
+        self._wakeup_fd = wakeup_fd
         if wakeup_fd is not None:
-            self._selector.register(wakeup_fd, selectors.EVENT_READ, None)
+            self._poller.register(wakeup_fd, select.EPOLLIN)
 
     def start(self, launch: Launch) -> None:
         """Start an attempt; what keeps it from starting comes back from `poll` as `Exited.not_started`."""
@@ -87,17 +89,17 @@ class ProcessExecutor:
         if due_us is not None:
             until_due = max(0, due_us - now_us)
             timeout_us = until_due if timeout_us is None else min(timeout_us, until_due)
-        for key, _ in self._selector.select(None if timeout_us is None else timeout_us / 1e6):
-            if key.data is None:
+        for descriptor, _ in self._poller.poll(None if timeout_us is None else timeout_us / 1e6):
+            if descriptor == self._wakeup_fd:
                 with contextlib.suppress(BlockingIOError):
-                    os.read(key.fd, 512)
+                    os.read(descriptor, 512)
                 # The engine must see the signal now; an empty answer lets it take its turn.
-                continue
-            process, is_exit = key.data
-            if is_exit:
-                self._exited(process)
-            else:
-                self._read(process)
+            elif descriptor in self._watched:  # or its exit and the end of its output came in one turn
+                process, is_exit = self._watched[descriptor]
+                if is_exit:
+                    self._exited(process)
+                else:
+                    self._read(process)
         if due_us is not None:
             self._enforce(self._clock.monotonic_us())
         ended = self._failed_starts
@@ -133,7 +135,7 @@ class ProcessExecutor:
             os.close(process.pidfd)
             os.close(process.pipe)
         self._running.clear()
-        self._selector.close()
+        self._poller.close()
         with contextlib.suppress(OSError):
             os.chdir(self._home)
 
@@ -158,8 +160,17 @@ class ProcessExecutor:
             deadline_us=None if launch.timeout_us is None else started_us + launch.timeout_us,
         )
         self._running[launch.step] = process
-        self._selector.register(process.pidfd, selectors.EVENT_READ, (process, True))
-        self._selector.register(process.pipe, selectors.EVENT_READ, (process, False))
+        self._watch(process.pidfd, process, is_exit=True)
+        self._watch(process.pipe, process, is_exit=False)
+
+    def _watch(self, descriptor: int, process: _Process, *, is_exit: bool) -> None:
+        # Without the module `selectors`, whose objects cost as much as the calls.
+        self._poller.register(descriptor, select.EPOLLIN)
+        self._watched[descriptor] = (process, is_exit)
+
+    def _unwatch(self, descriptor: int) -> None:
+        self._poller.unregister(descriptor)
+        del self._watched[descriptor]
 
     def _spawn(self, launch: Launch, write_end: int) -> int:
         os.chdir(launch.cwd)  # Also where the last process ran in it: a step may have put another folder in its place.
@@ -230,8 +241,6 @@ class ProcessExecutor:
                 process.killed.append(number.name)
 
     def _read(self, process: _Process) -> None:
-        if process.eof:
-            return  # Its exit and the end of its output came in one turn.
         for _ in range(_READS_A_TURN):
             try:
                 data = os.read(process.pipe, _READ_BYTES)
@@ -239,7 +248,7 @@ class ProcessExecutor:
                 return
             if not data:
                 process.eof = True
-                self._selector.unregister(process.pipe)
+                self._unwatch(process.pipe)
                 return
             process.output.feed(data)
             if process.ended_us is not None:
@@ -250,7 +259,7 @@ class ProcessExecutor:
         now_us = self._clock.monotonic_us()
         process.ended_us = now_us
         process.deadline_us = process.kill_at_us = None
-        self._selector.unregister(process.pidfd)
+        self._unwatch(process.pidfd)
         if not process.eof:
             self._read(process)
         if not process.eof:
@@ -269,7 +278,7 @@ class ProcessExecutor:
                     process.output.feed(data)
                     continue
             break
-        self._selector.unregister(process.pipe)
+        self._unwatch(process.pipe)
         return True
 
     def _finish(self, process: _Process) -> Exited:

@@ -13,7 +13,7 @@ class BadResultError(Exception):
     """Raised when a step has reported something that cannot be read; says what and where."""
 
 
-def read_result(path: Path) -> StepReport | None:
+def read_result(path: str | Path) -> StepReport | None:
     """
     Return the report at *path*, or None where the step has not reported.
 

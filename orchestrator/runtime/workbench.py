@@ -89,16 +89,18 @@ class RunWorkbench:
         Raises:
             BadResultError: The report breaks its schema or is no readable file.
         """
-        name = f"{step}.{attempt}"
-        result = self._exchange / f"{name}.result.json"
+        name = f"{self._exchange}/{step}.{attempt}"
+        left = [f"{name}.inputs.json"] if self._plan.steps[step].step.reads else []
+        left.append(f"{name}.result.json")
         try:
-            return read_result(result)
+            report = read_result(left[-1])
+            if report is None:
+                left.pop()
         finally:
-            with contextlib.suppress(OSError):
-                result.unlink()
-            if self._plan.steps[step].step.reads:
+            for path in left:
                 with contextlib.suppress(OSError):
-                    (self._exchange / f"{name}.inputs.json").unlink()
+                    os.unlink(path)
+        return report
 
     def redact(self, text: str) -> str:
         """Return *text* without secrets."""

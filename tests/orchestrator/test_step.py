@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -125,7 +125,7 @@ class TestInARun:
 class TestInAProcess:
     """The helper with the variables that a run sets."""
 
-    def entry(self, folder: Path, files: list[Mapping[str, object]], **more: object) -> str:
+    def entry(self, folder: Path, files: Sequence[Mapping[str, object]], **more: object) -> str:
         """Write an input list and return its path."""
         entry = {"path": str(folder / "raw"), "digest": "sha256:x", "files": files, "removed": [], **more}
         (folder / "inputs.json").write_text(json.dumps({"datasets": {"raw": entry}}))
@@ -164,7 +164,7 @@ class TestInAProcess:
 
         expected = {"status": "failed", "error_class": "transient", "outputs": {"out": {"rows": 2}}}
         assert expected == json.loads((tmp_path / "result.json").read_text())
-        assert ["result.json"] == os.listdir(tmp_path)
+        assert ["result.json"] == [path.name for path in tmp_path.iterdir()]
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
     def test_no_number_is_refused_where_it_is_made(

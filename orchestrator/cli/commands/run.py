@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import click
 
@@ -17,7 +18,6 @@ from orchestrator.cli.reports import write_reports
 from orchestrator.cli.running import Start, execute
 from orchestrator.cli.tails import failed_tails
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.state import RunState
 from orchestrator.projections.queries import run_detail
 from orchestrator.projections.summary import summary_json, summary_lines
 
@@ -58,15 +58,25 @@ def command(
     Definition, environment and sources are checked first; every problem is listed and nothing starts. Exit codes: 0 succeeded or nothing to do, 1 failed, 2
     refused, 3 the ledger cannot be trusted, 4 another run is active, 5 storage failed.
     """
+    watching = Watching(log_file=log_file, verbose=verbose, silent=quiet or as_json)
+    start = Start(jobs=jobs, wait=wait, moved=moved, reason=reason)
+    path, run_id = _ran(options, start, watching, quiet=quiet)
+    return _show_end(path, run_id, options, quiet=quiet, as_json=as_json)
+
+
+def _ran(options: Options, start: Start, watching: Watching, *, quiet: bool) -> tuple[Path, str]:
+    """
+    Run, and return the path of the ledger and the id of the run.
+
+    What the run was made of goes with this frame, before the reports take their own memory.
+    """
     prepared = _prepared(options)
     if not quiet:
         for problem in (*prepared.project.warnings, *prepared.problems):
             if problem.severity == "warning":
                 render.err(f"warning: {problem}")
-    watching = Watching(log_file=log_file, verbose=verbose, silent=quiet or as_json)
-    start = Start(jobs=jobs, wait=wait, moved=moved, reason=reason)
     state = execute(prepared, options, start, observers=watching.observers, say=render.err)
-    return _show_end(prepared, options, state, quiet=quiet, as_json=as_json)
+    return prepared.project.ledger, state.run_id
 
 
 def _prepared(options: Options) -> Prepared:
@@ -79,11 +89,10 @@ def _prepared(options: Options) -> Prepared:
     return prepare(project, options, os.environ)
 
 
-def _show_end(prepared: Prepared, options: Options, state: RunState, *, quiet: bool, as_json: bool) -> int:
+def _show_end(path: Path, run_id: str, options: Options, *, quiet: bool, as_json: bool) -> int:
     """Write the reports, print the summary, and return the exit code of the run."""
-    path = prepared.project.ledger
     with LedgerReader(path) as reader:
-        detail = run_detail(reader.connection, state.run_id)
+        detail = run_detail(reader.connection, run_id)
     detail["where"] = options.where
     tails = failed_tails(detail, path.parent)
     page = None

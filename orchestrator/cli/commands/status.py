@@ -54,7 +54,10 @@ def _entries(view: View) -> list[dict[str, object]]:
             run_id = str(last["run_id"])
             if last["status"] == "running":
                 entry["alive"] = is_alive(**run_process(view.connection, run_id))
-            entry["next"] = _next(view, run_id, alive=entry["alive"])
+            if (
+                last["status"] != "succeeded"
+            ):  # After a success nothing is left to type, and a run may have 20,000 steps.
+                entry["next"] = _next(view, run_id, alive=entry["alive"])
         entry["attention"] = _attention(entry)
     return entries
 

@@ -21,7 +21,7 @@ def completed(folder: Path, *words: str) -> list[str]:
         },
     )
     assert done.stderr == ""
-    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 
 class TestCompletion:

@@ -25,7 +25,7 @@ class TestExplain:
         """Given --json, then the key of each attempt and what it is made of stand there; secrets by name alone."""
         value = value_of(program("explain", nights.good, "ingest", "--json", cwd=nights.shop), "explain")
         (attempt,) = value["attempts"]
-        assert attempt["components"]["variables"] == {"API_KEY": {"secret": True}, "REGION": "nyc"}
+        assert attempt["components"]["variables"] == {"API_KEY": {"secret": True}, "REGION": {"value": "nyc"}}
         assert attempt["masked"] == {"API_KEY": 1}
         assert (value["upstream"], value["accepted"], value["next"]) == ({}, [], [])
 

@@ -58,7 +58,8 @@ class TestShow:
             ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"],
         ):
             subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
-        (tmp_path / "pipeline.toml").open("a").write("# more\n")
+        with (tmp_path / "pipeline.toml").open("a", encoding="utf-8") as file:
+            file.write("# more\n")
         program("run", "--quiet", cwd=tmp_path)
         value = value_of(program("show", "latest", "--json", cwd=tmp_path), "show")
         assert value["git"]["dirty"] is True

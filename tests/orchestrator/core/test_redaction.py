@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -499,3 +500,34 @@ class TestRedact:
         assert "a *** b" == redactor.redact("a \udcffsecret\udcfe b")
         assert "\N{REPLACEMENT CHARACTER} ***" == redactor.redact(f"\udcfe {TOKEN}")
         assert redactor.redact(f"\ud800 {TOKEN}").endswith(" ***")
+
+
+class TestShellTraces:
+    """What `set -x` prints of a secret is masked, whatever the shell quotes with."""
+
+    @pytest.mark.parametrize("shell", ["sh", "bash"])
+    @pytest.mark.parametrize(
+        "secret",
+        [
+            TOKEN,
+            HOSTILE,
+            "'\"'(foo)'\"'",
+            "two\nlines and more",
+            "back\\slash $HOME `id`",
+            "tab\tand\x01control",
+            bytes(range(0x21, 0x7F)).decode(),
+            "~user=~x:~y",
+            "-n secret!",
+        ],
+    )
+    def test_nothing_is_left(self, shell: str, secret: str) -> None:
+        """Given a script that is traced, then neither the secret nor a quoted form of it is shown."""
+        done = subprocess.run(
+            [shell, "-xc", ': "$SECRET" after; PASSWORD="$SECRET"'],
+            env={"SECRET": secret, "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            capture_output=True,
+            check=True,
+        )
+        lines = masked(Redactor([secret]), done.stderr).decode().splitlines()
+
+        assert [re.sub(r"\$?['\"]", "", line) for line in lines] == ["+ : *** after", "+ PASSWORD=***"]

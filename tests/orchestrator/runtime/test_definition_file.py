@@ -12,7 +12,7 @@ import pytest
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.problems import Problem
 from orchestrator.runtime.definition_file import place_problems, read_definition
-from tests.orchestrator.runtime.test_files import as_nobody
+from tests.orchestrator.runtime.test_files import as_nobody, sparse
 
 TEXT = '[pipeline]\nname = "test"\n\n[steps.a]\ncommand = ["true"]\n'
 
@@ -40,9 +40,9 @@ class TestReadDefinition:
         [
             (lambda path: None, "definition_missing"),
             (lambda path: path.mkdir(), "definition_not_a_file"),
-            (lambda path: os.mkfifo(path), "definition_not_a_file"),
+            (os.mkfifo, "definition_not_a_file"),
             (lambda path: path.symlink_to("/dev/zero"), "definition_not_a_file"),
-            (lambda path: (path.touch(), os.truncate(path, 100 << 20)), "definition_too_large"),
+            (lambda path: sparse(path, 100 << 20), "definition_too_large"),
         ],
         ids=["missing", "folder", "FIFO", "device", "100 MB"],
     )  # fmt: skip

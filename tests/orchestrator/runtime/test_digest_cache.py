@@ -42,7 +42,7 @@ class TestEntries:
         [({}, True), ({"size": 2}, False), ({"mtime_ns": 1}, False), ({"ctime_ns": 1}, False), ({"inode": 8}, False)],
     )
     def test_any_difference_ends_the_trust(
-        self, tmp_path: Path, changed: dict[str, int], known: bool, stored: bool
+        self, tmp_path: Path, changed: dict[str, int], *, known: bool, stored: bool
     ) -> None:
         """Of the same run or of an earlier one."""
         cache = filled(tmp_path / "digests.db")
@@ -65,7 +65,7 @@ class TestEntries:
 
     @pytest.mark.parametrize("clock", ["mtime_ns", "ctime_ns"])
     @pytest.mark.parametrize(("age_ns", "kept"), [(0, False), (500_000_000, False), (2_000_000_000, True)])
-    def test_a_racy_file_is_not_entered(self, tmp_path: Path, clock: str, age_ns: int, kept: bool) -> None:
+    def test_a_racy_file_is_not_entered(self, tmp_path: Path, clock: str, age_ns: int, *, kept: bool) -> None:
         """Given a file that changed within the last second, or will have, then a second change might not show."""
         now = time.time_ns() - (time.time_ns() // HOUR_NS * HOUR_NS - HOUR_NS)
         what = status(**{clock: now - age_ns})
@@ -117,7 +117,7 @@ class TestFile:
         ],
     )
     @pytest.mark.parametrize("read_only", [False, True])
-    def test_damaged_file(self, tmp_path: Path, content: bytes | str, read_only: bool) -> None:
+    def test_damaged_file(self, tmp_path: Path, content: bytes | str, *, read_only: bool) -> None:
         """Given any other file in its place, then nothing is known, and nothing fails."""
         path = tmp_path / "digests.db"
         if isinstance(content, bytes):
@@ -169,7 +169,7 @@ class TestFile:
         cache.close()
 
     @pytest.mark.parametrize("read_only", [False, True])
-    def test_unwritable_folder(self, read_only: bool) -> None:
+    def test_unwritable_folder(self, *, read_only: bool) -> None:
         """Who may only read runs without it, or with what is there."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "digests.db")
@@ -185,7 +185,7 @@ class TestFile:
             Path(folder).chmod(0o755)
 
             assert ("sha256:a" if read_only else None) == known
-            assert ["digests.db"] == os.listdir(folder)
+            assert ["digests.db"] == [entry.name for entry in Path(folder).iterdir()]
 
     def test_two_at_once(self, tmp_path: Path) -> None:
         """Given two runs of one ledger, then both write down what they know."""

@@ -307,7 +307,6 @@ class TestCode:
 
         assert bench.measure(MeasureRequest("step", code=False)).code == {}
 
-
     def test_large_code_gives_way(self, bench: Bench) -> None:
         """A binary of many megabytes is hashed a little at a time."""
         with (bench.folder / "tool").open("wb") as file:

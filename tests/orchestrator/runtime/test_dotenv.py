@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.runtime.dotenv import FILE_BYTES_MAX, EnvFile, parse_env, read_env_file
+from tests.orchestrator.runtime.test_files import sparse
 
 PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0B/AQEF\nAASCBKcw==\n-----END KEY-----"
 
@@ -124,10 +125,10 @@ class TestFile:
         [
             (lambda path: None, "env_missing"),
             (lambda path: path.mkdir(), "env_not_a_file"),
-            (lambda path: os.mkfifo(path), "env_not_a_file"),
+            (os.mkfifo, "env_not_a_file"),
             (lambda path: path.write_bytes(b"A=secret\xff"), "not_utf8"),
             (lambda path: path.symlink_to(path), "env_unreadable"),
-            (lambda path: (path.touch(), os.truncate(path, FILE_BYTES_MAX + 1)), "env_too_large"),
+            (lambda path: sparse(path, FILE_BYTES_MAX + 1), "env_too_large"),
         ],
     )  # fmt: skip
     def test_unusable_file_is_a_problem(self, tmp_path: Path, make: object, kind: str) -> None:

@@ -302,9 +302,7 @@ class TestWorkbench:
         """Given a step with many inputs, then the event points to the components of its key."""
         tonight = night(data_pipeline({"a": [f"raw{number}" for number in range(100)]}))
         tonight.run()
-        started = next(
-            item.data for item in tonight.store.read_stream("run/run-1") if item.type == "attempt.started"
-        )
+        started = next(item.data for item in tonight.store.read_stream("run/run-1") if item.type == "attempt.started")
         components = started["components"]
 
         assert isinstance(components, dict)
@@ -318,7 +316,7 @@ class TestEndOfARun:
     def test_start_that_was_decided_in_the_turn_of_the_failure_is_ended(self) -> None:
         """Given a step that is to start in the turn in which another fails, then `fail_fast` ends it like what runs."""
         steps = {"a": Step("a", command=("true",)), "c": Step("c", command=("true",), rerun="never")}
-        lost = dict.fromkeys(("key", "components", "outputs", "run_id", "attempt"))
+        lost: dict[str, object] = dict.fromkeys(("key", "components", "outputs", "run_id", "attempt"))
         lost |= {"last_status": "lost", "last_run_id": "run-0", "last_attempt": 1}
 
         state = night(Pipeline("test", steps, fail_fast=True), a="hang").run(rows={("c", ""): lost})

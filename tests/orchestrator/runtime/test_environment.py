@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
 import pytest
@@ -238,10 +240,38 @@ class TestValues:
         assert [] == told(bench.resolve(pipeline(Variable("A", pattern="("))))
 
 
+class TestPatterns:
+    """A pattern is one once every reference is replaced."""
+
+    @pytest.mark.parametrize(
+        "text", ["${A}", "${A}/*.csv", *(["a**b", "${A}**"] if sys.version_info < (3, 13) else [])]
+    )
+    @pytest.mark.parametrize("place", ["code", "pattern"])
+    def test_what_is_no_pattern(self, bench: Bench, text: str, place: str) -> None:
+        """Given a value that makes it absolute, empty or otherwise none, then it is refused before anything looks for files."""
+        step = Step("a", command=("x",), reads=("raw",), code=("ok/*.py", text) if place == "code" else ())
+        dataset = Dataset("raw", path="raw", pattern=text if place == "pattern" else "*.csv")
+        what = Pipeline("test", {"a": step}, {"raw": dataset}, variables(Variable("A", default="")))
+        setting = {"${A}": "A=", "${A}**": "A=x"}.get(text, "A=/etc")
+        (problem,) = bench.resolve(what, setting).problems
+
+        path = ("steps", "a", "code", 1) if place == "code" else ("datasets", "raw", "pattern")
+        assert ("bad_pattern", path) == (problem.kind, problem.path)
+        assert [] == told(bench.resolve(what, setting, selected=[]))
+
+    @pytest.mark.parametrize("text", ["*.csv", "**/*", "${NIGHT}/${A}-*.csv", "$${A}*"])
+    def test_patterns(self, bench: Bench, text: str) -> None:
+        """Usual ones, of the night too."""
+        step = Step("a", command=("x",), writes=("out",), code=(text,))
+        what = Pipeline("test", {"a": step}, {"out": Dataset("out", path="o", pattern=text)}, variables(Variable("A")))
+
+        assert [] == told(bench.resolve(what, "A=nyc"))
+
+
 class TestSettings:
     """What `--set` may say."""
 
-    PARAMS = {"day": Parameter("day", "date"), "size": Parameter("size", default="s", choices=("s", "l"))}
+    PARAMS: ClassVar = {"day": Parameter("day", "date"), "size": Parameter("size", default="s", choices=("s", "l"))}
 
     def problem(self, bench: Bench, setting: str) -> Problem:
         """Return the one problem of *setting*."""

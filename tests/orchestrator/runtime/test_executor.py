@@ -69,6 +69,11 @@ def ended(executor: ProcessExecutor) -> Exited:
             return exited
 
 
+def descriptors() -> list[str]:
+    """Return the descriptors that this process has open."""
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
 def dies(pid: int) -> bool:
     """Wait until the process *pid*, which was sent KILL, has gone; the limit of the test is the limit."""
     while alive(pid):
@@ -406,7 +411,7 @@ class TestStart:
     def test_no_descriptor_left(self, executor: ProcessExecutor, folder: Path) -> None:
         """Given a limit that is reached, then the attempt has not started, and a later one does."""
         former = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, former[1]))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(descriptors()) - 1, former[1]))
         try:
             executor.start(launch(folder, "true"))
         finally:
@@ -419,11 +424,11 @@ class TestStart:
     def test_descriptors_do_not_pile_up(self, executor: ProcessExecutor, folder: Path) -> None:
         """Whether an attempt ran or could not start."""
         outcome(executor, launch(folder, "true"))
-        before = os.listdir("/proc/self/fd")
+        before = descriptors()
         outcome(executor, launch(folder, "no-such-command"))
         outcome(executor, launch(folder, "true"))
 
-        assert before == os.listdir("/proc/self/fd")
+        assert before == descriptors()
 
     def test_signal_wakes_the_loop(self, folder: Path) -> None:
         """Given a descriptor that tells of a signal, then `poll` returns at once, and waits again afterwards."""

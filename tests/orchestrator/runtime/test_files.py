@@ -30,6 +30,12 @@ def as_nobody() -> Iterator[None]:
             os.setresuid(0, 0, 0)
 
 
+def sparse(path: Path, size: int) -> None:
+    """Make a file of *size* bytes that takes no room."""
+    path.touch()
+    os.truncate(path, size)
+
+
 def refusal(path: Path) -> UnreadableFileError:
     """Return why *path* cannot be read."""
     with pytest.raises(UnreadableFileError) as caught:
@@ -51,8 +57,7 @@ class TestReadBounded:
     @pytest.mark.parametrize("size", [1001, 1 << 31])
     def test_too_large(self, tmp_path: Path, size: int) -> None:
         """One byte more than the limit is read, whatever the size."""
-        (tmp_path / "file").touch()
-        os.truncate(tmp_path / "file", size)
+        sparse(tmp_path / "file", size)
 
         assert "too_large" == refusal(tmp_path / "file").kind
 
@@ -61,7 +66,7 @@ class TestReadBounded:
         [
             (lambda path: None, "missing", "no such file"),
             (lambda path: path.mkdir(), "not_a_file", "a folder"),
-            (lambda path: os.mkfifo(path), "not_a_file", "a FIFO"),
+            (os.mkfifo, "not_a_file", "a FIFO"),
             (lambda path: path.symlink_to("/dev/zero"), "not_a_file", "a device"),
             (lambda path: path.symlink_to("/dev/null"), "not_a_file", "a device"),
             (lambda path: path.symlink_to(path), "unreadable", "symbolic links"),
@@ -124,5 +129,7 @@ class TestMakePrivate:
         finally:
             os.umask(former)
 
-        modes = [stat.S_IMODE(folder.stat().st_mode) for folder in (tmp_path, tmp_path / "logs", tmp_path / "logs/run-1")]
+        modes = [
+            stat.S_IMODE(folder.stat().st_mode) for folder in (tmp_path, tmp_path / "logs", tmp_path / "logs/run-1")
+        ]
         assert [0o755, 0o700, 0o700] == modes

@@ -47,7 +47,7 @@ class TestCheckSources:
         [
             (lambda path: None, "missing_source", "does not exist"),
             (lambda path: path.symlink_to("gone"), "missing_source", "does not exist"),
-            (lambda path: os.mkfifo(path), "unreadable_source", "neither a file nor a folder"),
+            (os.mkfifo, "unreadable_source", "neither a file nor a folder"),
             (lambda path: path.symlink_to("/dev/zero"), "unreadable_source", "neither a file nor a folder"),
             (lambda path: path.symlink_to(path), "unreadable_source", "cannot be looked at"),
         ],

@@ -56,7 +56,7 @@ class TestGitState:
     @pytest.mark.parametrize(
         ("changed", "dirty"), [("sub/pipeline.toml", True), ("other", False), ("sub/untracked", False)]
     )
-    def test_dirty(self, repository: Path, changed: str, dirty: bool) -> None:
+    def test_dirty(self, repository: Path, changed: str, *, dirty: bool) -> None:
         """Given changes of tracked files in the folder, then it is dirty; what lies elsewhere or is new does not count."""
         (repository / changed).write_text("2")
 

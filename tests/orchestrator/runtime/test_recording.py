@@ -41,7 +41,7 @@ class TestAttemptFinished:
         assert [None] * 5 == [event.message, event.log, event.metrics, event.reported, event.masked]
 
     @pytest.mark.parametrize("truncated", [True, False])
-    def test_log(self, truncated: bool) -> None:
+    def test_log(self, *, truncated: bool) -> None:
         """Where it is, relative to the ledger, what it holds, and how often each secret was masked."""
         log = Log(bytes=3, lines=1, sha256="ab", truncated=truncated, masked={"TOKEN": 2})
         exited = Exited("a", 2, exit_code=0, duration_us=5, log=log)

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.core.report import REPORT_BYTES_MAX, StepReport
 from orchestrator.runtime.result import BadResultError, read_result
-from tests.orchestrator.runtime.test_files import as_nobody
+from tests.orchestrator.runtime.test_files import as_nobody, sparse
 
 SECRET = "Zq9-correct-horse"
 
@@ -54,8 +54,8 @@ class TestThings:
             (os.mkfifo, "no regular file"),
             (lambda path: path.mkdir(), "no regular file"),
             (listen, "cannot be read"),
-            (lambda path: (path.touch(), os.truncate(path, 2 << 30)), "at most"),
-            (lambda path: (path.touch(), os.truncate(path, REPORT_BYTES_MAX + 1)), "at most"),
+            (lambda path: sparse(path, 2 << 30), "at most"),
+            (lambda path: sparse(path, REPORT_BYTES_MAX + 1), "at most"),
         ],
         ids=["link", "dead link", "loop", "environ", "device", "FIFO", "folder", "socket", "2 GB", "1 MiB + 1"],
     )  # fmt: skip

@@ -8,10 +8,16 @@ import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from orchestrator.runtime.signals import SignalInbox, prepare_process
+
+
+def descriptors() -> list[str]:
+    """Return the descriptors that this process has open."""
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
 
 
 def readable(descriptor: int) -> bool:
@@ -43,12 +49,12 @@ class TestSignalInbox:
     def test_everything_is_as_before_afterwards(self) -> None:
         """Handlers, wake-up descriptor and pipe."""
         former = signal.getsignal(signal.SIGTERM)
-        before = sorted(os.listdir("/proc/self/fd"))
+        before = descriptors()
         with SignalInbox():
             assert former != signal.getsignal(signal.SIGTERM)
 
         assert former == signal.getsignal(signal.SIGTERM)
-        assert before == sorted(os.listdir("/proc/self/fd"))
+        assert before == descriptors()
         wakeup = signal.set_wakeup_fd(-1)
         assert wakeup == -1
 

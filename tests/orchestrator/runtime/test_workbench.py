@@ -132,7 +132,7 @@ class TestPrepare:
         assert ["gone"] == entry["removed"]
 
     @pytest.mark.parametrize("kept", [True, False])
-    def test_dataset_that_is_gone(self, bench: Bench, kept: bool) -> None:
+    def test_dataset_that_is_gone(self, bench: Bench, *, kept: bool) -> None:
         """All its files are removed, as far as they are known."""
         (bench.raw / "x").touch()
         before = bench.measure()

@@ -1,0 +1,132 @@
+"""An orchestrator that is killed with no chance to say anything: the next start finds out and says so."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.programs import data_of, ended, events_of, exists, kill, ledger_of, pid_in, program, started, value_of
+
+pytestmark = pytest.mark.system
+
+DEFINITION = """\
+[pipeline]
+name = "p"
+[steps.good]
+command = ["true"]
+[steps.plain]
+shell = "echo $$ > p1; mv p1 plain; exec sleep 120"
+[steps.family]
+shell = "sleep 120 & echo $! > p2; mv p2 child; echo $$ > p3; mv p3 parent; wait"
+needs = ["good"]
+[steps.stubborn]
+shell = "trap '' TERM; echo $$ > p4; mv p4 stubborn; exec sleep 120"
+[steps.after]
+command = ["true"]
+needs = ["plain"]
+"""
+SHORT = '[pipeline]\nname = "p"\n[steps.good]\ncommand = ["true"]\n'
+PIDS = ("plain", "child", "parent")
+
+
+@contextlib.contextmanager
+def killed_run(folder: Path, definition: str, files: tuple[str, ...]) -> Iterator[list[int]]:
+    """Start a run, kill its orchestrator as soon as the steps have said who they are, and give their pids."""
+    (folder / "pipeline.toml").write_text(definition, encoding="utf-8")
+    pids: list[int] = []
+    try:
+        with started("run", "--jobs", "8", cwd=folder) as process:
+            pids += [pid_in(folder / name) for name in files]
+            process.kill()
+            ended(process)
+        yield pids
+    finally:
+        for pid in pids:
+            kill(pid)
+
+
+class TestKilledOrchestrator:
+    """`kill -9` while steps run."""
+
+    def test_next_run_ends_survivors_and_records_what_was_lost(self, tmp_path: Path) -> None:
+        """Given steps that outlive their orchestrator, then the next run ends them, and the old run gets its end."""
+        without_stubborn = DEFINITION.replace("trap '' TERM; ", "")
+        with killed_run(tmp_path, without_stubborn, (*PIDS, "stubborn")) as pids:
+            assert all(exists(pid) for pid in pids)
+            old = data_of(ledger_of(tmp_path), "run.started")[0]["run_id"]
+            (tmp_path / "pipeline.toml").write_text(SHORT, encoding="utf-8")
+            done = program("run", "--json", cwd=tmp_path)
+            assert value_of(done, "run")["status"] == "succeeded"
+            assert done.stderr == f"run {old} had lost its orchestrator; it is interrupted now\n"
+            assert not [pid for pid in pids if exists(pid)]
+            own = [event for event in events_of(ledger_of(tmp_path)) if event["stream"] == f"run/{old}"]
+            attempts = {
+                event["data"]["step"]: (event["data"]["status"], event["data"].get("reason"))
+                for event in own
+                if event["type"] == "attempt.finished"
+            }
+            assert attempts == {
+                "good": ("succeeded", None),
+                "plain": ("failed", "lost"),
+                "family": ("failed", "lost"),
+                "stubborn": ("failed", "lost"),
+            }
+            assert (own[-1]["type"], own[-1]["data"]["status"]) == ("run.finished", "interrupted")
+            survivors = {
+                pid
+                for event in own
+                if event["type"] == "step.finished"
+                for pid in event["data"].get("evidence", {}).get("survivors", [])
+            }
+            assert survivors >= set(pids)
+        value = value_of(program("show", old, "--json", cwd=tmp_path), "show")
+        assert (value["status"], value["exit_code"], value["duration_seconds"]) == ("interrupted", None, None)
+        assert {step["step"]: step["status"] for step in value["steps"]} == {
+            "good": "succeeded",
+            "plain": "failed",
+            "family": "failed",
+            "stubborn": "failed",
+            "after": "pending",
+        }
+        assert program("logs", old, cwd=tmp_path).returncode == 0
+        assert program("explain", old, "plain", cwd=tmp_path).returncode == 0
+        assert value_of(program("report", old, "--json", cwd=tmp_path), "report")["status"] == "interrupted"
+
+    def test_lost_steps_run_again(self, tmp_path: Path) -> None:
+        """Given a lost attempt, then the next run of the same definition runs it again and says why."""
+        definition = (
+            '[pipeline]\nname = "p"\n[datasets.raw]\npath = "raw"\n[steps.a]\n'
+            'shell = "echo $$ > p1; mv p1 plain; while ! test -e go; do sleep 0.01; done"\nreads = ["raw"]\n'
+        )
+        (tmp_path / "raw").mkdir()
+        with killed_run(tmp_path, definition, ("plain",)):
+            (tmp_path / "go").touch()
+            value_of(program("run", "--json", cwd=tmp_path), "run")
+        value = value_of(program("show", "latest", "--json", cwd=tmp_path), "show")
+        assert value["steps"][0]["attempts"][0]["start_reason"] == "last_attempt_lost"
+
+    def test_other_processes_are_left_alone(self, tmp_path: Path) -> None:
+        """Given a process of another run, then it is not ended."""
+        other = subprocess.Popen(["sleep", "120"], env={"PATH": "/usr/bin:/bin", "ORCHESTRATE_RUN_ID": "another"})
+        try:
+            definition = '[pipeline]\nname = "p"\n[steps.a]\nshell = "echo $$ > p1; mv p1 plain; exec sleep 120"\n'
+            with killed_run(tmp_path, definition, ("plain",)) as pids:
+                (tmp_path / "pipeline.toml").write_text(SHORT, encoding="utf-8")
+                assert program("run", "--quiet", cwd=tmp_path).returncode == 0
+                assert not exists(pids[0])
+            assert other.poll() is None
+        finally:
+            other.kill()
+            other.wait()
+
+    @pytest.mark.slow
+    def test_step_that_ignores_term_is_killed(self, tmp_path: Path) -> None:
+        """Given a survivor that ignores TERM, then it is killed when its grace is over."""
+        with killed_run(tmp_path, DEFINITION, ("stubborn",)) as pids:
+            (tmp_path / "pipeline.toml").write_text(SHORT, encoding="utf-8")
+            assert program("run", "--quiet", cwd=tmp_path).returncode == 0
+            assert not exists(pids[0])
