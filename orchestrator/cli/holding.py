@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 
 from ledger.events import NewEvent
@@ -50,6 +51,8 @@ def pipeline_held(
     with contextlib.closing(_Released(lock)):
         for run_id in reconcile(ledger, unfinished_runs(ledger.connection, name)):
             say(f"run {run_id} had lost its orchestrator; it is interrupted now")
+            # What its steps were told and had to report; nobody will ask for it.
+            shutil.rmtree(ledger.path.parent / "exchange" / run_id, ignore_errors=True)
         yield
 
 

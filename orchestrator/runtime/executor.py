@@ -292,6 +292,7 @@ class ProcessExecutor:
         del self._running[process.launch.step]
         code = os.waitstatus_to_exitcode(status)
         log = process.output.finish()
+        failure = process.output.failure
         assert process.ended_us is not None
         return Exited(
             step=process.launch.step,
@@ -305,6 +306,7 @@ class ProcessExecutor:
             duration_us=process.ended_us - process.started_us,
             log=log,
             last_line=process.output.last_line,
+            log_failure=None if failure is None else failure.strerror,
         )
 
 

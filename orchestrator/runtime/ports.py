@@ -62,6 +62,7 @@ class Exited:
         stopped: Somebody asked for its end (`Executor.stop`), before it ended.
         killed: The signals that were sent to its group, each once, in order.
         last_line: Last line of its output, redacted, for people.
+        log_failure: Why its output could not be kept, or not all of it; None where it was.
     """
 
     step: str
@@ -76,6 +77,7 @@ class Exited:
     duration_us: int = 0
     log: Log | None = None
     last_line: str | None = None
+    log_failure: str | None = None
 
 
 class Clock(Protocol):

@@ -26,13 +26,20 @@ def attempt_finished(
         signal=exited.signal,
         duration_us=None if exited.not_started else exited.duration_us,
         pid=exited.pid,
-        message=redact(outcome.message) if outcome.message else None,
+        message=_message(exited, outcome, redact),
         log=None if log is None else _log_data(run_id, exited, log),
         metrics=None if report is None or not report.metrics else _redacted(report.metrics, redact),
         reported=None if report is None or not report.outputs else _redacted(report.outputs, redact),
         masked=None if log is None or not log.masked else dict(log.masked),
         killed=exited.killed,
     )
+
+
+def _message(exited: Exited, outcome: Outcome, redact: Callable[[str], str]) -> str | None:
+    """Return what people should read of this end; that its output could not be kept is part of it."""
+    lost = None if exited.log_failure is None else f"its output could not be kept: {exited.log_failure}"
+    told = "; ".join(text for text in (outcome.message, lost) if text)
+    return redact(told) if told else None
 
 
 def ended_evidence(exited: Exited | None) -> dict[str, object]:

@@ -14,6 +14,7 @@ from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, load_project, prepare
 from orchestrator.core.inert import inert_notices
+from orchestrator.core.interpolation import references, resolve
 from orchestrator.core.problems import Problem
 from orchestrator.core.redaction import Redactor
 from orchestrator.runtime.assembly import step_argv
@@ -130,7 +131,7 @@ def _commands(prepared: Prepared, environ: dict[str, str]) -> dict[str, str | No
     for name, step in pipeline.steps.items():
         if name in prepared.selected:
             word = step_argv(step, prepared.around)[0]
-            folder = prepared.project.folder / (step.cwd or "")
+            folder = prepared.project.folder / resolve(step.cwd or "", prepared.around.values)
             target = str(folder / word) if "/" in word else word
             found.setdefault(word, shutil.which(target, path=reached[name].get("PATH", os.defpath)))
     return found
@@ -147,8 +148,6 @@ def _missing_commands(prepared: Prepared, commands: dict[str, str | None]) -> It
 
 def _unused(prepared: Prepared) -> Iterator[Problem]:
     pipeline = prepared.project.pipeline
-    from orchestrator.core.interpolation import references
-
     texts = [word for step in pipeline.steps.values() for word in (*step.command, *step.code, step.cwd or "")]
     texts += [text for dataset in pipeline.datasets.values() for text in (dataset.path or "", dataset.pattern)]
     used = {name for text in texts for name in references(text)}

@@ -51,6 +51,14 @@ class TestAttemptFinished:
         assert event.log == ({**expected, "truncated": True} if truncated else expected)
         assert ({"TOKEN": 2}, 5) == (event.masked, event.duration_us)
 
+    @pytest.mark.parametrize(("message", "told"), [(None, ""), ("two rows", "two rows; ")])
+    def test_output_that_could_not_be_kept_is_told(self, message: str | None, told: str) -> None:
+        """Whoever looks for a log has to know why there is none, or not all of it."""
+        exited = Exited("a", 1, exit_code=0, log_failure="No space left on device")
+        event = attempt_finished("run-1", exited, Outcome("succeeded", message=message), None, redact)
+
+        assert event.message == f"{told}its output could not be kept: No space left on device"
+
     def test_what_never_started_took_no_time(self) -> None:
         """No duration, not one of zero."""
         exited = Exited("a", 1, not_started="could not start")
