@@ -25,7 +25,7 @@ def steps(folder: Path, *, shape: str, count: int, rounds: int) -> dict[str, obj
         "seconds": {name: round(seconds_of(taken), 4) for name, taken in samples.items()},
         "cpu_seconds": {name: round(_cpu(taken), 4) for name, taken in samples.items()},
         "ratio_to": {other: _rounded(ratio_to(samples, OWN, other)) for other in samples if other != OWN},
-        "peak_mb": _peak_mb(samples[OWN]),
+        "peak_mib": _peak_mib(samples[OWN]),
     }
 
 
@@ -58,7 +58,7 @@ def validation(folder: Path, *, count: int, rounds: int) -> dict[str, object]:
         "steps": count,
         "seconds": round(seconds_of(taken), 3),
         "microseconds_per_step": round(seconds_of(taken) / count * 1e6),
-        "peak_mb": _peak_mb(taken),
+        "peak_mib": _peak_mib(taken),
     }
 
 
@@ -83,7 +83,7 @@ def growth(folder: Path, *, small: int, large: int, rounds: int) -> dict[str, ob
         "steps": {"small": small, "large": large},
         "microseconds_per_step": {str(count): round(seconds_of(taken[count]) / count * 1e6) for count in taken},
         "ratio": round(sorted(ratios)[len(ratios) // 2], 3),
-        "peak_mb": {str(count): _peak_mb(taken[count]) for count in taken},
+        "peak_mib": {str(count): _peak_mib(taken[count]) for count in taken},
     }
 
 
@@ -93,8 +93,8 @@ def _fresh(folder: Path) -> Path:
     return folder
 
 
-def _peak_mb(samples: Sequence[Sample]) -> float:
-    return round(max(sample.peak_kib for sample in samples) * 1024 / 1e6, 1)
+def _peak_mib(samples: Sequence[Sample]) -> float:
+    return round(max(sample.peak_kib for sample in samples) / 1024, 1)
 
 
 def _cpu(samples: Sequence[Sample]) -> float:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 Results: TypeAlias = Mapping[str, Any]
 
 GOALS: Mapping[str, float] = {"make": 2.8, "ninja": 1.5, "peak": 40, "status": 4.5}
-"""Ratios that the layered graph is held to, megabytes, and bare starts of `status`."""
+"""Ratios that the layered graph is held to, mebibytes, and bare starts of `status`."""
 
 
 def print_results(results: Results) -> None:
@@ -31,8 +31,8 @@ def _steps(shapes: Results) -> None:
     for shape, found in shapes.items():
         times = [f"{found['seconds'][tool]:.3f} s" for tool in tools]
         ratios = [f"{ratio:.2f}" for ratio in found["ratio_to"].values()]
-        print(_row(shape, [*times, *ratios, f"{found['peak_mb']} MB"]))
-    print(f"goals, layered: {GOALS['make']} x make, {GOALS['ninja']} x ninja, under {GOALS['peak']:.0f} MB")
+        print(_row(shape, [*times, *ratios, f"{found['peak_mib']} MiB"]))
+    print(f"goals, layered: {GOALS['make']} x make, {GOALS['ninja']} x ninja, under {GOALS['peak']:.0f} MiB")
 
 
 def _startup(found: Results) -> None:
@@ -45,13 +45,13 @@ def _startup(found: Results) -> None:
 
 def _validation(found: Results) -> None:
     each = found["microseconds_per_step"]
-    print(f"validate {found['steps']} steps: {found['seconds']} s, {each} us a step, peak {found['peak_mb']} MB")
+    print(f"validate {found['steps']} steps: {found['seconds']} s, {each} us a step, peak {found['peak_mib']} MiB")
 
 
 def _growth(found: Results) -> None:
     print("cost of a step in a large graph beside that in a small one")
     for count, taken in found["microseconds_per_step"].items():
-        print(_row(f"{count} steps", [f"{taken} us", f"{found['peak_mb'][count]} MB"]))
+        print(_row(f"{count} steps", [f"{taken} us", f"{found['peak_mib'][count]} MiB"]))
     print(f"ratio {found['ratio']:.2f}; goal: 1")
 
 

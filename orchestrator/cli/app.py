@@ -39,7 +39,7 @@ COMMANDS: dict[str, str] = {
 }
 """Every command with its short description, in the order of the help."""
 
-_OBJECTS_BEFORE_COLLECTING = 100_000
+_OBJECTS_BEFORE_COLLECTING = 10_000
 
 
 def main() -> NoReturn:

@@ -41,7 +41,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that *args* begin with; a near miss is named."""
-        if args and not args[0].startswith("-") and args[0] not in self._descriptions:
+        if args and not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in self._descriptions:
             import difflib
 
             near = difflib.get_close_matches(args[0], self._descriptions, n=1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,7 +86,7 @@ def execute(prepared: Prepared, options: Options, start: Start, *, observers: Ma
     """
     project = prepared.project
     run_id = new_run_id(datetime.now(UTC))
-    holder = {"run_id": run_id, "pid": os.getpid(), "host": socket.gethostname()}
+    holder = {"run_id": run_id, "pid": os.getpid(), "host": os.uname().nodename}
     with open_ledger(project.ledger, projections=[ReadModels()]) as ledger:
         _refuse_on_problems(prepared, ledger)
         with pipeline_held(project, ledger, wait=start.wait, holder=holder, say=say, night=prepared.night):
@@ -237,7 +236,7 @@ def _run_started(
         trigger=trigger(),
         actor=current_actor(os.environ),
         git=git,
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         boot_id=boot_id(),
         pid=pid,
         process_start=process_start(pid) or "",

@@ -14,7 +14,6 @@ import attrs
 
 from ledger.canonical import canonical_text
 from ledger.events import RecordedEvent
-from orchestrator.core.errors import UnknownEventError
 from orchestrator.core.events import (
     AttemptFinished,
     AttemptStarted,
@@ -68,10 +67,7 @@ class ReadModels:
             if recorded.type.startswith(_LEDGERS_OWN):
                 continue
             event = event_from_data(recorded.type, recorded.type_version, recorded.data)
-            handler = _HANDLERS.get(type(event))
-            if handler is None:
-                raise UnknownEventError(recorded.type, recorded.type_version)
-            handler(self, connection, recorded, event)
+            _HANDLERS[type(event)](self, connection, recorded, event)
 
     # Runs
 

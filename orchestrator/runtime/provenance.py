@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ _GIT_TIMEOUT_SECONDS = 5
 
 def current_actor(environ: Mapping[str, str]) -> dict[str, object]:
     """Return who acts: user, login user, sudo user, host, and terminal or unit; all of it as claimed by the host."""
-    actor: dict[str, object] = {"user": _user_name(os.geteuid()), "host": socket.gethostname(), "claimed_by": "host"}
+    actor: dict[str, object] = {"user": _user_name(os.geteuid()), "host": os.uname().nodename, "claimed_by": "host"}
     optional = {
         "login": environ.get("LOGNAME"),
         "sudo": environ.get("SUDO_USER"),

@@ -58,3 +58,7 @@ class TestCompletion:
         assert completed(tmp_path, "show", "") == []
         assert completed(tmp_path, "explain", "latest", "") == []
         assert completed(nights.shop, "explain", "nope", "") == []
+
+    def test_command_that_is_not_known(self, tmp_path: Path) -> None:
+        """Given a command that does not exist, then nothing is completed, and nothing goes wrong aloud."""
+        assert completed(tmp_path, "nope", "") == []

@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib.util
 import io
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.commands.demo import MARKER, DemoError, run_as_process, run_demo
+from orchestrator.cli.commands.demo import DemoError, run_as_process, run_demo
 from tests.programs import everything_in, program
 
 
@@ -144,9 +143,3 @@ class TestRunAsProcess:
         finished.stdout = "[]"
         with pytest.raises(DemoError):
             run_as_process(tmp_path, date(2013, 2, 1), [])
-
-
-def test_marker_is_not_part_of_the_example() -> None:
-    """Given the example's files, then none of them marks a folder as a demo."""
-    assert MARKER.startswith(".")
-    assert sys.executable

@@ -22,12 +22,9 @@ class TestInit:
         assert (valid["pipeline"], valid["problems"]) == ("my-shop-s-1st", [])
         assert value_of(program("run", "--json", cwd=folder), "run")["counts"] == {"succeeded": 2}
         assert value_of(program("run", "--json", cwd=folder), "run")["status"] == "nothing_to_do"
-        (metrics,) = [
-            step["metrics"]
-            for step in value_of(program("show", "latest", "--json", cwd=folder), "show")["steps"]
-            if step["metrics"]
-        ] or [None]
-        assert metrics is None
+        first = value_of(program("runs", "--json", cwd=folder), "runs")[1]
+        shown = value_of(program("show", first["run_id"], "--json", cwd=folder), "show")
+        assert shown["steps"][0]["metrics"] == {"dropped": 1, "kept": 3}
 
     def test_present_folder(self, tmp_path: Path) -> None:
         """Given no folder, then the present one is taken, and what to type needs no cd; .gitignore stays as it is."""

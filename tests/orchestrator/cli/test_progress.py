@@ -20,7 +20,7 @@ from orchestrator.cli.observing import Watching, _Guarded
 from orchestrator.cli.progress import Live, PlainLines, Silent
 from tests.nights import write_shop
 from tests.pipelines import pipeline_of
-from tests.programs import PATIENCE_SECONDS, PROGRAM, Done, program
+from tests.programs import PATIENCE_SECONDS, PROGRAM
 from tests.simulation import simulated_plan
 
 RUN = {"run_id": "20260131T020000Z-000abcdef", "pipeline": "p", "night": "2026-01-31"}
@@ -255,9 +255,3 @@ needs = ["waits"]
             check=False,
         )
         assert '"status": "succeeded"' in done.stdout
-
-
-def test_done_type_is_what_programs_return(tmp_path: Path) -> None:
-    """Given any command, then what comes back is a finished process."""
-    done: Done = program("--version", cwd=tmp_path)
-    assert done.stdout.startswith("orchestrate ")
