@@ -41,7 +41,11 @@ def events_page() -> str:
         "| `ledger.created` | 1 | `ledger` | The file came into being; `format` is its version. |",
     ]
     for name, (cls, version) in EVENT_TYPES.items():
-        stream = "pipeline/NAME" if name.split(".")[0] in ("definition", "pipeline", "output") or name == "run.refused" else "run/ID"
+        stream = (
+            "pipeline/NAME"
+            if name.split(".")[0] in ("definition", "pipeline", "output") or name == "run.refused"
+            else "run/ID"
+        )
         lines.append(f"| [`{name}`](#{name.replace('.', '')}) | {version} | `{stream}` | {_summary(cls)} |")
     for name, (cls, _) in EVENT_TYPES.items():
         lines += ["", f"## {name}", "", _summary(cls), "", "| field | type | meaning |", "|---|---|---|"]
@@ -82,13 +86,24 @@ def definition_page() -> str:
     ]
     for title, part in _tables(schema):
         lines += ["", f"## {title}", "", "| key | type | meaning |", "|---|---|---|"]
-        lines += [f"| `{key}` | {_type(value, schema)} | {_cell(_description(value, schema))} |" for key, value in part.items()]
+        lines += [
+            f"| `{key}` | {_type(value, schema)} | {_cell(_description(value, schema))} |"
+            for key, value in part.items()
+        ]
     return "\n".join([*lines, ""])
 
 
 def exit_codes_page() -> str:
     """Return the page of exit codes."""
-    lines = ["# Exit codes", "", _NOTE, "They mean the same in every command.", "", "| code | name | meaning |", "|---|---|---|"]
+    lines = [
+        "# Exit codes",
+        "",
+        _NOTE,
+        "They mean the same in every command.",
+        "",
+        "| code | name | meaning |",
+        "|---|---|---|",
+    ]
     meanings = inspect.getsource(ExitCode)
     for code in ExitCode:
         match = re.search(rf"    {code.name} = {code.value}\n    \"\"\"(.*?)\"\"\"", meanings, re.DOTALL)
@@ -113,7 +128,10 @@ def _summary(cls: type[object]) -> str:
 def _attributes(cls: type[object]) -> dict[str, str]:
     """Return what a class's docstring says of its attributes."""
     text = (inspect.getdoc(cls) or "").partition("Attributes:\n")[2]
-    return {name: " ".join(words.split()) for name, words in re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE)}
+    return {
+        name: " ".join(words.split())
+        for name, words in re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE)
+    }
 
 
 def _command_lines(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -149,7 +167,10 @@ def _tables(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
 
 def _resolved(value: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
     while "$ref" in value:
-        value = {**schema["$defs"][value["$ref"].rpartition("/")[2]], **{key: part for key, part in value.items() if key != "$ref"}}
+        value = {
+            **schema["$defs"][value["$ref"].rpartition("/")[2]],
+            **{key: part for key, part in value.items() if key != "$ref"},
+        }
     return value
 
 
