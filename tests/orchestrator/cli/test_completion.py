@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.app import COMMANDS
 from tests.nights import Nights
 from tests.programs import program
 
@@ -60,5 +61,5 @@ class TestCompletion:
         assert completed(nights.shop, "explain", "nope", "") == []
 
     def test_command_that_is_not_known(self, tmp_path: Path) -> None:
-        """Given a command that does not exist, then nothing is completed, and nothing goes wrong aloud."""
-        assert completed(tmp_path, "nope", "") == []
+        """Given a command that does not exist, then nothing is complained about while somebody types; commands are offered."""
+        assert completed(tmp_path, "nope", "") == list(COMMANDS)
