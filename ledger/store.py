@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from ledger.errors import (
     DamagedLedgerError,
@@ -26,6 +26,7 @@ from ledger.errors import (
 from ledger.events import NewEvent, RecordedEvent, check_names, event_of_body, new_ids, record
 from ledger.locks import KernelLock
 from ledger.merkle import leaf_hash
+from ledger.projection import Projection, replay
 from ledger.schema import (
     FORMAT,
     TABLES,
@@ -47,30 +48,6 @@ SELECT (SELECT coalesce(max(seq) + 1, 0) FROM events),
        (SELECT json_group_array(name || ' ' || version) FROM projections)
 """
 """What an append has to know: the next place, the version of its stream, and which projections are registered."""
-
-
-class Projection(Protocol):
-    """Keep tables that are a function of the events; updated in the transaction of each append."""
-
-    @property
-    def name(self) -> str:
-        """Under which the ledger knows it."""
-
-    @property
-    def version(self) -> int:
-        """Raised when the tables or what they hold change; the tables are then made anew."""
-
-    @property
-    def script(self) -> str:
-        """The SQL that makes its tables, in the form that `ledger.schema.statements` splits."""
-
-    @property
-    def tables(self) -> tuple[str, ...]:
-        """Their names."""
-
-    def apply(self, connection: sqlite3.Connection, events: Sequence[RecordedEvent]) -> None:
-        """Take *events* into the tables; no clock, no chance, nothing but the events and the tables."""
-        ...
 
 
 class Ledger:
@@ -161,7 +138,7 @@ class Ledger:
     def rebuild(self) -> None:
         """Make the tables of every projection anew from the events, in one transaction; linear in the events."""
         with self._transaction() as connection:
-            _replay(connection, self._projections, _read_all(connection))
+            replay(connection, self._projections, _read_all(connection))
 
     def close(self) -> None:
         """Fold the log back into the file where nobody else is about to, and let go of it."""
@@ -312,34 +289,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, projections: Sequence[P
     behind = [item for item in projections if known.get(item.name) != item.version]
     if behind:
         with _transaction(connection):
-            _replay(connection, behind, _read_all(connection))
+            replay(connection, behind, _read_all(connection))
     check_schema(connection, str(path), [TABLES, *(item.script for item in projections)])
-
-
-def _replay(connection: sqlite3.Connection, projections: Sequence[Projection], events: Iterator[RecordedEvent]) -> None:
-    from ledger.schema import statements
-
-    for projection in projections:
-        for table in projection.tables:
-            connection.execute(f'DROP TABLE IF EXISTS "{table}"')
-        for statement in statements(projection.script):
-            connection.execute(statement)
-        connection.execute(
-            "INSERT INTO projections VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET version = excluded.version",
-            (projection.name, projection.version),
-        )
-    page: list[RecordedEvent] = []
-    for event in events:
-        page.append(event)
-        if len(page) == _READ_ROWS:
-            _apply(connection, projections, page)
-            page = []
-    _apply(connection, projections, page)
-
-
-def _apply(connection: sqlite3.Connection, projections: Sequence[Projection], events: Sequence[RecordedEvent]) -> None:
-    for projection in projections:
-        projection.apply(connection, events)
 
 
 def _recorded(

@@ -46,7 +46,7 @@ class _Run:
 
 
 class ReadModels:
-    """The projection of the orchestrator's events, see `ledger.store.Projection`."""
+    """The projection of the orchestrator's events, see `ledger.projection.Projection`."""
 
     name = NAME
     version = VERSION
