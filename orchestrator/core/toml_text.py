@@ -179,8 +179,12 @@ def _plain_table(table: dict[str, object], path: Path, problems: list[Problem], 
     return table
 
 
+def _dotted(path: Path) -> str:
+    return ".".join(str(part) for part in path)
+
+
 def _control_problem(value: str, path: Path, file: str) -> Problem:
-    message = f"{'.'.join(str(part) for part in path)} holds a control character: {shown(value)}"
+    message = f"{_dotted(path)} holds a control character: {shown(value)}"
     return Problem("control_character", message, path=path, file=file)
 
 
@@ -200,12 +204,11 @@ def _plain(value: object, path: Path, problems: list[Problem], file: str) -> obj
     elif isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     elif isinstance(value, int) and not -INTEGER_MAX <= value <= INTEGER_MAX:
-        problem = Problem(
-            "out_of_range", f"the number is too large, at most {INTEGER_MAX} is allowed", path=path, file=file
-        )
+        message = f"{_dotted(path)} is too large a number, at most {INTEGER_MAX} is allowed"
+        problem = Problem("out_of_range", message, path=path, file=file)
         value = None
     elif isinstance(value, float) and not math.isfinite(value):
-        problem = Problem("not_finite", f"not a finite number: {value}", path=path, file=file)
+        problem = Problem("not_finite", f"{_dotted(path)} is {value}, expected a finite number", path=path, file=file)
         value = None
     if problem is not None:
         problems.append(problem)

@@ -36,7 +36,7 @@ STATEMENTS_A_RUN = 75
 
 COMMITS_BESIDE_THE_STEPS = 8
 # Making the file and its folder, the first events, folding the log back, closing; the digests' cache.
-SYNCS_BESIDE_THE_STEPS = 40
+SYNCS_BESIDE_THE_STEPS = 16
 
 OWN_MODULES_OF_STATUS = 31
 # 144 with Python 3.11; the standard library's own are not the same in every release.
