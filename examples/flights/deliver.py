@@ -8,6 +8,7 @@ import needs modules that a fresh environment lacks, and the files are all there
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import importlib.util
 import sys
@@ -21,8 +22,6 @@ Registry = Literal["first", "update", "resend"]
 
 FIRST_NIGHT = date(2013, 1, 1)
 LAST_NIGHT = date(2013, 12, 31)
-# From here on 14 nights hold the blizzard of 8 and 9 February.
-DEFAULT_START = date(2013, 2, 1)
 # A broken file is good up to here; the rest of its rows lost their commas on the way.
 GOOD_SHARE_OF_A_BROKEN_FILE = 0.4
 INSTALL_LINE = 'pip install "orchestrate[demo]"'
@@ -30,6 +29,17 @@ INSTALL_LINE = 'pip install "orchestrate[demo]"'
 
 class DeliveryError(Exception):
     """A delivery is not possible; the message says what is missing and what to do."""
+
+
+def check_night(night: date) -> None:
+    """
+    Refuse a day that the data lacks.
+
+    Raises:
+        DeliveryError: *night* is not in 2013.
+    """
+    if not FIRST_NIGHT <= night <= LAST_NIGHT:
+        raise DeliveryError(f"no data for the night {night}: the data holds {FIRST_NIGHT} to {LAST_NIGHT}")
 
 
 def deliver(night: date, into: Path, *, broken: bool = False, reordered: bool = False) -> list[Path]:
@@ -46,10 +56,9 @@ def deliver(night: date, into: Path, *, broken: bool = False, reordered: bool = 
         reordered: The same rows in another order, as a system that exports twice may write them.
 
     Raises:
-        DeliveryError: *night* is not in the data, or the package is not installed.
+        DeliveryError: *night* is not in the data, the package is not installed, or a file cannot be written.
     """
-    if not FIRST_NIGHT <= night <= LAST_NIGHT:
-        raise DeliveryError(f"no data for the night {night}: the data holds {FIRST_NIGHT} to {LAST_NIGHT}")
+    check_night(night)
     written = [] if (into / "dimensions" / "planes.csv").exists() else deliver_registry(into, "first")
     for kind in ("flights", "weather"):
         header, days = _year(kind)
@@ -74,7 +83,7 @@ def deliver_registry(into: Path, state: Registry) -> list[Path]:
         state: `first` lacks the aircraft built in 2013, `update` has them, `resend` is the update in another order.
 
     Raises:
-        DeliveryError: The package is not installed.
+        DeliveryError: The package is not installed, or a file cannot be written.
     """
     written = []
     for kind in ("airlines", "airports", "planes"):
@@ -130,10 +139,15 @@ def _damage(header: bytes, rows: Sequence[bytes]) -> bytes:
 
 def _write(path: Path, content: bytes) -> Path:
     """Write a file so that nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise DeliveryError(f"{path} cannot be written: {error.strerror}") from error
     return path
 
 
@@ -147,6 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--registry", choices=["first", "update", "resend"], help="deliver the dimensions as well")
     options = parser.parse_args(arguments)
     try:
+        check_night(options.night)
         written = deliver_registry(options.into, options.registry) if options.registry else []
         written += deliver(options.night, options.into, broken=options.broken, reordered=options.reordered)
     except DeliveryError as error:

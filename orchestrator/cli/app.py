@@ -116,6 +116,6 @@ def _group() -> click.Group:
     return LazyGroup(
         name="orchestrate",
         descriptions=COMMANDS,
-        help="Run a nightly data pipeline on one machine, and keep a history that anybody can verify.",
+        help="Run a nightly data pipeline on one machine, and keep its whole history.",
         epilog="Start with: orchestrate demo, or orchestrate init my-pipeline.",
     )

@@ -34,3 +34,16 @@ def complete_steps(context: click.Context, _: click.Parameter, incomplete: str) 
             return [step for (step,) in rows if step.startswith(incomplete)]
     except (LedgerError, RunLookupError, UsageRefusedError):
         return []
+
+
+def complete_defined_steps(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the steps of the definition, as far as they begin with *incomplete*."""
+    from orchestrator.cli.locate import definition_path
+    from orchestrator.core.errors import DefinitionError
+    from orchestrator.runtime.definition_file import read_definition
+
+    try:
+        steps = read_definition(definition_path(context.params.get("pipeline"))).pipeline.steps
+    except DefinitionError:
+        return []
+    return [step for step in steps if step.startswith(incomplete)]

@@ -113,7 +113,9 @@ def summary(directory: Path, runs: Sequence[NightRun]) -> Iterator[str]:
     yield f"{nights} nights, {len(runs)} runs in {seconds:.0f} s: {ended}."
     reasons = ", ".join(f"{count} {reason}" for reason, count in total.most_common() if reason != "ran")
     skipped = sum(total.values()) - total["ran"]
-    yield f"Steps: {total['ran']} ran, {skipped} were skipped" + (f" ({reasons})." if reasons else ".")
+    yield f"Steps: {total['ran']} ran, {skipped} {'was' if skipped == 1 else 'were'} skipped" + (
+        f" ({reasons})." if reasons else "."
+    )
     yield from _storm(directory)
     yield from _quarantine(directory)
     yield ""
@@ -121,7 +123,7 @@ def summary(directory: Path, runs: Sequence[NightRun]) -> Iterator[str]:
     if (directory / REPORT).is_file():
         yield f"  the report of the last night: {(directory / REPORT).resolve().as_uri()}"
     for command, purpose in _commands(directory, runs):
-        yield f"  {command:<58} {purpose}".rstrip()
+        yield f"  {command}" + (f"    # {purpose}" if purpose else "")
 
 
 def _storm(directory: Path) -> Iterator[str]:
@@ -150,21 +152,20 @@ def _quarantine(directory: Path) -> Iterator[str]:
 
 
 def _commands(directory: Path, runs: Sequence[NightRun]) -> Iterator[tuple[str, str]]:
-    program = (
-        "orchestrate" if shutil.which("orchestrate") else shlex.quote(f"{Path(sys.executable).parent}/orchestrate")
-    )
+    if shutil.which("orchestrate") is None:
+        yield f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"', ""
     yield f"cd {shlex.quote(str(directory))}", ""
-    yield f"{program} runs", "every night and how it ended"
+    yield "orchestrate runs", "every night and how it ended"
     started = [run for run in runs if run.run_id]
     for run in started:
         if run.night.kind == "broken" and not run.morning:
-            yield f"{program} explain {run.run_id} quality", "why the gate stopped the broken delivery"
+            yield f"orchestrate explain {run.run_id} quality", "why the gate stopped the broken delivery"
             break
     for run in started:
         if run.night.morning == "resend" and run.morning:
-            yield f"{program} show {run.run_id}", "same rows again: the ingest ran, the rest was cut off"
+            yield f"orchestrate show {run.run_id}", "same rows again: the ingest ran, the rest was cut off"
             break
     if started:
-        yield f"{program} logs {started[0].run_id} bronze_flights", "a log that prints the API key: it is masked"
-        yield f"{program} report {started[-1].run_id} --html report.html", "the run's report, with graph and timeline"
-    yield f"{program} status", "what needs attention, and what to type next"
+        yield f"orchestrate logs {started[0].run_id} bronze_flights", "a log that prints the API key: it is masked"
+        yield f"orchestrate report {started[-1].run_id} --html report.html", "the run's report, with graph and timeline"
+    yield "orchestrate status", "what needs attention, and what to type next"

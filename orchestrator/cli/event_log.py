@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from ledger.events import RecordedEvent
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.core.printable import printable
 
-_TEXT = "{time:YYYY-MM-DDTHH:mm:ss.SSSSSS!UTC}Z {level} {message} {extra}\n"
+if TYPE_CHECKING:
+    from loguru import Record
+
 _WORSE = ("failed", "timed_out", "interrupted")
 
 
@@ -34,7 +38,7 @@ class EventLog:
             except OSError as error:
                 raise UsageRefusedError("log_file", f"--log-file {path}: {error.strerror}") from None
         if verbose:
-            self._sinks.append(logger.add(sys.stderr, format=_TEXT, colorize=False))
+            self._sinks.append(logger.add(sys.stderr, format=_text, colorize=False))
 
     def recorded(self, event: RecordedEvent) -> None:
         """Write a record for *event*."""
@@ -52,3 +56,10 @@ class EventLog:
         """Let go of file and terminal."""
         for sink in self._sinks:
             logger.remove(sink)
+
+
+def _text(record: Record) -> str:
+    """Return the template of one line for people, its fields already in it."""
+    fields = " ".join(f"{name}={printable(str(value))}" for name, value in record["extra"].items())
+    escaped = fields.replace("{", "{{").replace("}", "}}").replace("<", r"\<")
+    return "{time:YYYY-MM-DDTHH:mm:ss.SSSSSS!UTC}Z {level} {message} " + escaped + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 
 from ledger.events import NewEvent
@@ -63,22 +64,30 @@ def check_owner(project: Project, ledger: Ledger, *, moved: bool, night: str | N
     Raises:
         RefusedError: The name belongs to another definition.
     """
-    row = pipeline_row(ledger.connection, project.pipeline.name)
-    here = project.definition_path
-    if row is None or row["definition_path"] == here:
+    name, here = project.pipeline.name, project.definition_path
+    problem = owner_problem(project, ledger.connection)
+    if problem is None:
         return
-    name = project.pipeline.name
     if moved:
+        row = pipeline_row(ledger.connection, name) or {}
         event = PipelineMoved(name, str(row["definition_path"]), here, current_actor(os.environ))
         append_event(ledger, f"pipeline/{name}", event)
         return
-    there = ledger.path.parent / str(row["definition_path"])
-    message = f"in this ledger the name {name} belongs to {os.path.normpath(there)}, not to {project.definition}"
+    record_refusal(ledger, name, [problem], definition=here, night=night)
+    raise RefusedError([problem])
+
+
+def owner_problem(project: Project, connection: sqlite3.Connection) -> Problem | None:
+    """Say what is wrong where the pipeline's name belongs to another definition in this ledger; None where it does not."""
+    name = project.pipeline.name
+    row = pipeline_row(connection, name)
+    if row is None or row["definition_path"] == project.definition_path:
+        return None
+    there = os.path.normpath(project.ledger.parent / str(row["definition_path"]))
+    message = f"in this ledger the name {name} belongs to {there}, not to {project.definition}"
     hint = "rename the pipeline, or, if the definition has moved, run once with --moved"
     problem = Problem("other_definition", message, ("pipeline", "name"), suggestion=hint)
-    problems = place_problems(project.definition, [problem], shown=project.shown)
-    record_refusal(ledger, name, problems, definition=here, night=night)
-    raise RefusedError(problems)
+    return place_problems(project.definition, [problem], shown=project.shown)[0]
 
 
 def append_event(ledger: Ledger, stream: str, event: Event, blobs: Mapping[str, bytes] | None = None) -> None:

@@ -31,6 +31,18 @@ def relative_to_ledger(path: Path, ledger: Path) -> str:
     return _recordable(os.path.relpath(os.path.abspath(path), ledger.parent))
 
 
+def where(definition: Path, ledger: Path) -> str:
+    """Return the options that a command typed in this folder needs to find *definition* and *ledger*; empty where it finds both by itself."""
+    import shlex
+
+    words = []
+    if definition.absolute() != Path(DEFINITION).absolute():
+        words += ["--pipeline", os.path.relpath(definition)]
+    if ledger != ledger_path(None, definition):
+        words += ["--ledger", os.path.relpath(ledger)]
+    return "".join(f" {word if word.startswith('--') else shlex.quote(word)}" for word in words)
+
+
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()

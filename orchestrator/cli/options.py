@@ -11,13 +11,37 @@ import click
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Function], Function]
 
+
+def _runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from orchestrator.cli.completing import complete_runs
+
+    return complete_runs(context, parameter, incomplete)
+
+
+def _steps(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from orchestrator.cli.completing import complete_steps
+
+    return complete_steps(context, parameter, incomplete)
+
+
+def _defined_steps(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from orchestrator.cli.completing import complete_defined_steps
+
+    return complete_defined_steps(context, parameter, incomplete)
+
+
 pipeline_option = click.option(
-    "--pipeline", "pipeline", metavar="FILE", help="The definition; ./pipeline.toml where it is not given."
+    "--pipeline",
+    "pipeline",
+    metavar="FILE",
+    type=click.Path(),
+    help="The definition; ./pipeline.toml where it is not given.",
 )
 ledger_option = click.option(
     "--ledger",
     "ledger",
     metavar="FILE",
+    type=click.Path(),
     help="The ledger; .orchestrate/ledger.db beside the definition, or $ORCHESTRATE_LEDGER.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON value on one line.")
@@ -28,10 +52,31 @@ def selection_options(function: Function) -> Function:
     """Add the options that choose steps: `--only`, `--from`, `--until`, `--omit`, `--force`."""
     for option in (
         click.option("--force", is_flag=True, help="Run what is selected even if nothing is new."),
-        click.option("--omit", multiple=True, metavar="STEP", help="Leave this step out."),
-        click.option("--until", multiple=True, metavar="STEP", help="This step and everything above it."),
-        click.option("--from", "from_", multiple=True, metavar="STEP", help="This step and everything below it."),
-        click.option("--only", multiple=True, metavar="STEP", help="This step alone; may be given several times."),
+        click.option(
+            "--omit", multiple=True, metavar="STEP", shell_complete=_defined_steps, help="Leave this step out."
+        ),
+        click.option(
+            "--until",
+            multiple=True,
+            metavar="STEP",
+            shell_complete=_defined_steps,
+            help="This step and everything above it.",
+        ),
+        click.option(
+            "--from",
+            "from_",
+            multiple=True,
+            metavar="STEP",
+            shell_complete=_defined_steps,
+            help="This step and everything below it.",
+        ),
+        click.option(
+            "--only",
+            multiple=True,
+            metavar="STEP",
+            shell_complete=_defined_steps,
+            help="This step alone; may be given several times.",
+        ),
     ):
         function = option(function)
     return function
@@ -43,7 +88,14 @@ def environment_options(function: Function) -> Function:
         click.option(
             "--for", "night", metavar="DATE", help="The night, such as 2026-01-31; today where it is not given."
         ),
-        click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Read this .env file as well."),
+        click.option(
+            "--env-file",
+            "env_files",
+            multiple=True,
+            metavar="FILE",
+            type=click.Path(),
+            help="Read this .env file as well.",
+        ),
         click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable or a parameter."),
     ):
         function = option(function)
@@ -69,17 +121,7 @@ def run_options(function: Callable[..., int]) -> Callable[..., int]:
     return called
 
 
-def _runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from orchestrator.cli.completing import complete_runs
-
-    return complete_runs(context, parameter, incomplete)
-
-
-def _steps(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from orchestrator.cli.completing import complete_steps
-
-    return complete_steps(context, parameter, incomplete)
-
-
 run_argument = click.argument("run", metavar="RUN", shell_complete=_runs)
 step_argument = click.argument("step", metavar="STEP", shell_complete=_steps)
+some_step_argument = click.argument("step", required=False, metavar="[STEP]", shell_complete=_steps)
+some_run_argument = click.argument("run", required=False, metavar="[RUN]", shell_complete=_runs)

@@ -175,7 +175,9 @@ class Live:
         head = Table.grid(padding=(0, 2))
         head.add_row(
             Text(printable(self._title), style="bold"),
-            ProgressBar(total=max(1, self._total), completed=done, width=24),
+            ProgressBar(
+                total=max(1, self._total), completed=done, width=24, complete_style="cyan", finished_style="cyan"
+            ),
             Text(f"{done}/{self._total}"),
             Text(", ".join(f"{self._counts[name]} {name}" for name in _SETTLED if name in self._counts)),
             Text(_duration(time.monotonic() - self._started)),

@@ -7,7 +7,6 @@ From options to what a run would be about: the definition, the selection, the ni
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -43,12 +42,6 @@ class Options:
     settings: tuple[str, ...] = ()
     env_files: tuple[str, ...] = ()
     night: str | None = None
-
-    @property
-    def where(self) -> str:
-        """The options that name definition and ledger, to be put after a command that is shown to be typed next."""
-        named = (("--pipeline", self.pipeline), ("--ledger", self.ledger))
-        return "".join(f" {option} {shlex.quote(value)}" for option, value in named if value)
 
 
 @attrs.frozen
@@ -141,7 +134,7 @@ def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> P
         settings=options.settings,
         environ=environ,
     )
-    problems = [*environment.problems, *check_leaks(pipeline, environment)]
+    problems = [*_future(night, pipeline.timezone), *environment.problems, *check_leaks(pipeline, environment)]
     around = surroundings(pipeline, environment, project.folder, night)
     resolvable = _resolvable(pipeline, around)
     places = dataset_places(resolvable, around)
@@ -162,6 +155,16 @@ def night_of(option: str | None, zone: str) -> str:
     if parse_date(option) is None:
         raise UsageRefusedError("bad_night", f"--for takes a date such as 2026-01-31, not {shown(option)}")
     return option
+
+
+def _future(night: str, zone: str) -> list[Problem]:
+    """Return a warning where *night* has not come yet: a typo would be the newest night of the history."""
+    today = night_of(None, zone)
+    if night <= today:
+        return []
+    return [
+        Problem("future_night", f"the night {night} has not come yet: today is {today} in {zone}", severity="warning")
+    ]
 
 
 def _resolvable(pipeline: Pipeline, around: Surroundings) -> Pipeline:

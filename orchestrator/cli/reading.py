@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +12,11 @@ from ledger.errors import DamagedLedgerError, LedgerNotFoundError, NewerLedgerEr
 from ledger.reader import LedgerReader
 from ledger.schema import registered_projections
 from orchestrator.cli.errors import UsageRefusedError
-from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger
+from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger, where
 from orchestrator.projections.find_run import RunLookupError, find_run
-from orchestrator.projections.queries import pipeline_of_path
+from orchestrator.projections.queries import pipeline_of_path, pipeline_row, run_detail, run_process
 from orchestrator.projections.read_model_tables import NAME, VERSION
+from orchestrator.runtime.liveness import is_alive
 
 
 class View:
@@ -26,14 +27,12 @@ class View:
         path: Of the ledger.
         connection: For queries.
         pipeline: The one whose definition `--pipeline` names, or None for all.
-        where: The options that name definition and ledger, for commands that are shown to be typed next.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, pipeline: str | None, where: str) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, pipeline: str | None) -> None:
         self.path = path
         self.connection = connection
         self.pipeline = pipeline
-        self.where = where
 
     @property
     def folder(self) -> Path:
@@ -43,6 +42,27 @@ class View:
     def find(self, word: str) -> str:
         """Return the id of the run that *word* means; see `find_run`."""
         return find_run(self.connection, word, pipeline=self.pipeline)
+
+    def is_active(self, run_id: str) -> bool:
+        """Whether the run *run_id* is on; one that counts as running but lost its orchestrator is not."""
+        row = self.connection.execute("SELECT status FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        return bool(row[0] == "running") and is_alive(**run_process(self.connection, run_id))
+
+    def detail(self, run_id: str, *, history: bool = True, recorded: bool = False) -> dict[str, object]:
+        """
+        Return `run_detail` as people should see it, or with *recorded* exactly as it stands in the ledger.
+
+        A run that lost its orchestrator is shown as interrupted, though the next start is what records it; `where` and `folder` let commands and
+        paths be typed in the present folder.
+        """
+        detail = run_detail(self.connection, run_id, history=history)
+        if not recorded and detail["status"] == "running" and not self.is_active(run_id):
+            detail["status"] = "interrupted"
+        row = pipeline_row(self.connection, str(detail["pipeline"]))
+        definition = self.folder / str(row["definition_path"]) if row else Path()
+        detail["where"] = where(Path(os.path.normpath(definition)), self.path)
+        detail["folder"] = os.path.relpath(self.folder)
+        return detail
 
 
 @contextlib.contextmanager
@@ -68,12 +88,7 @@ def viewing(pipeline: str | None, ledger: str | None) -> Iterator[View]:
             if named is None:
                 message = f"the ledger {path} knows no pipeline of {definition}; `orchestrate run` makes it known"
                 raise UsageRefusedError("unknown_pipeline", message)
-        where = "".join(
-            f" {option} {shlex.quote(value)}"
-            for option, value in (("--pipeline", pipeline), ("--ledger", ledger))
-            if value
-        )
-        yield View(path, reader.connection, named, where)
+        yield View(path, reader.connection, named)
         reader.check_unchanged()
 
 

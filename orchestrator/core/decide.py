@@ -204,7 +204,7 @@ def _decide_key(facts: Facts, measurement: Measurement) -> Decision:
     if facts.forced:
         return Run("forced", overwritten)
     if baseline.key is None and baseline.last_status is None:
-        return Run("never_succeeded", overwritten)
+        return Run("never_succeeded", {**({"per_night": True} if facts.step.per_night else {}), **overwritten})
     if baseline.last_status not in SUCCESSES:
         reason = "last_attempt_lost" if baseline.last_status in ("lost", "running") else "last_attempt_failed"
         return Run(reason, {"attempt": baseline.last_attempt, "status": baseline.last_status, **overwritten})

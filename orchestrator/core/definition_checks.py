@@ -82,6 +82,7 @@ def _check_datasets(pipeline: Pipeline, document: Mapping[str, object]) -> Itera
             message = f"{where}.pattern leaves the folder of the dataset: {shown(dataset.pattern)}"
             yield Problem("bad_pattern", message, (*path, "pattern"), suggestion="a pattern is relative to path")
     yield from _check_same_place(pipeline)
+    yield from _check_overlaps(pipeline)
 
 
 def _check_same_place(pipeline: Pipeline) -> Iterator[Problem]:
@@ -98,6 +99,29 @@ def _check_same_place(pipeline: Pipeline) -> Iterator[Problem]:
             yield Problem(
                 "same_place", message, ("datasets", dataset.name, "path"), suggestion="use one dataset for both"
             )
+
+
+def _check_overlaps(pipeline: Pipeline) -> Iterator[Problem]:
+    """What a step writes inside a folder that is read as a whole would count as a change of that folder in every run."""
+    writers = pipeline.writers()
+    read = {name for step in pipeline.steps.values() for name in step.reads}
+    places = {
+        name: "/".join(part for part in dataset.path.split("/") if part not in ("", "."))
+        for name, dataset in pipeline.datasets.items()
+        if dataset.path is not None
+    }
+    whole = {
+        place: name
+        for name, place in places.items()
+        if name in read and pipeline.datasets[name].pattern.startswith("**")
+    }
+    for inner in writers.keys() & places.keys():
+        parts = places[inner].split("/")
+        outer = next((name for size in range(1, len(parts)) if (name := whole.get("/".join(parts[:size])))), None)
+        if outer is not None:
+            message = f"datasets.{inner} lies inside datasets.{outer}: each write to it changes what is read there"
+            hint = f"put it elsewhere, or give {outer} a pattern that leaves it out"
+            yield Problem("overlap", message, ("datasets", inner, "path"), suggestion=hint, severity="warning")
 
 
 def _defined(entries: Mapping[str, object], document: Mapping[str, object], *tables: str) -> Mapping[str, object]:

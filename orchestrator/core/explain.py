@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from orchestrator.core.durations import format_duration
+
 Evidence = Mapping[str, object]
 
 _DIGEST_SHOWN = len("sha256:") + 12
@@ -57,6 +59,7 @@ def next_command(detail: Mapping[str, object]) -> list[str]:
 
     Args:
         detail: A run as `projections.queries.run_detail` gives it; its `where` (optional) are options that name pipeline and ledger.
+            Nothing is left to do for a night that a later run has repaired.
     """
     run_id, where = str(detail["run_id"]), str(detail.get("where") or "")
     status = detail["status"]
@@ -64,17 +67,20 @@ def next_command(detail: Mapping[str, object]) -> list[str]:
     again = f"orchestrate run --for {detail['night']}{where}"
     if status == "running":
         return [f"orchestrate logs {run_id} --follow{where}"]
+    if detail.get("repaired_by"):
+        return []
     if status in ("cancelled", "interrupted", "timed_out") and not detail.get("root_cause"):
         return [again]
-    failed = next((step for step in steps if step["status"] == "failed"), None)
-    untrusted = next((step for step in steps if step["reason"] == "input_untrusted"), None)
-    if failed is not None:
+    failed = _first_failure(detail, steps)
+    if failed is not None and failed["status"] == "failed":
         name = failed["step"]
         if failed["reason"] == "lost" and not failed["attempts"]:
             return [f'orchestrate accept {run_id} {name} --reason "…"{where}', f"{again} --force --only {name}"]
         return [f"orchestrate logs {run_id} {name}{where}", f"orchestrate explain {run_id} {name}{where}", again]
-    if untrusted is not None:
-        return [f"orchestrate explain {run_id} {untrusted['step']}{where}", again]
+    if failed is not None:
+        writer = _writer_of(detail, failed)
+        accept = [] if writer is None else [f'orchestrate accept {run_id} {writer} --reason "…"{where}']
+        return [f"orchestrate explain {run_id} {failed['step']}{where}", *accept, again]
     selection = detail.get("selection")
     if status == "nothing_to_do" and isinstance(selection, Mapping) and _selects(selection):
         chosen = "".join(
@@ -82,6 +88,22 @@ def next_command(detail: Mapping[str, object]) -> list[str]:
         )
         return [f"{again}{chosen} --force"]
     return []
+
+
+def _first_failure(detail: Mapping[str, object], steps: list[Mapping[str, object]]) -> Mapping[str, object] | None:
+    """Return the step that made the run fail: the first in time, else the first in the order of the graph."""
+    failures = [step for step in steps if step["status"] == "failed" or step["reason"] == "input_untrusted"]
+    cause = detail.get("root_cause")
+    first = cause.get("step") if isinstance(cause, Mapping) else None
+    return next((step for step in failures if step["step"] == first), failures[0] if failures else None)
+
+
+def _writer_of(detail: Mapping[str, object], step: Mapping[str, object]) -> object:
+    """Return the step whose output is not trusted, as far as the run's graph tells."""
+    evidence, graph = step["evidence"], detail.get("graph")
+    if not isinstance(evidence, Mapping) or not isinstance(graph, Mapping):
+        return None
+    return next((entry["step"] for entry in graph["steps"] if evidence.get("dataset") in entry.get("writes", ())), None)
 
 
 def _selects(selection: Mapping[str, object]) -> bool:
@@ -152,6 +174,11 @@ def _since(what: str) -> Callable[[Evidence], str]:
     return lambda evidence: f"{what} since {evidence['since']}" if evidence.get("since") else what
 
 
+def _limit(evidence: Evidence) -> str:
+    limit = evidence.get("timeout_us")
+    return f" ({format_duration(limit)})" if isinstance(limit, int) else ""
+
+
 def _lost(evidence: Evidence) -> str:
     if evidence.get("attempt"):
         return f'attempt {evidence["attempt"]} was lost, and rerun = "never" forbids another'
@@ -174,7 +201,7 @@ _SKIPPED: _Words = {
 _FAILED: _Words = {
     "exit": lambda evidence: f"exit code {evidence['exit_code']}" if "exit_code" in evidence else "exit code",
     "signal": lambda evidence: f"ended by {evidence.get('name', 'a signal')}",
-    "timeout": "its time was up",
+    "timeout": lambda evidence: f"its time was up{_limit(evidence)}",
     "not_started": "it could not be started",
     "bad_result": "its report cannot be read",
     "missing_output": "it did not write what it should",
@@ -185,7 +212,9 @@ _FAILED: _Words = {
 }
 
 _STARTED: _Words = {
-    "never_succeeded": "it never succeeded before",
+    "never_succeeded": lambda evidence: (
+        "it never succeeded for this night" if evidence.get("per_night") else "it never succeeded before"
+    ),
     "last_attempt_failed": lambda evidence: (
         f"its last attempt ({evidence.get('attempt')}) did not succeed: {evidence.get('status')}"
     ),
@@ -194,7 +223,7 @@ _STARTED: _Words = {
     "no_inputs": "it reads and needs nothing, so it always runs",
     "cleanup": 'it always runs (when = "always")',
     "upstream_failed": lambda evidence: f"upstream {evidence.get('step')} failed",
-    "upstream_runs": lambda evidence: f"depends on what {_joined(evidence.get('upstream'))} will write",
+    "upstream_runs": lambda evidence: f"depends on {_joined(evidence.get('upstream'))}",
     "recipe_changed": _change,
     "command_changed": _change,
     "code_changed": _change,

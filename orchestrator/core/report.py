@@ -67,7 +67,8 @@ def parse_report(content: bytes) -> StepReport:
     except UnicodeDecodeError as error:
         raise BadReportError(f"the report is not UTF-8: byte {error.start} is 0x{content[error.start]:02x}") from None
     except CanonicalError as error:
-        raise BadReportError(f"the report is no JSON: {error}") from None
+        what = str(error).removeprefix("not a canonical text: ")
+        raise BadReportError(f"the report is no JSON: {what}") from None
     if not isinstance(document, dict):
         raise BadReportError(f"the report is {_kind(document)}, expected an object with {', '.join(_KEYS)}")
     unknown = sorted(document.keys() - set(_KEYS))

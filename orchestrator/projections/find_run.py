@@ -71,7 +71,11 @@ def check_step(connection: sqlite3.Connection, run_id: str, step: str) -> str:
     import difflib
 
     near = difflib.get_close_matches(step, known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(known[:_SHOWN_AT_MOST])}"
+    hint = (
+        f"; did you mean {near[0]}?"
+        if near
+        else f"; it has {', '.join(known[:_SHOWN_AT_MOST])}{', …' if len(known) > _SHOWN_AT_MOST else ''}"
+    )
     raise RunLookupError("unknown_step", f"step {ascii(step[:60])[1:-1]} is not defined in run {run_id}{hint}")
 
 

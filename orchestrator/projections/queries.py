@@ -16,6 +16,8 @@ from orchestrator.projections.estimates import expected_seconds, history_of_grap
 
 Row = dict[str, object]
 
+_NIGHTS_AT_MOST = 31
+
 # fmt: off
 _SHOWN_OF_RUN = (
     "run_id", "pipeline", "night", "status", "exit_code", "started_at", "finished_at", "duration_seconds", "trigger", "actor", "reason",
@@ -67,6 +69,7 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
     for name in ("actor", "selection", "git", "counts"):
         detail[name] = _parsed(run[name])
     detail["root_cause"] = _cause(run["root_cause"])
+    detail["repaired_by"] = _repaired_by(connection, run)
     detail.update(graph=graph, steps=steps, counts=detail["counts"] or _counts(steps))
     return detail
 
@@ -82,11 +85,14 @@ def show_json(detail: Mapping[str, object]) -> Row:
     return shown
 
 
-def pipeline_overview(connection: sqlite3.Connection) -> list[Row]:
+def pipeline_overview(connection: sqlite3.Connection, *, today: str) -> list[Row]:
     """
-    Return one entry for each pipeline that ran or was refused: its last run, its last success, nights without a run, refusals since the last run.
+    Return one entry for each pipeline that ran or was refused: its last run, its last success, nights that lack one, refusals since the last run.
 
-    The cost does not grow with the length of the history, but for the nights: one index entry for each run.
+    The cost does not grow with the length of the history, but for the nights: one row for each run.
+
+    Args:
+        today: Later nights are not missing yet.
     """
     found = []
     known = "SELECT pipeline FROM pipelines UNION SELECT pipeline FROM refusals ORDER BY pipeline"
@@ -104,7 +110,8 @@ def pipeline_overview(connection: sqlite3.Connection) -> list[Row]:
                 "SELECT root_cause FROM runs WHERE run_id = ?", (runs[0]["run_id"],)
             ).fetchone()
             entry["root_cause"] = _cause(cause)
-        entry["missing_nights"] = _missing_nights(connection, pipeline)
+        entry["missing_nights"] = _missing_nights(connection, pipeline, today)
+        entry["failed_nights"] = _failed_nights(connection, pipeline, runs[0]["night"]) if runs else []
         since = runs[0]["started_at"] if runs else ""
         (entry["refusals_since"],) = connection.execute(
             "SELECT count(*) FROM refusals WHERE pipeline = ? AND recorded_at > ?", (pipeline, since)
@@ -279,8 +286,19 @@ def _counts(steps: Sequence[Row]) -> dict[str, int]:
     return counts
 
 
-def _missing_nights(connection: sqlite3.Connection, pipeline: str, *, at_most: int = 31) -> list[str]:
-    """Return nights without a run between the first and the last one, the newest *at_most*, newest first."""
+def _failed_nights(connection: sqlite3.Connection, pipeline: str, last: object) -> list[str]:
+    """Return the nights whose newest run did not end well, but for the night *last*: newest first, 31 at most."""
+    rows = connection.execute(
+        # With max() the other columns are those of the row that has it.
+        "SELECT night FROM (SELECT night, status, max(first_seq) FROM runs WHERE pipeline = ? GROUP BY night)"
+        " WHERE status NOT IN ('succeeded', 'nothing_to_do', 'running') AND night <> ? ORDER BY night DESC LIMIT ?",
+        (pipeline, last, _NIGHTS_AT_MOST),
+    )
+    return [night for (night,) in rows]
+
+
+def _missing_nights(connection: sqlite3.Connection, pipeline: str, today: str) -> list[str]:
+    """Return nights without a run between the first and the last one that is not later than *today*: newest first, 31 at most."""
     from datetime import date, timedelta
 
     nights = {
@@ -288,9 +306,9 @@ def _missing_nights(connection: sqlite3.Connection, pipeline: str, *, at_most: i
     }
     if not nights:
         return []
-    first, night = date.fromisoformat(min(nights)), date.fromisoformat(max(nights))
+    first, night = date.fromisoformat(min(nights)), date.fromisoformat(min(max(nights), today))
     missing: list[str] = []
-    while night > first and len(missing) < at_most:
+    while night > first and len(missing) < _NIGHTS_AT_MOST:
         night -= timedelta(days=1)
         if night.isoformat() not in nights:
             missing.append(night.isoformat())
@@ -302,6 +320,16 @@ def _with_seconds(row: Row) -> Row:
     duration = changed.pop("duration_us", None)
     changed["duration_seconds"] = duration / 1e6 if isinstance(duration, int) else None
     return changed
+
+
+def _repaired_by(connection: sqlite3.Connection, run: Row) -> str | None:
+    """Return the first later run of the same night that ended well, or None."""
+    row = connection.execute(
+        "SELECT run_id FROM runs WHERE pipeline = ? AND night = ? AND first_seq > ? AND status IN ('succeeded', 'nothing_to_do')"
+        " ORDER BY first_seq LIMIT 1",
+        (run["pipeline"], run["night"], run["first_seq"]),
+    ).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _cause(value: object) -> Row | None:

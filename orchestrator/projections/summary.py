@@ -169,9 +169,10 @@ def _overwritten(detail: Detail) -> Iterator[str]:
 
 def _tails(detail: Detail, tails: Mapping[str, Sequence[str]]) -> Iterator[str]:
     logs = {str(step["step"]): step["log"] for step in _steps(detail)}
+    folder = f"{detail['folder']}/" if detail.get("folder") else ""
     for name, lines in tails.items():
         yield ""
-        yield printable(f"last lines of {logs.get(name)}:")
+        yield printable(f"last lines of {folder}{logs.get(name)}:")
         yield from (f"  {printable_line(line)}" for line in lines)
 
 
@@ -191,5 +192,8 @@ def _steps(detail: Detail) -> list[Mapping[str, object]]:
 
 
 def failed_steps(detail: Detail, at_most: int = 3) -> Iterable[Mapping[str, object]]:
-    """Return the first failed steps, those whose log is worth its place in a summary."""
-    return [step for step in _steps(detail) if step["status"] == "failed" and step["log"]][:at_most]
+    """Return the failed steps whose log is worth its place in a summary: the first failure first."""
+    cause = detail.get("root_cause")
+    first = cause.get("step") if isinstance(cause, Mapping) else None
+    failed = [step for step in _steps(detail) if step["status"] == "failed" and step["log"]]
+    return sorted(failed, key=lambda step: step["step"] != first)[:at_most]

@@ -118,9 +118,11 @@ def _bars(steps: Sequence[Mapping[str, Any]]) -> Iterator[_Bar]:
             status = str(attempt["status"] or "running")
             told = [f"{step['step']}, attempt {attempt['attempt']}: {status}"]
             told += [str(attempt[name]) for name in ("reason", "message") if attempt.get(name)]
+            # The end is recorded a little after it was seen: the duration is exact, by the monotonic clock.
+            seconds = attempt.get("duration_seconds")
             yield _Bar(
                 start,
-                _moment(attempt["finished_at"]),
+                _moment(attempt["finished_at"]) if seconds is None else start + round(seconds * _SECOND),
                 step["step"],
                 attempt["attempt"],
                 status,

@@ -273,7 +273,9 @@ class Engine:
                 step=name,
                 status=status,
                 reason=reason,
-                evidence=evidence if evidence is not None else ended_evidence(exited),
+                evidence=evidence
+                if evidence is not None
+                else ended_evidence(exited, timeout_us=self._plan.steps[name].step.timeout_us),
                 error_class=None if outcome is None else outcome.error_class,
                 attempts=step.attempt,
                 key=step.key if outputs is not None else None,

@@ -17,15 +17,22 @@ Path = tuple[str | int, ...]
 
 
 def check_leaks(pipeline: Pipeline, environment: Environment) -> list[Problem]:
-    """Return a problem for each plain value and each text of the definition that holds the value of a secret; names alone are told."""
-    secrets = {
-        name: value.strip()
-        for name, value in secrets_of(pipeline, environment).items()
-        if len(value.strip().encode("utf-8", "surrogateescape")) >= FORM_BYTES_MIN
-    }
+    """
+    Return a problem for each plain value and each text of the definition that holds the value of a secret; names alone are told.
+
+    A secret that is too short to be masked is a warning.
+    """
+    secrets: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name, value in secrets_of(pipeline, environment).items():
+        if len(value.strip().encode("utf-8", "surrogateescape")) >= FORM_BYTES_MIN:
+            secrets[name] = value.strip()
+        elif value.strip():
+            message = f"the secret {name} is shorter than {FORM_BYTES_MIN} bytes and cannot be masked in logs"
+            problems.append(Problem("short_secret", message, ("env", "vars", name), severity="warning"))
     if not secrets:
-        return []
-    return [*_in_values(environment, pipeline, secrets), *_in_definition(pipeline, secrets)]
+        return problems
+    return [*problems, *_in_values(environment, pipeline, secrets), *_in_definition(pipeline, secrets)]
 
 
 def _in_values(environment: Environment, pipeline: Pipeline, secrets: Mapping[str, str]) -> Iterator[Problem]:

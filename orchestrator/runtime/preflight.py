@@ -9,8 +9,12 @@ from itertools import islice
 from pathlib import Path
 
 from orchestrator.core.definition import Dataset, Pipeline
+from orchestrator.core.interpolation import UnresolvedReferenceError, resolve
 from orchestrator.core.problems import Problem
+from orchestrator.runtime.assembly import Surroundings
 from orchestrator.runtime.digests import DatasetPlace
+
+_SCRIPTS = (".py", ".sh", ".sql", ".r", ".R", ".jl", ".pl", ".rb", ".js")
 
 
 def check_sources(pipeline: Pipeline, places: Mapping[str, DatasetPlace], *, selected: Iterable[str]) -> list[Problem]:
@@ -60,3 +64,30 @@ def _count(folder: Path, pattern: str, enough: int) -> int:
     if enough == 0:
         return 0
     return sum(1 for _ in islice((found for found in folder.glob(pattern) if os.path.isfile(found)), enough))
+
+
+def missing_files(pipeline: Pipeline, around: Surroundings, selected: Iterable[str]) -> list[Problem]:
+    """
+    Return a warning for each script that a *selected* step's command names and for each `cwd` that is not there.
+
+    A script is a word with the ending of one; it may be made by a step before, so that nothing is refused for it.
+    """
+    found: list[Problem] = []
+    chosen = frozenset(selected)
+    for name, step in pipeline.steps.items():
+        if name not in chosen:
+            continue
+        try:
+            folder = around.folder / resolve(step.cwd or "", around.values)
+            words = [resolve(word, around.values) for word in step.command[1:]]
+        except UnresolvedReferenceError:
+            continue  # That a value is missing is said elsewhere.
+        if not folder.is_dir():
+            message = f"steps.{name}: its folder {folder} does not exist; a run would fail there as not_started"
+            found.append(Problem("missing_folder", message, ("steps", name, "cwd"), severity="warning"))
+            continue
+        for place, word in enumerate(words, 1):
+            if word.endswith(_SCRIPTS) and not word.startswith("-") and not (folder / word).exists():
+                message = f"steps.{name}: there is no file {folder / word}"
+                found.append(Problem("missing_script", message, ("steps", name, "command", place), severity="warning"))
+    return found

@@ -42,10 +42,17 @@ def _message(exited: Exited, outcome: Outcome, redact: Callable[[str], str]) -> 
     return redact(told) if told else None
 
 
-def ended_evidence(exited: Exited | None) -> dict[str, object]:
-    """Return what a step's failure rests on: the exit code or the signal; empty where there is neither."""
+def ended_evidence(exited: Exited | None, *, timeout_us: int | None = None) -> dict[str, object]:
+    """
+    Return what a step's failure rests on: its timeout, its signal or its exit code; empty where there is none of them.
+
+    Args:
+        timeout_us: Of an attempt of the step.
+    """
     if exited is None:
         return {}
+    if exited.timed_out:
+        return {"timeout_us": timeout_us}
     if exited.signal is not None:
         return {"signal": exited.signal, "name": signal_name(exited.signal)}
     return {} if exited.exit_code in (None, 0) else {"exit_code": exited.exit_code}

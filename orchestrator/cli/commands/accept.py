@@ -49,6 +49,7 @@ Examples:
 @pipeline_option
 @ledger_option
 @environment_options
+@click.option("--wait", is_flag=True, help="Wait while a run of this pipeline is active.")
 @json_option
 def command(
     run: str,
@@ -60,6 +61,7 @@ def command(
     env_files: tuple[str, ...],
     night: str | None,
     *,
+    wait: bool,
     as_json: bool,
 ) -> int:
     """
@@ -82,7 +84,7 @@ def command(
         run_id = find_run(store.connection, run, pipeline=project.pipeline.name)
         check_step(store.connection, run_id, step)
         holder = {"run_id": run_id, "pid": os.getpid(), "command": "accept"}
-        with pipeline_held(project, store, wait=False, holder=holder, say=render.err, night=None):
+        with pipeline_held(project, store, wait=wait, holder=holder, say=render.err, night=None):
             check_owner(project, store, moved=False, night=None)
             event = _accepted(project, store, options, run_id, step, reason)
             append_event(store, f"pipeline/{project.pipeline.name}", event)

@@ -21,7 +21,7 @@ from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.explain import next_command, overwritten_text, reason_text
 from orchestrator.core.printable import printable, printable_line
 from orchestrator.projections.find_run import check_step
-from orchestrator.projections.queries import acceptances, attempt_key, run_detail
+from orchestrator.projections.queries import acceptances, attempt_key
 
 EXAMPLES = """\b
 Examples:
@@ -42,8 +42,7 @@ def command(run: str, step: str, pipeline: str | None, ledger: str | None, *, lo
     with viewing(pipeline, ledger) as view:
         run_id = view.find(run)
         check_step(view.connection, run_id, step)
-        detail = run_detail(view.connection, run_id)
-        detail["where"] = view.where
+        detail = view.detail(run_id, recorded=as_json)
         found = next(entry for entry in _steps(detail) if entry["step"] == step)
         for attempt in _list(found["attempts"]):
             attempt["key"], attempt["components"] = attempt_key(view.connection, run_id, step, attempt["attempt"])
@@ -59,7 +58,8 @@ def command(run: str, step: str, pipeline: str | None, ledger: str | None, *, lo
     lines = [*_lines(detail, found, local=local), *_acceptances(accepted, local=local), *_tail(found, folder)]
     if upstream:
         lines += ["", "upstream: " + ", ".join(f"{name} {status}" for name, status in upstream.items())]
-    commands = next_command(detail) if found["status"] == "failed" or found["reason"] == "input_untrusted" else []
+    concerned = found["status"] == "failed" or found["reason"] == "input_untrusted"
+    commands = [line for line in next_command(detail) if concerned and " explain " not in line]
     lines += [f"next: {commands[0]}", *(f"      {line}" for line in commands[1:])] if commands else []
     render.out_lines(lines)
     return 0

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import click
 
 from orchestrator.cli import render
-from orchestrator.cli.options import json_option, ledger_option, pipeline_option
+from orchestrator.cli.options import json_option, ledger_option, pipeline_option, some_run_argument
 from orchestrator.cli.reading import viewing
-from orchestrator.projections.queries import run_detail
 
 EXAMPLES = """\b
 Examples:
@@ -20,7 +19,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("run", required=False, metavar="[RUN]")
+@some_run_argument
 @pipeline_option
 @ledger_option
 @click.option(
@@ -58,7 +57,7 @@ def _of_definition(pipeline: str | None, ledger: str | None) -> tuple[dict[str, 
 
 def _of_run(run: str, pipeline: str | None, ledger: str | None) -> tuple[dict[str, object], dict[str, str]]:
     with viewing(pipeline, ledger) as view:
-        detail = run_detail(view.connection, view.find(run), history=False)
+        detail = view.detail(view.find(run), history=False)
     graph, steps = detail["graph"], detail["steps"]
     assert isinstance(graph, dict)
     assert isinstance(steps, list)

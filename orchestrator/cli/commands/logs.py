@@ -10,11 +10,9 @@ import click
 
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
-from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument
+from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument, some_step_argument
 from orchestrator.cli.reading import View, viewing
 from orchestrator.projections.find_run import RunLookupError, check_step
-from orchestrator.projections.queries import run_process
-from orchestrator.runtime.liveness import is_alive
 
 EXAMPLES = """\b
 Examples:
@@ -28,7 +26,7 @@ _READ_BYTES = 1 << 16
 
 @click.command(epilog=EXAMPLES)
 @run_argument
-@click.argument("step", required=False, metavar="[STEP]")
+@some_step_argument
 @pipeline_option
 @ledger_option
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
@@ -59,8 +57,8 @@ def command(
         def known() -> list[tuple[str, int, Path]]:
             return [entry for entry in _logs(view, run_id, step) if attempt is None or entry[1] == attempt]
 
-        if follow and _active(view, run_id):
-            _follow(known, lambda: _active(view, run_id), alone=step is not None)
+        if follow and view.is_active(run_id):
+            _follow(known, lambda: view.is_active(run_id), alone=step is not None)
             return 0
         entries = known()
         _check_attempt(run_id, step, attempt, entries)
@@ -129,12 +127,6 @@ def _blocks(path: Path) -> Iterator[bytes]:
                 yield block
     except FileNotFoundError:
         return
-
-
-def _active(view: View, run_id: str) -> bool:
-    """Whether the run is on; a run that lost its orchestrator is not."""
-    row = view.connection.execute("SELECT status FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-    return row[0] == "running" and is_alive(**run_process(view.connection, run_id))
 
 
 def _follow(known: Callable[[], list[tuple[str, int, Path]]], active: Callable[[], bool], *, alone: bool) -> None:

@@ -12,6 +12,7 @@ from ledger.store import Ledger, open_ledger
 from orchestrator.cli import render
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.holding import owner_problem
 from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, load_project, prepare
 from orchestrator.cli.running import cache_path, make_digester, make_plan
@@ -93,6 +94,9 @@ def _forecast(prepared: Prepared, options: Options) -> tuple[Sequence[Forecast],
         plan = _plan_without_history(prepared, options)
         return _entries(prepared, plan, None), {}
     with ledger:
+        problem = owner_problem(prepared.project, ledger.connection)
+        if problem is not None:
+            raise RefusedError([problem])
         plan = make_plan(prepared, options, ledger, run_id="plan")
         pipeline = prepared.project.pipeline
         history = history_of_graph(ledger.connection, pipeline.name, graph_document(pipeline, prepared.project.graph))

@@ -12,7 +12,6 @@ from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument
 from orchestrator.cli.reading import viewing
-from orchestrator.projections.queries import run_detail
 
 EXAMPLES = """\b
 Examples:
@@ -26,8 +25,8 @@ Examples:
 @run_argument
 @pipeline_option
 @ledger_option
-@click.option("--html", "html", metavar="FILE", help="Write one self-contained page; - is stdout.")
-@click.option("--markdown", "markdown", metavar="FILE", help="Write Markdown; - is stdout.")
+@click.option("--html", "html", metavar="FILE", type=click.Path(), help="Write one self-contained page; - is stdout.")
+@click.option("--markdown", "markdown", metavar="FILE", type=click.Path(), help="Write Markdown; - is stdout.")
 @json_option
 def command(
     run: str, pipeline: str | None, ledger: str | None, html: str | None, markdown: str | None, *, as_json: bool
@@ -43,8 +42,7 @@ def command(
     if [html, markdown].count("-") + as_json > 1:
         raise UsageRefusedError("usage", "only one of --html -, --markdown - and --json can have stdout")
     with viewing(pipeline, ledger) as view:
-        detail = run_detail(view.connection, view.find(run))
-        detail["where"] = view.where
+        detail = view.detail(view.find(run), recorded=as_json)
         tails = failed_tails(detail, view.folder)
     if html is not None:
         from orchestrator.projections.report_html import report_html

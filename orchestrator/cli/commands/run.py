@@ -13,12 +13,12 @@ from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, load_project, prepare
+from orchestrator.cli.reading import View
 from orchestrator.cli.refusals import record_definition_refusal
 from orchestrator.cli.reports import write_reports
 from orchestrator.cli.running import Start, execute
 from orchestrator.cli.tails import failed_tails
 from orchestrator.core.errors import DefinitionError
-from orchestrator.projections.queries import run_detail
 from orchestrator.projections.summary import summary_json, summary_lines
 
 EXAMPLES = """\b
@@ -61,7 +61,7 @@ def command(
     watching = Watching(log_file=log_file, verbose=verbose, silent=quiet or as_json)
     start = Start(jobs=jobs, wait=wait, moved=moved, reason=reason)
     path, run_id = _ran(options, start, watching, quiet=quiet)
-    return _show_end(path, run_id, options, quiet=quiet, as_json=as_json)
+    return _show_end(path, run_id, quiet=quiet, as_json=as_json)
 
 
 def _ran(options: Options, start: Start, watching: Watching, *, quiet: bool) -> tuple[Path, str]:
@@ -89,11 +89,10 @@ def _prepared(options: Options) -> Prepared:
     return prepare(project, options, os.environ)
 
 
-def _show_end(path: Path, run_id: str, options: Options, *, quiet: bool, as_json: bool) -> int:
+def _show_end(path: Path, run_id: str, *, quiet: bool, as_json: bool) -> int:
     """Write the reports, print the summary, and return the exit code of the run."""
     with LedgerReader(path) as reader:
-        detail = run_detail(reader.connection, run_id)
-    detail["where"] = options.where
+        detail = View(path, reader.connection, None).detail(run_id)
     tails = failed_tails(detail, path.parent)
     page = None
     try:

@@ -12,7 +12,7 @@ from orchestrator.cli.reading import viewing
 from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.explain import next_command, reason_text
 from orchestrator.core.printable import printable
-from orchestrator.projections.queries import run_detail, show_json
+from orchestrator.projections.queries import show_json
 
 EXAMPLES = """\b
 Examples:
@@ -31,8 +31,7 @@ Examples:
 def command(run: str, pipeline: str | None, ledger: str | None, *, local: bool, as_json: bool) -> int:
     """Show one run: its steps, their attempts and their reasons. RUN is an id, the beginning of one, latest or latest:PIPELINE."""
     with viewing(pipeline, ledger) as view:
-        detail = run_detail(view.connection, view.find(run), history=not as_json)
-        detail["where"] = view.where
+        detail = view.detail(view.find(run), history=not as_json, recorded=as_json)
     if as_json:
         render.out_json(show_json(detail))
     else:
@@ -55,6 +54,7 @@ def _lines(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:
         "definition": detail["definition"],
         "commit": _commit(detail["git"]),
         "first failure": cause_text(detail),
+        "repaired by": detail["repaired_by"],
     }
     yield from (printable(f"  {name + ':':<14} {value}") for name, value in facts.items() if value is not None)
     yield ""
@@ -72,7 +72,11 @@ def _table(detail: Mapping[str, object]) -> Iterator[str]:
     steps = detail["steps"]
     assert isinstance(steps, list)
     for step in steps:
-        why = reason_text(str(step["status"]), str(step["reason"]), step["evidence"]) if step["reason"] else ""
+        why = (
+            reason_text(str(step["status"]), str(step["reason"]), step["evidence"])
+            if step["reason"]
+            else _started(step)
+        )
         rows.append(
             (
                 str(step["status"]),
@@ -86,6 +90,14 @@ def _table(detail: Mapping[str, object]) -> Iterator[str]:
         if len(attempts) > 1 or step["status"] in ("failed", "running", "cancelled"):
             rows.extend(_attempt_row(attempt) for attempt in attempts)
     yield from render.table(rows, ("status", "step", "took", "usually", "why"))
+
+
+def _started(step: Mapping[str, object]) -> str:
+    """Say why a step that has no other reason was started."""
+    attempts = step["attempts"]
+    if not isinstance(attempts, list) or not attempts:
+        return ""
+    return reason_text("run", str(attempts[-1]["start_reason"]), attempts[-1]["start_evidence"] or {})
 
 
 def _attempt_row(attempt: Mapping[str, object]) -> tuple[str, str, str, str, str]:

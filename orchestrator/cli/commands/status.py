@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 import click
 
 from orchestrator.cli import render
+from orchestrator.cli.locate import definition_path, ledger_path
 from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option
 from orchestrator.cli.reading import View, viewing_if_any
 from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.explain import next_command
 from orchestrator.core.printable import printable
-from orchestrator.projections.queries import pipeline_overview, run_detail, run_process
-from orchestrator.runtime.liveness import is_alive
+from orchestrator.projections.queries import pipeline_overview
 
 EXAMPLES = """\b
 Examples:
@@ -21,6 +22,13 @@ Examples:
   orchestrate status --ledger /srv/etl/.orchestrate/ledger.db --json
 """
 _NIGHTS_SHOWN = 5
+_WELL = ("succeeded", "nothing_to_do")
+_ENDED = {
+    "failed": "failed",
+    "timed_out": "ran out of time",
+    "cancelled": "was cancelled",
+    "interrupted": "was interrupted",
+}
 
 
 @click.command(epilog=EXAMPLES)
@@ -39,35 +47,30 @@ def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: b
         if as_json:
             render.out_json(entries)
         elif not entries:
-            render.err("no pipeline has run yet; `orchestrate run` makes a start")
+            path = ledger_path(ledger, definition_path(pipeline))
+            what = "holds no pipeline yet" if view is not None else "does not exist yet"
+            render.err(f"the ledger {path} {what}; `orchestrate run` makes a start")
         for number, entry in enumerate(entries if not as_json else []):
             render.out_lines([*([""] if number else []), *_lines(entry, local=local)])
     return 0
 
 
 def _entries(view: View) -> list[dict[str, object]]:
-    entries = [entry for entry in pipeline_overview(view.connection) if view.pipeline in (None, entry["pipeline"])]
+    today = datetime.now(UTC).date().isoformat()
+    overview = pipeline_overview(view.connection, today=today)
+    entries = [entry for entry in overview if view.pipeline in (None, entry["pipeline"])]
     for entry in entries:
         entry["alive"], entry["next"] = None, []
         last = entry["last_run"]
         if isinstance(last, Mapping):
             run_id = str(last["run_id"])
             if last["status"] == "running":
-                entry["alive"] = is_alive(**run_process(view.connection, run_id))
-            if (
-                last["status"] != "succeeded"
-            ):  # After a success nothing is left to type, and a run may have 20,000 steps.
-                entry["next"] = _next(view, run_id, alive=entry["alive"])
+                entry["alive"] = view.is_active(run_id)
+            # After a night that went well nothing is left to type, and a run may have 20,000 steps.
+            if last["status"] not in _WELL:
+                entry["next"] = next_command(view.detail(run_id, history=False))
         entry["attention"] = _attention(entry)
     return entries
-
-
-def _next(view: View, run_id: str, *, alive: object) -> list[str]:
-    detail = run_detail(view.connection, run_id, history=False)
-    detail["where"] = view.where
-    if alive is False:
-        detail["status"] = "interrupted"
-    return next_command(detail)
 
 
 def _attention(entry: Mapping[str, object]) -> list[str]:
@@ -77,18 +80,24 @@ def _attention(entry: Mapping[str, object]) -> list[str]:
     if isinstance(last, Mapping):
         if entry["alive"] is False:
             found.append(f"run {last['run_id']} lost its orchestrator; the next run closes it")
-        elif last["status"] not in ("succeeded", "nothing_to_do", "running"):
-            found.append(f"the last run {str(last['status']).replace('_', ' ')}")
+        elif last["status"] not in (*_WELL, "running"):
+            found.append(f"the last run {_ENDED[str(last['status'])]}")
     cause = entry["root_cause"]
     if isinstance(cause, Mapping):
         message = f": {cause['message']}" if cause.get("message") else ""
         found.append(f"first failure: {cause.get('step')} ({cause.get('reason')}){message}")
-    if entry["refusals_since"]:
-        found.append(f"{entry['refusals_since']} starts were refused since; `orchestrate runs --refused` lists them")
-    missing = entry["missing_nights"]
-    if isinstance(missing, list) and missing:
-        more = ", …" if len(missing) > _NIGHTS_SHOWN else ""
-        found.append(f"nights without a run: {', '.join(missing[:_NIGHTS_SHOWN])}{more}")
+    refused = entry["refusals_since"]
+    if refused:
+        what = "a start was" if refused == 1 else f"{refused} starts were"
+        found.append(f"{what} refused since; `orchestrate runs --refused` tells why")
+    for name, words in (
+        ("failed_nights", "nights that did not end well and were not run again"),
+        ("missing_nights", "nights without a run"),
+    ):
+        nights = entry[name]
+        if isinstance(nights, list) and nights:
+            more = ", …" if len(nights) > _NIGHTS_SHOWN else ""
+            found.append(f"{words}: {', '.join(nights[:_NIGHTS_SHOWN])}{more}")
     return found
 
 

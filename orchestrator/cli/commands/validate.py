@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 import click
 
+from ledger.reader import LedgerReader
 from orchestrator.cli import render
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.holding import owner_problem
 from orchestrator.cli.options import json_option, run_options
-from orchestrator.cli.project import Options, Prepared, load_project, prepare
+from orchestrator.cli.project import Options, Prepared, Project, load_project, prepare
 from orchestrator.core.inert import inert_notices
 from orchestrator.core.interpolation import references, resolve
 from orchestrator.core.problems import Problem
@@ -20,6 +22,7 @@ from orchestrator.core.redaction import Redactor
 from orchestrator.runtime.assembly import step_argv
 from orchestrator.runtime.definition_file import place_problems
 from orchestrator.runtime.environment import child_environment, secrets_of
+from orchestrator.runtime.preflight import missing_files
 
 EXAMPLES = """\b
 Examples:
@@ -53,19 +56,22 @@ def command(
     project = prepared.project
     commands = _commands(prepared, environ)
     found = [*inert_notices(project.pipeline), *_unused(prepared), *_missing_commands(prepared, commands)]
+    found += missing_files(project.pipeline, prepared.around, prepared.selected)
     problems = [*project.warnings, *place_problems(project.definition, found, shown=project.shown), *prepared.problems]
+    problems += _owned(project)
+    errors = [problem for problem in problems if problem.severity == "error"]
     withheld = (
         sorted(set(environ) - set(project.pipeline.env_pass) - set(project.pipeline.variables)) if show_env else []
     )
     if as_json:
-        code = ExitCode.REFUSED if prepared.errors else ExitCode.OK
+        code = ExitCode.REFUSED if errors else ExitCode.OK
         clean = _cleaner(prepared)
         render.out_json(
             {
                 "pipeline": project.pipeline.name,
                 "definition": project.pipeline.digest,
                 "night": prepared.night,
-                "status": "refused" if prepared.errors else "valid",
+                "status": "refused" if errors else "valid",
                 "exit_code": int(code),
                 "problems": [problem.as_json() for problem in problems],
                 "variables": clean(_variables(prepared)),
@@ -78,11 +84,20 @@ def command(
     warnings = [problem for problem in problems if problem.severity == "warning"]
     for problem in warnings:
         render.err(f"warning: {problem}")
-    if prepared.errors:
-        raise RefusedError(prepared.errors)
+    if errors:
+        raise RefusedError(errors)
     render.out_lines(_shown(prepared, commands))
     render.out_lines(["", "withheld from every step: " + (", ".join(withheld) or "nothing")] if show_env else [])
     return ExitCode.OK
+
+
+def _owned(project: Project) -> list[Problem]:
+    """Return what is wrong where the ledger is there already and gives the pipeline's name to another definition."""
+    if not project.ledger.is_file():
+        return []
+    with LedgerReader(project.ledger) as reader:
+        problem = owner_problem(project, reader.connection)
+    return [] if problem is None else [problem]
 
 
 def _cleaner(prepared: Prepared) -> Callable[[object], object]:
@@ -100,7 +115,8 @@ def _cleaner(prepared: Prepared) -> Callable[[object], object]:
 def _shown(prepared: Prepared, commands: dict[str, str | None]) -> Iterator[str]:
     project = prepared.project
     pipeline = project.pipeline
-    yield f"{project.shown} is valid: {pipeline.name}, {len(pipeline.steps)} steps, {len(pipeline.datasets)} datasets"
+    sizes = f"{_plural(len(pipeline.steps), 'step')}, {_plural(len(pipeline.datasets), 'dataset')}"
+    yield f"{project.shown} is valid: {pipeline.name}, {sizes}"
     rows = [
         (name, "(secret)" if "value" not in entry else str(entry["value"]), str(entry["origin"]))
         for name, entry in _variables(prepared).items()
@@ -112,6 +128,10 @@ def _shown(prepared: Prepared, commands: dict[str, str | None]) -> Iterator[str]
     if programs:
         yield ""
         yield from render.table(list(programs.items()), ("command", "is"))
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _variables(prepared: Prepared) -> dict[str, dict[str, object]]:
