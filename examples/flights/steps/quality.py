@@ -27,7 +27,7 @@ CLEAN, QUARANTINE, QUALITY = Path("data/clean"), Path("data/quarantine"), Path("
 class Tally:
     """What the gate has seen in this run."""
 
-    nights: int = 0
+    files: int = 0
     rows: int = 0
     rejected: int = 0
     removed: int = 0
@@ -41,13 +41,13 @@ def work() -> Outcome:
     for table in (FLIGHTS, WEATHER):
         bronze = read_dataset(f"bronze_{table.name}", Path("data/bronze") / table.name)
         _judge_table(table, bronze, limit, tally)
-    metrics = {"nights": tally.nights, "rows": tally.rows, "quarantined": tally.rejected, "removed": tally.removed}
+    metrics = {"files": tally.files, "rows": tally.rows, "quarantined": tally.rejected, "removed": tally.removed}
     if tally.refusals:
         raise StepError("; ".join(tally.refusals), metrics)
     return Outcome(
-        f"{tally.rows} rows of {tally.nights} files judged, {tally.rejected} quarantined",
+        f"{tally.rows} rows of {tally.files} files judged, {tally.rejected} quarantined",
         metrics,
-        changed=bool(tally.nights or tally.removed),
+        changed=bool(tally.files or tally.removed),
     )
 
 
@@ -62,13 +62,14 @@ def _judge_table(table: Table, bronze: Dataset, limit: float, tally: Tally) -> N
         judged = judge(raw, table, night)
         # In quarantine a row stands as it was delivered, readable or not.
         unfit = raw.with_columns(judged[REASON]).filter(pl.col(REASON).is_not_null())
-        tally.nights += 1
+        tally.files += 1
         tally.rows += judged.height
         tally.rejected += unfit.height
         outputs = _write_quarantine(table, night, unfit)
         refusal = _refusal(table, night, judged.height, unfit, limit)
         if refusal is not None:
             tally.refusals.append(refusal)
+            partitions.refused(night, outputs)
             continue
         fit = judged.filter(pl.col(REASON).is_null()).drop(REASON)
         outputs.append(write_parquet(fit, CLEAN / table.name / f"{night}.parquet"))

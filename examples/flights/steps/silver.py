@@ -95,7 +95,7 @@ class Names:
         )
 
     def add(self, flights: pl.DataFrame) -> pl.DataFrame:
-        """Add names and aircraft; four airports and a sixth of the aircraft are not in the registry and stay null."""
+        """Add names and aircraft; four airports and 721 of 4,043 aircraft are in no registry and stay null."""
         return (
             flights.join(self._airlines, on="carrier", how="left")
             .join(self._airports, on="dest", how="left")

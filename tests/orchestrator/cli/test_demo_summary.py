@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -123,11 +124,12 @@ class TestSummary:
     def test_nothing_was_skipped_and_program_is_not_on_the_path(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Given a program that the shell would not find, then the commands name its place; no run, no command about it."""
+        """Given a program that the shell would not find, then its place is put on the PATH first; no run, no command about it."""
         monkeypatch.setattr(shutil, "which", lambda _: None)
         lines = list(summary(tmp_path, [run(step("a"), run_id="")]))
         assert lines[1] == "Steps: 1 ran, 0 were skipped."
-        assert [line for line in lines if "/orchestrate runs " in line]
+        place = Path(sys.executable).parent
+        assert [f'  export PATH={place}:"$PATH"'] == [line for line in lines if "export" in line]
         assert not [line for line in lines if " explain " in line or " report " in line]
 
     def test_figures_come_from_what_the_pipeline_wrote(self, tmp_path: Path) -> None:

@@ -19,7 +19,10 @@ class TestExplain:
         assert "  exit_code: 3" in lines
         assert "  no good" in lines
         assert "upstream: ingest succeeded" in lines
-        assert lines[-3] == f"next: orchestrate logs {nights.failed} totals"
+        assert lines[-2:] == [
+            f"next: orchestrate logs {nights.failed} totals",
+            "      orchestrate run --for 2026-01-04",
+        ]
 
     def test_json(self, nights: Nights) -> None:
         """Given --json, then the key of each attempt and what it is made of stand there; secrets by name alone."""
@@ -71,4 +74,4 @@ class TestExplain:
         assert value["steps"][1]["reason"] == "input_untrusted"
         text = program("explain", "latest", "b", cwd=tmp_path).stdout
         assert "but its writer, which is not part of this run, left sha256:" in text
-        assert f"next: orchestrate explain {value['run_id']} b" in text
+        assert f'next: orchestrate accept {value["run_id"]} a --reason "…"' in text

@@ -129,7 +129,7 @@ class TestEventLog:
         log = EventLog(None, verbose=True)
         log.recorded(event("run.started", run_id="R"))
         log.close()
-        assert "Z INFO run.started {'run': 'R', 'seq': 1}" in capsys.readouterr().err
+        assert "Z INFO run.started run=R seq=1\n" in capsys.readouterr().err
 
     def test_file_that_cannot_be(self, tmp_path: Path) -> None:
         """Given a folder in place of the file, then it is refused with its name."""

@@ -67,7 +67,7 @@ class TestBeforeTheFirstRun:
         (entry,) = value_of(program("status", "--json", cwd=tmp_path), "status")
         assert (entry["last_run"], entry["refusals_since"], entry["next"]) == (None, 1, [])
         assert program("status", cwd=tmp_path).stdout == (
-            "p: never run\n  1 starts were refused since; `orchestrate runs --refused` lists them\n"
+            "p: never run\n  a start was refused since; `orchestrate runs --refused` tells why\n"
         )
 
 
@@ -161,11 +161,11 @@ class TestOptions:
             assert done.stdout == expected
 
     def test_next_commands_carry_the_options(self, nights: Nights) -> None:
-        """Given a ledger that was named, then what to type next names it as well."""
+        """Given a pipeline of another folder, then what to type next finds it from here."""
         shown = value_of(
             program("explain", nights.failed, "totals", "--json", "--ledger", str(nights.ledger), cwd=nights.mart)
         )
-        assert [line.endswith(f" --ledger {nights.ledger}") for line in shown["next"]] == [True, True, True]
+        assert [line.endswith(f" --pipeline ../{nights.shop.name}/pipeline.toml") for line in shown["next"]] == [True, True, True]
 
 
 class TestUnfitLedger:

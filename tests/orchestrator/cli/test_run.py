@@ -377,7 +377,7 @@ class TestSignals:
         (data,) = data_of(ledger_of(slow), "run.finished")
         assert (data["status"], data["exit_code"]) == ("cancelled", code)
         (entry,) = value_of(program("status", "--json", cwd=slow), "status")
-        assert entry["attention"] == ["the last run cancelled"]
+        assert entry["attention"] == ["the last run was cancelled"]
         assert entry["next"] == [f"orchestrate run --for {value['night']}"]
 
     def test_signal_to_a_command_that_waits(self, slow: Path) -> None:
@@ -438,7 +438,7 @@ class TestLog:
     def test_verbose_shows_it_on_stderr(self, shop: Path) -> None:
         """Given -v, then stderr has the records as text beside the plain lines."""
         done = program("run", "-v", cwd=shop)
-        assert " INFO run.started {" in done.stderr
+        assert " INFO run.started run=" in done.stderr
         assert "[1/3] ingest succeeded" in done.stderr
         assert "\x1b" not in done.stderr
 

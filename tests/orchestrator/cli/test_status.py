@@ -27,7 +27,7 @@ class TestStatus:
         assert shop["attention"] == [
             "the last run failed",
             "first failure: totals (exit)",
-            "1 starts were refused since; `orchestrate runs --refused` lists them",
+            "a start was refused since; `orchestrate runs --refused` tells why",
             "nights without a run: 2026-01-03",
         ]
         assert shop["next"][0] == f"orchestrate logs {nights.failed} totals"

@@ -49,7 +49,7 @@ class TestValid:
         """Given neither variables nor a command that is found, then the headline alone."""
         (tmp_path / "pipeline.toml").write_text('[pipeline]\nname = "p"\n[steps.a]\ncommand = ["./nope"]\n')
         done = program("validate", cwd=tmp_path)
-        assert (done.returncode, done.stdout) == (0, "pipeline.toml is valid: p, 1 steps, 0 datasets\n")
+        assert (done.returncode, done.stdout) == (0, "pipeline.toml is valid: p, 1 step, 0 datasets\n")
 
     def test_env_lists_what_no_step_receives(self, shop: Path) -> None:
         """Given --env, then the shell's variables that no step gets are listed, by name alone."""

@@ -95,6 +95,8 @@ class TestReasonText:
                 {"dataset": "d", "expected": A, "actual": None},
                 f"input d is nothing, but its writer, which is not part of this run, left {SHORT_A}",
             ),
+            ("failed", "timeout", {"timeout_us": 3_000_000}, "its time was up (3s)"),
+            ("run", "never_succeeded", {"per_night": True}, "it never succeeded for this night"),
             ("failed", "exit", {"exit_code": 3}, "exit code 3"),
             ("failed", "exit", {}, "exit code"),
             ("failed", "signal", {"name": "SIGKILL"}, "ended by SIGKILL"),
@@ -110,8 +112,8 @@ class TestReasonText:
             ),
             ("run", "last_attempt_lost", {"attempt": "run-1/1"}, "its last attempt (run-1/1) was lost"),
             ("run", "upstream_failed", {"step": "a"}, "upstream a failed"),
-            ("run", "upstream_runs", {"upstream": ["a", "b"]}, "depends on what a, b will write"),
-            ("run", "upstream_runs", {}, "depends on what its upstreams will write"),
+            ("run", "upstream_runs", {"upstream": ["a", "b"]}, "depends on a, b"),
+            ("run", "upstream_runs", {}, "depends on its upstreams"),
             ("run", "recipe_changed", {"component": "recipe"}, "keys are made in another way now"),
             ("run", "command_changed", {"component": "command"}, "its command changed"),
             ("run", "code_changed", {"component": "code:a.py", "after": A}, "code file a.py is new"),
@@ -163,7 +165,8 @@ class TestReasonText:
 
 def detail(status: str, *steps: tuple[str, str, str | None, int], **more: object) -> dict[str, object]:
     """Return a run as the queries give it; steps are name, status, reason, attempts."""
-    listed = [dict(zip(("step", "status", "reason", "attempts"), step, strict=True)) for step in steps]
+    names = ("step", "status", "reason", "attempts")
+    listed = [{**dict(zip(names, step, strict=True)), "evidence": {"dataset": "out"}} for step in steps]
     return {"run_id": "R", "night": "2026-01-01", "status": status, "steps": listed, **more}
 
 
@@ -200,6 +203,19 @@ class TestNextCommand:
                 ["orchestrate logs R a", "orchestrate explain R a", AGAIN],
             ),
             (detail("failed", ("a", "skipped", "input_untrusted", 0)), ["orchestrate explain R a", AGAIN]),
+            (
+                detail(
+                    "failed",
+                    ("a", "skipped", "input_untrusted", 0),
+                    graph={"steps": [{"step": "a"}, {"step": "w", "writes": ["out"]}]},
+                ),
+                ["orchestrate explain R a", 'orchestrate accept R w --reason "…"', AGAIN],
+            ),
+            (
+                detail("failed", ("a", "failed", "exit", 1), ("b", "failed", "exit", 1), root_cause={"step": "b"}),
+                ["orchestrate logs R b", "orchestrate explain R b", AGAIN],
+            ),
+            (detail("failed", ("a", "failed", "exit", 1), repaired_by="R2"), []),
             (
                 detail(
                     "nothing_to_do",

@@ -59,10 +59,18 @@ class TestCheckLeaks:
         assert ("more", 0, "command", 1) == problem.path
         assert SECRET not in str(problem.as_json())
 
-    @pytest.mark.parametrize("secret", ["", "nyc", "  nyc\t "])
+    @pytest.mark.parametrize("secret", ["nyc", "  nyc\t "])
     def test_what_is_too_short_to_be_masked(self, tmp_path: Path, secret: str) -> None:
-        """It would be found everywhere."""
-        assert [] == leaks(tmp_path, secret, document="nyc", URL="nyc")
+        """It would be found everywhere: that it is not masked is a warning, without its value."""
+        (problem,) = leaks(tmp_path, secret, document="nyc", URL="nyc")
+
+        assert ("short_secret", "warning") == (problem.kind, problem.severity)
+        assert "nyc" not in str(problem.as_json())
+
+    @pytest.mark.parametrize("secret", ["", " "])
+    def test_an_empty_secret_needs_no_mask(self, tmp_path: Path, secret: str) -> None:
+        """There is nothing to be seen."""
+        assert [] == leaks(tmp_path, secret, document="nyc")
 
     def test_space_around_it_does_not_hide_it(self, tmp_path: Path) -> None:
         """Its core is looked for."""

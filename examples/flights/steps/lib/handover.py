@@ -60,7 +60,7 @@ def read_dataset(name: str, default: Path, pattern: str = "*.parquet") -> Datase
     """
     listed = os.environ.get("ORCHESTRATE_INPUTS")
     if listed is None:
-        files = {path.name: file_digest(path) for path in sorted(default.glob(pattern))}
+        files = {path.relative_to(default).as_posix(): file_digest(path) for path in sorted(default.glob(pattern))}
         return Dataset(default, files)
     datasets = json.loads(Path(listed).read_text(encoding="utf-8"))["datasets"]
     if name not in datasets:

@@ -46,6 +46,11 @@ class Partitions:
             Path(former).unlink(missing_ok=True)
         self._built[night] = {"inputs": [self._recipe, *inputs], "outputs": made}
 
+    def refused(self, night: str, outputs: Iterable[Path]) -> None:
+        """Remember that *night* could not be built: it keeps its former outputs, has *outputs* besides, and stays stale."""
+        kept = {path: "" for path in self._outputs(night).union(path.as_posix() for path in outputs)}
+        self._built[night] = {"inputs": [], "outputs": kept}
+
     def remove_others(self, wanted: Iterable[str]) -> list[str]:
         """Remove the outputs of nights that are no longer wanted; returns these nights."""
         gone = sorted(self._built.keys() - set(wanted))

@@ -15,13 +15,20 @@ from lib.handover import StepError, read_dataset
 # The authority's own measure: a flight is late from 15 minutes on.
 LATE_MINUTES = 15
 
+
+def _mean(column: str) -> pl.Expr:
+    """Return the mean of *column*; null, not NaN, where no flight of the group has a value."""
+    mean = pl.col(column).cast(pl.Int64).sum() / pl.col(column).count()
+    return mean.fill_nan(None).round(2).alias(f"mean_{column}")
+
+
 FIGURES = (
     pl.len().cast(pl.Int64).alias("flights"),
     (pl.col("status") == "cancelled").sum().cast(pl.Int64).alias("cancelled"),
     (pl.col("status") == "diverted").sum().cast(pl.Int64).alias("diverted"),
     (pl.col("arr_delay") >= LATE_MINUTES).sum().cast(pl.Int64).alias("late"),
-    (pl.col("dep_delay").cast(pl.Int64).sum() / pl.col("dep_delay").count()).round(2).alias("mean_dep_delay"),
-    (pl.col("arr_delay").cast(pl.Int64).sum() / pl.col("arr_delay").count()).round(2).alias("mean_arr_delay"),
+    _mean("dep_delay"),
+    _mean("arr_delay"),
     pl.col("arr_delay").quantile(0.9, "nearest").alias("arr_delay_p90"),
 )
 
