@@ -37,7 +37,7 @@ def deliver_py(*arguments: str, cwd: Path, limit_bytes: int | None = None) -> su
         text=True,
         timeout=30,
         check=False,
-        preexec_fn=limit,  # noqa: PLW1509 - this process has no threads
+        preexec_fn=limit,
     )
 
 

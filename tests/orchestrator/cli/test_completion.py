@@ -63,3 +63,13 @@ class TestCompletion:
     def test_command_that_is_not_known(self, tmp_path: Path) -> None:
         """Given a command that does not exist, then nothing is complained about while somebody types; commands are offered."""
         assert completed(tmp_path, "nope", "") == list(COMMANDS)
+
+    def test_steps_of_the_definition(self, nights: Nights) -> None:
+        """Given an option that chooses steps, then those of the definition are offered; none where it is wrong."""
+        assert completed(nights.shop, "run", "--only", "in") == ["ingest"]
+        assert completed(nights.shop, "plan", "--pipeline", "raw", "--from", "") == []
+
+    def test_optional_words(self, nights: Nights) -> None:
+        """Given a command whose word may be left out, then it is completed all the same."""
+        assert completed(nights.shop, "logs", nights.good, "to") == ["totals"]
+        assert nights.good in completed(nights.shop, "graph", nights.good[:12])

@@ -165,7 +165,11 @@ class TestOptions:
         shown = value_of(
             program("explain", nights.failed, "totals", "--json", "--ledger", str(nights.ledger), cwd=nights.mart)
         )
-        assert [line.endswith(f" --pipeline ../{nights.shop.name}/pipeline.toml") for line in shown["next"]] == [True, True, True]
+        assert [line.endswith(f" --pipeline ../{nights.shop.name}/pipeline.toml") for line in shown["next"]] == [
+            True,
+            True,
+            True,
+        ]
 
 
 class TestUnfitLedger:

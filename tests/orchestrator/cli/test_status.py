@@ -83,3 +83,45 @@ class TestStatus:
             assert [run["status"] for run in runs] == ["succeeded", "interrupted"]
         finally:
             kill(step)
+
+
+ONE = '[pipeline]\nname = "p"\n[steps.a]\nshell = "test ! -e broken"\n'
+
+
+class TestNights:
+    """Which nights a person should look at."""
+
+    def test_a_failed_night_that_was_not_run_again_is_named(self, tmp_path: Path) -> None:
+        """Given a failed night, a repaired one and a good one, then the first alone is named, until it is run again."""
+        (tmp_path / "pipeline.toml").write_text(ONE)
+        for night, broken in (("01", False), ("02", True), ("03", True), ("03", False), ("04", False)):
+            (tmp_path / "broken").touch() if broken else (tmp_path / "broken").unlink(missing_ok=True)
+            program("run", "-q", "--for", f"2026-01-{night}", cwd=tmp_path)
+        (entry,) = value_of(program("status", "--json", cwd=tmp_path), "status")
+        assert entry["failed_nights"] == ["2026-01-02"]
+        assert entry["attention"] == ["nights that did not end well and were not run again: 2026-01-02"]
+
+        program("run", "-q", "--for", "2026-01-02", cwd=tmp_path)
+        (entry,) = value_of(program("status", "--json", cwd=tmp_path), "status")
+        assert (entry["failed_nights"], entry["attention"]) == ([], [])
+
+    def test_nights_to_come_are_not_missing(self, tmp_path: Path) -> None:
+        """Given a night that was typed wrong and lies in the future, then a warning, and no hundred missing nights."""
+        (tmp_path / "pipeline.toml").write_text(ONE)
+        program("run", "-q", cwd=tmp_path)
+        done = program("run", "--for", "2999-01-01", cwd=tmp_path)
+        assert "warning: the night 2999-01-01 has not come yet: today is " in done.stderr
+        (entry,) = value_of(program("status", "--json", cwd=tmp_path), "status")
+        assert entry["missing_nights"] == []
+
+    def test_commands_find_their_pipeline(self, tmp_path: Path) -> None:
+        """Given a failed run of another folder's pipeline on a shared ledger, then what to type next works from here."""
+        (tmp_path / "broken").touch()
+        (tmp_path / "other.toml").write_text(ONE)
+        (tmp_path / "here").mkdir()
+        ledger = {"ORCHESTRATE_LEDGER": str(tmp_path / "shared.db")}
+        program("run", "-q", "--pipeline", "other.toml", cwd=tmp_path, env=ledger)
+        (entry,) = value_of(program("status", "--json", cwd=tmp_path / "here", env=ledger), "status")
+        assert [line.partition(" --pipeline ")[2] for line in entry["next"]] == ["../other.toml"] * 3
+        (entry,) = value_of(program("status", "--json", "--ledger", "shared.db", cwd=tmp_path), "status")
+        assert entry["next"][2].endswith(" --pipeline other.toml --ledger shared.db")

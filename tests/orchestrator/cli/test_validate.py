@@ -173,3 +173,47 @@ class TestRefused:
         kinds = [problem["kind"] for problem in value_of(done, "validate", code=2)["problems"]]
         assert "holds_secret" in kinds
         assert SECRET not in done.stdout + done.stderr
+
+
+class TestForesight:
+    """What a run would stumble over later."""
+
+    def test_missing_script_and_folder(self, tmp_path: Path) -> None:
+        """Given a script and a working folder that are not there, then both are named, with their places; nothing is refused."""
+        (tmp_path / "pipeline.toml").write_text(
+            '[pipeline]\nname = "p"\n[params]\nx = {}\n'
+            '[steps.a]\ncommand = ["sh", "gone.sh", "--x.sh"]\n[steps.b]\ncommand = ["true"]\ncwd = "nowhere"\n'
+            '[steps.c]\ncommand = ["sh", "${x}.sh"]\n'
+        )
+        value = value_of(program("validate", "--json", "--omit", "c", cwd=tmp_path), "validate")
+        assert [(item["kind"], item["line"]) for item in value["problems"]] == [
+            ("missing_script", 6),
+            ("missing_folder", 9),
+        ]
+        assert value["status"] == "valid"
+        kinds = [item["kind"] for item in value_of(program("validate", "--json", cwd=tmp_path), code=2)["problems"]]
+        assert "missing_parameter" in kinds
+
+    def test_a_name_that_belongs_to_another_definition(self, tmp_path: Path) -> None:
+        """Given a ledger that knows the name from elsewhere, then validate and plan refuse what run would refuse."""
+        for folder in ("one", "two"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "pipeline.toml").write_text('[pipeline]\nname = "p"\n[steps.a]\ncommand = ["true"]\n')
+        env = {"ORCHESTRATE_LEDGER": str(tmp_path / "ledger.db")}
+        assert program("run", "-q", cwd=tmp_path / "one", env=env).returncode == 0
+        for command in ("validate", "plan", "run"):
+            done = program(command, cwd=tmp_path / "two", env=env)
+            assert done.returncode == 2
+            assert "pipeline.toml:2:1: in this ledger the name p belongs to " in done.stderr
+
+    def test_overlapping_datasets(self, tmp_path: Path) -> None:
+        """Given a dataset that is written inside another that is read whole, then a warning at its path."""
+        (tmp_path / "in" / "out").mkdir(parents=True)
+        (tmp_path / "pipeline.toml").write_text(
+            '[pipeline]\nname = "p"\n[datasets.a]\npath = "in"\n[datasets.b]\npath = "./in/out"\n'
+            '[datasets.c]\npath = "in2"\n[steps.s]\ncommand = ["true"]\nreads = ["a"]\nwrites = ["b", "c"]\n'
+        )
+        done = program("validate", cwd=tmp_path)
+        assert done.returncode == 0
+        assert "warning: pipeline.toml:6:1: datasets.b lies inside datasets.a" in done.stderr
+        assert "datasets.c" not in done.stderr
