@@ -118,10 +118,17 @@ def make_plan(prepared: Prepared, options: Options, ledger: Ledger, *, run_id: s
 
 
 def make_digester(
-    prepared: Prepared, cache: DigestCache, manifest: Callable[[str], bytes | None], *, unmeasured: str
+    prepared: Prepared,
+    cache: DigestCache,
+    manifest: Callable[[str], bytes | None],
+    *,
+    unmeasured: str,
+    redactor: Redactor | None = None,
 ) -> FileDigester:
-    """Return what measures datasets and code of the *prepared* pipeline."""
+    """Return what measures datasets and code of the *prepared* pipeline; names of files are recorded, so secrets are masked in them."""
     project = prepared.project
+    if redactor is None:
+        redactor = Redactor(secrets_of(project.pipeline, prepared.environment))
     return FileDigester(
         folder=project.folder,
         datasets=prepared.places,
@@ -129,6 +136,7 @@ def make_digester(
         cache=cache,
         load_manifest=manifest,
         unmeasured=unmeasured,
+        redact=redactor.redact,
     )
 
 
@@ -188,7 +196,7 @@ def _run(
         cache = DigestCache(cache_path(ledger.path))
         stack.callback(cache.close)
         measured = Manifests(ledger.blob)
-        digester = make_digester(prepared, cache, measured.get, unmeasured=plan.run_id)
+        digester = make_digester(prepared, cache, measured.get, unmeasured=plan.run_id, redactor=redactor)
         workbench = RunWorkbench(
             plan,
             folder=folder,

@@ -22,6 +22,7 @@ import attrs
 from ledger.canonical import canonical_bytes, parse_canonical
 from orchestrator.runtime.digest_cache import DigestCache
 from orchestrator.runtime.ports import Measured, MeasureRequest
+from orchestrator.runtime.walking import walk_files
 
 _CHUNK_BYTES = 1 << 20
 _BUDGET_NS = 10_000_000
@@ -61,6 +62,7 @@ class FileDigester:
         datasets: Where each dataset lies.
         code: Where each step's code lies.
         load_manifest: Returns the manifest of a digest that the ledger keeps, or None.
+        redact: Removes secrets from the names of files, which are recorded.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class FileDigester:
         cache: DigestCache,
         load_manifest: Callable[[str], bytes | None],
         unmeasured: str,
+        redact: Callable[[str], str] = str,
     ) -> None:
         self._folder = str(folder)
         self._datasets = datasets
@@ -79,6 +82,7 @@ class FileDigester:
         self._cache = cache
         self._load_manifest = load_manifest
         self._unmeasured = unmeasured
+        self._redact = redact
         self._jobs: deque[Iterator[Measured | None]] = deque()
 
     def submit(self, request: MeasureRequest) -> None:
@@ -152,12 +156,11 @@ class FileDigester:
             return  # As `missing` sees it: a link to itself, or what lies behind a closed folder, is not there for a step either.
         listed: list[list[object]] = []
         if stat.S_ISDIR(kind.st_mode):
-            root = Path(path)
-            for number, found in enumerate(root.glob(place.pattern), 1):
-                if number % _FILES_BEFORE_YIELD == 0:
+            for relative in walk_files(path, place.pattern):
+                if relative is None:
                     yield None
-                relative = os.path.relpath(found, path)
-                for entry in self._entry(str(found), relative, place.strength):
+                    continue
+                for entry in self._entry(os.path.join(path, relative), relative, place.strength):
                     if entry is None:
                         yield None
                     else:
@@ -178,12 +181,16 @@ class FileDigester:
             return  # It went between the listing and now, or is a link to nothing; what is left is what the step would find.
         if not stat.S_ISREG(status.st_mode):
             return
-        name = relative.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        name = self._shown(relative)
         if strength == "listing":
             yield [name, status.st_size, f"mtime:{status.st_mtime_ns}"]
             return
         for digest in self._file_digest(path, status):
             yield None if digest is None else [name, status.st_size, digest]
+
+    def _shown(self, name: str) -> str:
+        """Return the *name* of a file as it is recorded: as UTF-8, and without secrets."""
+        return self._redact(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
     def _file_digest(self, path: str, status: os.stat_result) -> Iterator[str | None]:
         known = self._cache.get(path, status)
@@ -206,17 +213,22 @@ class FileDigester:
         yield digest
 
     def _code_files(self, place: CodePlace) -> Iterator[tuple[str, str] | None]:
-        candidates = [os.path.join(self._folder, word) for word in place.words]
+        candidates = dict.fromkeys(place.words)
         for pattern in place.globs:
-            candidates.extend(str(found) for found in Path(self._folder).glob(pattern))
-        for path in dict.fromkeys(candidates):
+            for name in walk_files(self._folder, pattern):
+                if name is None:
+                    yield None
+                else:
+                    candidates.setdefault(name)
+        for name in candidates:
+            path = os.path.join(self._folder, name)
             try:
                 status = os.stat(path)
             except (OSError, ValueError):
                 continue
             if stat.S_ISREG(status.st_mode):
                 for digest in self._file_digest(path, status):
-                    yield None if digest is None else (os.path.relpath(path, self._folder), digest)
+                    yield None if digest is None else (self._shown(name), digest)
 
     def _count_changes(self, before: str, after: bytes | None) -> dict[str, int]:
         changes = manifest_changes(self._load_manifest(before), after)

@@ -63,6 +63,7 @@ def _texts(path: Path, value: object) -> Iterator[tuple[Path, str]]:
         yield path, value
     elif isinstance(value, Mapping):
         for key, item in value.items():
+            yield (*path, key), key
             yield from _texts((*path, key), item)
     elif isinstance(value, list):
         for place, item in enumerate(value):

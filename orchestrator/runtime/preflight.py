@@ -13,6 +13,7 @@ from orchestrator.core.interpolation import UnresolvedReferenceError, resolve
 from orchestrator.core.problems import Problem
 from orchestrator.runtime.assembly import Surroundings
 from orchestrator.runtime.digests import DatasetPlace
+from orchestrator.runtime.walking import walk_files
 
 _SCRIPTS = (".py", ".sh", ".sql", ".r", ".R", ".jl", ".pl", ".rb", ".js")
 
@@ -63,7 +64,8 @@ def _check(dataset: Dataset, path: str, pattern: str) -> Iterator[Problem]:
 def _count(folder: Path, pattern: str, enough: int) -> int:
     if enough == 0:
         return 0
-    return sum(1 for _ in islice((found for found in folder.glob(pattern) if os.path.isfile(found)), enough))
+    found = (name for name in walk_files(str(folder), pattern) if name is not None and os.path.isfile(folder / name))
+    return sum(1 for _ in islice(found, enough))
 
 
 def missing_files(pipeline: Pipeline, around: Surroundings, selected: Iterable[str]) -> list[Problem]:

@@ -67,16 +67,18 @@ def signal_name(number: int) -> str:
 
 
 def _redacted(facts: object, redact: Callable[[str], str]) -> dict[str, object]:
-    """Return *facts* without secrets in its texts; names follow a rule that leaves no room for one."""
+    """Return *facts* without secrets: in names, in texts, and in numbers, whose digits may be one."""
     assert isinstance(facts, dict)
-    return {
-        name: redact(value)
-        if isinstance(value, str)
-        else _redacted(value, redact)
-        if isinstance(value, dict)
-        else value
-        for name, value in facts.items()
-    }
+    return {redact(name): _redacted_value(value, redact) for name, value in facts.items()}
+
+
+def _redacted_value(value: object, redact: Callable[[str], str]) -> object:
+    if isinstance(value, dict):
+        return _redacted(value, redact)
+    if isinstance(value, str):
+        return redact(value)
+    shown = redact(str(value))
+    return value if shown == str(value) else shown
 
 
 def _log_data(run_id: str, exited: Exited, log: Log) -> dict[str, object]:

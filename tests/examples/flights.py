@@ -101,9 +101,10 @@ def has_weather(flight: Row) -> bool:
     return (flight["origin"], flight["time_hour"]) in known_hours()
 
 
-def registered(state: str) -> set[str]:
+@functools.cache
+def registered(state: str) -> frozenset[str]:
     """Return the tail numbers of a state of the registry: `first` lacks the aircraft built in 2013."""
-    return {plane["tailnum"] for plane in table("planes") if state != "first" or plane["year"] != "2013"}
+    return frozenset(plane["tailnum"] for plane in table("planes") if state != "first" or plane["year"] != "2013")
 
 
 @functools.cache
@@ -135,7 +136,6 @@ class Run(NamedTuple):
 
     result: Json
     detail: Json
-    folder: Path
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -186,7 +186,7 @@ class Pipeline:
         done = program("run", "--json", "--for", str(night), cwd=self.folder, env=PATH)
         result = value_of(done, "run", code=code)
         shown = program("show", result["run_id"], "--json", cwd=self.folder)
-        return Run(result, value_of(shown, "show"), self.folder)
+        return Run(result, value_of(shown, "show"))
 
     def logs(self) -> Iterator[Path]:
         """Give every file that steps have printed to."""

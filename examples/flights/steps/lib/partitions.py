@@ -48,7 +48,7 @@ class Partitions:
 
     def refused(self, night: str, outputs: Iterable[Path]) -> None:
         """Remember that *night* could not be built: it keeps its former outputs, has *outputs* besides, and stays stale."""
-        kept = {path: "" for path in self._outputs(night).union(path.as_posix() for path in outputs)}
+        kept = dict.fromkeys(self._outputs(night).union(path.as_posix() for path in outputs), "")
         self._built[night] = {"inputs": [], "outputs": kept}
 
     def remove_others(self, wanted: Iterable[str]) -> list[str]:
