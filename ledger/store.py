@@ -9,6 +9,7 @@ checkpointer's lock at that moment, since two checkpoints at once are what SQLit
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -341,6 +342,8 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
 def _storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DamagedLedgerError(str(path), [f"a text in it is none: {error}"]) from error
     except sqlite3.OperationalError as error:
         raise StorageError(str(path), str(error)) from error
     except sqlite3.DatabaseError as error:

@@ -167,6 +167,10 @@ class SimulatedDigester:
         """Keep *request* for the next `advance`."""
         self._asked.append(request)
 
+    def drop(self, step: str) -> None:
+        """Forget what was asked for the decision about *step*."""
+        self._asked = [request for request in self._asked if request.step != step or not request.code]
+
     @property
     def busy(self) -> bool:
         """Whether something was asked for."""

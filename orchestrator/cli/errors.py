@@ -60,6 +60,7 @@ _EXIT_CODES: dict[str, ExitCode] = {
     "MissingExtraError": ExitCode.REFUSED,
     "OutputError": ExitCode.STORAGE,
     "OSError": ExitCode.STORAGE,
+    "InvalidEventError": ExitCode.REFUSED,
 }
 """Name of a class, or of one that it derives from, to exit code; the most derived one counts."""
 
@@ -91,7 +92,7 @@ def show_error(error: BaseException, code: int, *, as_json: bool) -> None:
         show_refusal(code, problems_of(error))
     if getattr(error, "problems", None):
         for problem in error.problems:  # type: ignore[attr-defined]
-            render.err(f"{problem.severity}: {problem}")
+            render.err(_printable(f"{problem.severity}: {problem}"))
     else:
         render.err(f"error: {_printable(_message(error))}")
 

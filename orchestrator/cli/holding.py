@@ -17,7 +17,7 @@ from orchestrator.cli.project import Project
 from orchestrator.cli.refusals import record_refusal
 from orchestrator.core.events import Event, PipelineMoved, event_data, event_type
 from orchestrator.core.problems import Problem
-from orchestrator.projections.queries import pipeline_row, unfinished_runs
+from orchestrator.projections.queries import case_twin, pipeline_row, unfinished_runs
 from orchestrator.runtime.definition_file import place_problems
 from orchestrator.runtime.provenance import current_actor
 from orchestrator.runtime.recovery import reconcile
@@ -35,26 +35,48 @@ def pipeline_held(
     Raises:
         RefusedError: Another run is active and *wait* is not set; the refusal is recorded.
     """
-    name = project.pipeline.name
-    lock = KernelLock(ledger.path.parent / "locks" / f"{name}.lock")
-    if not lock.acquire(holder=holder):
-        active = lock.holder()
-        told = f"run {active.get('run_id', '(unknown)')}, process {active.get('pid', '?')} on {active.get('host', '?')}"
-        if not wait:
-            hint = "wait for it with --wait, or look with `orchestrate status`"
-            problem = Problem("active", f"pipeline {name} is active: {told}", suggestion=hint)
-            record_refusal(
-                ledger, name, [problem], definition=project.definition_path, night=night, code=ExitCode.ACTIVE, holder=active
-            )  # fmt: skip
-            raise RefusedError([problem], ExitCode.ACTIVE)
-        say(f"waiting for {told}")
-        lock.acquire(wait=True, holder=holder)
-    with contextlib.closing(_Released(lock)):
-        for run_id in reconcile(ledger, unfinished_runs(ledger.connection, name)):
-            say(f"run {run_id} had lost its orchestrator; it is interrupted now")
-            # What its steps were told and had to report; nobody will ask for it.
-            shutil.rmtree(ledger.path.parent / "exchange" / run_id, ignore_errors=True)
+    pipeline = project.pipeline
+    # Under its former names it may be running still, or may have died.
+    names = sorted({pipeline.name, *pipeline.formerly})
+    with contextlib.ExitStack() as held:
+        for name in names:
+            lock = _lock(ledger, name)
+            if not lock.acquire(holder=holder):
+                _refuse_or_wait(project, ledger, lock, name, wait=wait, say=say, night=night)
+                lock.acquire(wait=True, holder=holder)
+            held.callback(lock.release)
+        for name in names:
+            for run_id in reconcile(ledger, unfinished_runs(ledger.connection, name)):
+                say(f"run {run_id} had lost its orchestrator; it is interrupted now")
+                # What its steps were told and had to report; nobody will ask for it.
+                shutil.rmtree(ledger.path.parent / "exchange" / run_id, ignore_errors=True)
         yield
+
+
+def _lock(ledger: Ledger, name: str) -> KernelLock:
+    return KernelLock(ledger.path.parent / "locks" / f"{name}.lock")
+
+
+def _refuse_or_wait(
+    project: Project, ledger: Ledger, lock: KernelLock, name: str, *, wait: bool, say: Say, night: str | None
+) -> None:
+    active = lock.holder()
+    told = f"run {active.get('run_id', '(unknown)')}, process {active.get('pid', '?')} on {active.get('host', '?')}"
+    if wait:
+        say(f"waiting for {told}")
+        return
+    hint = "wait for it with --wait, or look with `orchestrate status`"
+    problem = Problem("active", f"pipeline {name} is active: {told}", suggestion=hint)
+    record_refusal(
+        ledger,
+        project.pipeline.name,
+        [problem],
+        definition=project.definition_path,
+        night=night,
+        code=ExitCode.ACTIVE,
+        holder=active,
+    )
+    raise RefusedError([problem], ExitCode.ACTIVE)
 
 
 def check_owner(project: Project, ledger: Ledger, *, moved: bool, night: str | None) -> None:
@@ -68,7 +90,7 @@ def check_owner(project: Project, ledger: Ledger, *, moved: bool, night: str | N
     problem = owner_problem(project, ledger.connection)
     if problem is None:
         return
-    if moved:
+    if moved and problem.kind == "other_definition":
         row = pipeline_row(ledger.connection, name) or {}
         event = PipelineMoved(name, str(row["definition_path"]), here, current_actor(os.environ))
         append_event(ledger, f"pipeline/{name}", event)
@@ -80,6 +102,11 @@ def check_owner(project: Project, ledger: Ledger, *, moved: bool, night: str | N
 def owner_problem(project: Project, connection: sqlite3.Connection) -> Problem | None:
     """Say what is wrong where the pipeline's name belongs to another definition in this ledger; None where it does not."""
     name = project.pipeline.name
+    twin = case_twin(connection, name)
+    if twin is not None and twin not in project.pipeline.formerly:
+        message = f"this ledger has a pipeline {twin}: names that differ only in case are one name"
+        problem = Problem("duplicate_name", message, ("pipeline", "name"), suggestion="rename the pipeline")
+        return place_problems(project.definition, [problem], shown=project.shown)[0]
     row = pipeline_row(connection, name)
     if row is None or row["definition_path"] == project.definition_path:
         return None
@@ -93,10 +120,3 @@ def owner_problem(project: Project, connection: sqlite3.Connection) -> Problem |
 def append_event(ledger: Ledger, stream: str, event: Event, blobs: Mapping[str, bytes] | None = None) -> None:
     """Append *event* to *stream*, wherever that stands."""
     ledger.append(stream, [NewEvent(*event_type(event), event_data(event))], expected_version=None, blobs=blobs)
-
-
-class _Released:
-    """Let a lock go on `close`."""
-
-    def __init__(self, lock: KernelLock) -> None:
-        self.close = lock.release

@@ -8,9 +8,10 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from ledger.errors import DamagedLedgerError, LedgerNotFoundError, NewerLedgerError, StorageError
+from ledger.errors import LedgerNotFoundError, NewerLedgerError
 from ledger.reader import LedgerReader
 from ledger.schema import registered_projections
+from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger, where
 from orchestrator.projections.find_run import RunLookupError, find_run
@@ -80,7 +81,7 @@ def viewing(pipeline: str | None, ledger: str | None) -> Iterator[View]:
         reader = LedgerReader(path)
     except LedgerNotFoundError:
         raise RunLookupError("no_ledger", f"there is no ledger at {path} yet; `orchestrate run` makes it") from None
-    with reader, _naming(path):
+    with reader, naming_damage(path):
         _check_tables(reader.connection, path)
         named = None
         if pipeline is not None:
@@ -101,18 +102,6 @@ def viewing_if_any(pipeline: str | None, ledger: str | None) -> Iterator[View | 
         except RunLookupError:
             view = None
         yield view
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn what SQLite finds wrong with the file at *path* into an error that names the file."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        # Tables that are not as this program made them are a plain error to SQLite.
-        if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")):
-            raise DamagedLedgerError(str(path), [str(error)]) from None
-        raise StorageError(str(path), str(error)) from None
 
 
 def _check_tables(connection: sqlite3.Connection, path: Path) -> None:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import attrs
+
 from ledger.errors import LedgerError
 from ledger.events import NewEvent
 from ledger.store import Ledger, open_ledger
@@ -14,8 +16,11 @@ from orchestrator.cli.locate import definition_path, ledger_path, relative_to_le
 from orchestrator.cli.project import Options
 from orchestrator.core.events import RunRefused, event_data, event_type
 from orchestrator.core.problems import Problem
+from orchestrator.core.redaction import Redactor
 from orchestrator.projections.queries import pipeline_of_path
 from orchestrator.projections.read_models import ReadModels
+from orchestrator.runtime.dotenv import read_env_file
+from orchestrator.runtime.environment import DEFAULT_FILE
 from orchestrator.runtime.provenance import current_actor
 
 _RECORDED_AT_MOST = 100
@@ -59,6 +64,25 @@ def record_definition_refusal(options: Options, problems: Sequence[Problem]) -> 
         with open_ledger(ledger_file, projections=[ReadModels()]) as ledger:
             pipeline = pipeline_of_path(ledger.connection, relative)
             if pipeline is not None:
-                record_refusal(ledger, pipeline, problems, definition=relative)
+                record_refusal(ledger, pipeline, _without_values(path, problems), definition=relative)
     except LedgerError:
         return
+
+
+def _without_values(definition: Path, problems: Sequence[Problem]) -> list[Problem]:
+    """
+    Return *problems* without any value of the `.env` beside *definition*.
+
+    Which variables are secret is not known of a definition that is wrong, so that every value counts as one.
+    """
+    values = read_env_file(definition.parent / DEFAULT_FILE, shown=DEFAULT_FILE).values
+    redact = Redactor(values).redact
+    return [
+        attrs.evolve(
+            problem,
+            message=redact(problem.message),
+            suggestion=None if problem.suggestion is None else redact(problem.suggestion),
+            path=tuple(redact(part) if isinstance(part, str) else part for part in problem.path),
+        )
+        for problem in problems
+    ]

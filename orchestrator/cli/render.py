@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
+from orchestrator.core.printable import printable
+
 
 class ReaderLeftError(Exception):
     """Raised when whoever read stdout has seen enough and left."""
@@ -101,6 +103,7 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> list[str]:
     """Return *rows* under *header* as lines of aligned columns, two blanks apart; nothing for no rows."""
     if not rows:
         return []
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -17,6 +17,7 @@ import attrs
 from ledger.canonical import blob_digest, canonical_bytes
 from ledger.store import Ledger, open_ledger
 from orchestrator import __version__
+from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.holding import append_event, check_owner, pipeline_held
 from orchestrator.cli.project import Options, Prepared, Project
@@ -24,6 +25,7 @@ from orchestrator.cli.refusals import record_refusal
 from orchestrator.core.baselines import step_baselines
 from orchestrator.core.definition_diff import definition_changes
 from orchestrator.core.events import DefinitionChanged, RunStarted
+from orchestrator.core.printable import as_utf8
 from orchestrator.core.redaction import Redactor
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState
@@ -40,7 +42,7 @@ from orchestrator.runtime.liveness import boot_id, process_start
 from orchestrator.runtime.manifests import Manifests, RememberingDigester
 from orchestrator.runtime.ports import Observer
 from orchestrator.runtime.provenance import current_actor, git_state, trigger
-from orchestrator.runtime.signals import SignalInbox, prepare_process
+from orchestrator.runtime.signals import SignalInbox, parallel_limit, prepare_process
 from orchestrator.runtime.workbench import RunWorkbench
 
 Say = Callable[[str], None]
@@ -87,7 +89,7 @@ def execute(prepared: Prepared, options: Options, start: Start, *, observers: Ma
     project = prepared.project
     run_id = new_run_id(datetime.now(UTC))
     holder = {"run_id": run_id, "pid": os.getpid(), "host": os.uname().nodename}
-    with open_ledger(project.ledger, projections=[ReadModels()]) as ledger:
+    with naming_damage(project.ledger), open_ledger(project.ledger, projections=[ReadModels()]) as ledger:
         _refuse_on_problems(prepared, ledger)
         with pipeline_held(project, ledger, wait=start.wait, holder=holder, say=say, night=prepared.night):
             check_owner(project, ledger, moved=start.moved, night=prepared.night)
@@ -110,7 +112,7 @@ def make_plan(prepared: Prepared, options: Options, ledger: Ledger, *, run_id: s
         night=prepared.night,
         selected=prepared.selected,
         forced=options.selection.force,
-        max_parallel=jobs or pipeline.max_parallel or len(os.sched_getaffinity(0)),
+        max_parallel=min(jobs or pipeline.max_parallel or len(os.sched_getaffinity(0)), parallel_limit()),
         baselines=step_baselines(
             pipeline, rows, night=prepared.night, load=lambda value: load_json(connection, value)
         ),
@@ -217,7 +219,7 @@ def _run(
             interrupts=inbox,
             observers=stack.enter_context(observers(plan, ledger, executor.last_line)),
         )
-        start = attrs.evolve(start, reason=redactor.redact(start.reason) if start.reason else None)
+        start = attrs.evolve(start, reason=redactor.redact(as_utf8(start.reason)) if start.reason else None)
         started = _run_started(prepared, options, start, plan, blob_digest(graph), git)
         return Engine(plan, ports, started=started, blobs={blob_digest(graph): graph}).run()
 

@@ -29,6 +29,16 @@ def printable_line(text: str) -> str:
     return "\t".join(printable(part) for part in text.split("\t"))
 
 
+def as_utf8(text: str) -> str:
+    r"""
+    Return *text* with what no UTF-8 can hold written out: bytes of an argument or a name that were no text.
+
+    >>> as_utf8("a\udcff")
+    'a\\udcff'
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _written_out(match: re.Match[str]) -> str:
     character = match[0]
     code = ord(character)

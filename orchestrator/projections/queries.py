@@ -200,6 +200,14 @@ def pipeline_row(connection: sqlite3.Connection, pipeline: str) -> Row | None:
     return rows[0] if rows else None
 
 
+def case_twin(connection: sqlite3.Connection, pipeline: str) -> str | None:
+    """Return a pipeline of the ledger whose name differs from *pipeline* only in case, or None."""
+    row = connection.execute(
+        "SELECT pipeline FROM pipelines WHERE lower(pipeline) = lower(?) AND pipeline <> ?", (pipeline, pipeline)
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
 def pipeline_of_path(connection: sqlite3.Connection, definition_path: str) -> str | None:
     """Return the pipeline whose definition lies at *definition_path*, or None."""
     row = connection.execute("SELECT pipeline FROM pipelines WHERE definition_path = ?", (definition_path,)).fetchone()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -14,6 +14,7 @@ from orchestrator.core.graph import Graph
 from orchestrator.core.interpolation import UnresolvedReferenceError, resolve
 from orchestrator.core.run_plan import RunPlan, StepPlan
 from orchestrator.runtime.digests import CodePlace, DatasetPlace
+from orchestrator.runtime.walking import matches
 
 
 @attrs.frozen
@@ -46,11 +47,11 @@ def code_places(pipeline: Pipeline, around: Surroundings, places: Mapping[str, D
     Steps that have neither are left out, and those that refer to what has no value, which are not part of the run. Nothing is
     looked up on the disk here.
     """
-    roots = [place.path for place in places.values() if place.path is not None]
+    data = [place for place in places.values() if place.path is not None]
     found: dict[str, CodePlace] = {}
     for step in pipeline.steps.values():
         try:
-            place = _code_place(step, around, roots)
+            place = _code_place(step, around, data)
         except UnresolvedReferenceError:
             continue
         if place.words or place.globs:
@@ -140,9 +141,9 @@ def _place(dataset: Dataset, around: Surroundings) -> DatasetPlace:
     return DatasetPlace(path, pattern, dataset.digest)
 
 
-def _code_place(step: Step, around: Surroundings, roots: list[str]) -> CodePlace:
+def _code_place(step: Step, around: Surroundings, data: Sequence[DatasetPlace]) -> CodePlace:
     cwd = _cwd(step, around)
-    found = (_word_as_file(resolve(word, around.values), cwd, around.folder, roots) for word in step.command)
+    found = (_word_as_file(resolve(word, around.values), cwd, around.folder, data) for word in step.command)
     words = tuple(dict.fromkeys(word for word in found if word is not None))
     return CodePlace(words, tuple(resolve(pattern, around.values) for pattern in step.code))
 
@@ -165,13 +166,18 @@ def _command_component(step: Step, argv: tuple[str, ...], around: Surroundings) 
     return component
 
 
-def _word_as_file(word: str, cwd: Path, folder: Path, roots: list[str]) -> str | None:
+def _word_as_file(word: str, cwd: Path, folder: Path, data: Sequence[DatasetPlace]) -> str | None:
     """Return *word*, which a process in *cwd* is given, as a path relative to *folder* if it may name a file there that is no data."""
     if not word or word.startswith("-") or "\0" in word:
         return None
     path = os.path.normpath(cwd / word)
-    if not path.startswith(f"{folder}{os.sep}") or any(
-        path == root or path.startswith(root + os.sep) for root in roots
-    ):
+    if not path.startswith(f"{folder}{os.sep}") or any(_is_data(path, place) for place in data):
         return None
     return os.path.relpath(path, folder)
+
+
+def _is_data(path: str, place: DatasetPlace) -> bool:
+    if path == place.path:
+        return True
+    prefix = f"{place.path}{os.sep}"
+    return path.startswith(prefix) and matches(path.removeprefix(prefix), place.pattern)

@@ -19,7 +19,7 @@ from ledger.folders import make_private
 _RACY_NS = 1_000_000_000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
-    path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER, digest TEXT
+    path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER, digest TEXT
 ) WITHOUT ROWID
 """
 
@@ -30,7 +30,7 @@ class DigestCache:
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         self._connection = _open(path, read_only=read_only) if path is not None else None
         self._read_only = read_only
-        self._new: dict[str, tuple[str, int, int, int, int, str]] = {}
+        self._new: dict[str, tuple[bytes, int, int, int, int, str]] = {}
 
     def get(self, path: str, stat: os.stat_result) -> str | None:
         """Return the digest of the file at *path* if *stat* is what it was when that digest was taken."""
@@ -42,7 +42,8 @@ class DigestCache:
     def put(self, path: str, stat: os.stat_result, digest: str) -> None:
         """Remember *digest* of the file at *path*, unless it changed too recently to be told from a later change."""
         if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _RACY_NS:
-            self._new[path] = (path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, digest)
+            # A name of a file need not be text.
+            self._new[path] = (os.fsencode(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, digest)
 
     def close(self) -> None:
         """Write down what is new and let go of the file; never raises."""
@@ -57,12 +58,12 @@ class DigestCache:
         self._connection.close()
         self._connection = None
 
-    def _select(self, path: str) -> tuple[str, int, int, int, int, str] | None:
+    def _select(self, path: str) -> tuple[bytes, int, int, int, int, str] | None:
         if self._connection is None:
             return None
         try:
-            row: tuple[str, int, int, int, int, str] | None = self._connection.execute(
-                "SELECT path, size, mtime_ns, ctime_ns, inode, digest FROM files WHERE path = ?", (path,)
+            row: tuple[bytes, int, int, int, int, str] | None = self._connection.execute(
+                "SELECT path, size, mtime_ns, ctime_ns, inode, digest FROM files WHERE path = ?", (os.fsencode(path),)
             ).fetchone()
         except sqlite3.Error:
             return None

@@ -83,11 +83,15 @@ class FileDigester:
         self._load_manifest = load_manifest
         self._unmeasured = unmeasured
         self._redact = redact
-        self._jobs: deque[Iterator[Measured | None]] = deque()
+        self._jobs: deque[tuple[MeasureRequest, Iterator[Measured | None]]] = deque()
 
     def submit(self, request: MeasureRequest) -> None:
         """Ask for a measurement; `advance` will return it."""
-        self._jobs.append(self._measure(request))
+        self._jobs.append((request, self._measure(request)))
+
+    def drop(self, step: str) -> None:
+        """Forget what was asked for the decision about *step*; what was asked for its success goes on."""
+        self._jobs = deque(job for job in self._jobs if job[0].step != step or not job[0].code)
 
     @property
     def busy(self) -> bool:
@@ -99,7 +103,7 @@ class FileDigester:
         done: list[Measured] = []
         until = time.monotonic_ns() + _BUDGET_NS
         while self._jobs:
-            measured = next(self._jobs[0])
+            measured = next(self._jobs[0][1])
             if measured is not None:
                 done.append(measured)
                 self._jobs.popleft()

@@ -296,7 +296,13 @@ class Engine:
             self._end("cancelled", force=repeated)
 
     def _end(self, cause: str, *, force: bool = False) -> None:
+        first = self._ending is None
         self._ending = self._ending or cause
+        for name in sorted(self._measuring) if first else ():
+            # It may take an hour to look at what nobody will run any more.
+            self._ports.digester.drop(name)
+            self._measuring.discard(name)
+            self._consider(name, None)
         for name in sorted(self._running):
             if force or self._plan.steps[name].step.when == "upstream_ok":
                 self._ports.executor.stop(name, force=force)

@@ -17,6 +17,7 @@ from orchestrator.core.definition import Parameter, Pipeline, Variable
 from orchestrator.core.interpolation import UnresolvedReferenceError, references, resolve
 from orchestrator.core.names import shown, suggest
 from orchestrator.core.parameters import check_parameter_value
+from orchestrator.core.printable import as_utf8
 from orchestrator.core.problems import Problem
 from orchestrator.core.variable_checks import compiled
 from orchestrator.runtime.assembly import Surroundings
@@ -96,6 +97,12 @@ def resolve_environment(
         problems.append(
             Problem("missing_parameter", f"parameter {name} has no value", ("params", name), suggestion=hint)
         )
+    plain = {name: item for name, item in variables.items() if not pipeline.variables[name].secret} | params
+    problems += [
+        Problem("not_utf8", f"the value of {name} ({as_utf8(item.origin)}) is not UTF-8, so that it cannot be recorded")
+        for name, item in plain.items()
+        if as_utf8(item.value) != item.value
+    ]
     found = Environment(variables, params)
     values = surroundings(pipeline, found, folder, _SOME_NIGHT).values
     return attrs.evolve(found, problems=(*problems, *_check_patterns(pipeline, chosen_steps, values)))

@@ -37,6 +37,7 @@ class RememberingDigester:
         self._manifests = manifests
         self.submit: Callable[[MeasureRequest], None] = digester.submit
         self.missing = digester.missing
+        self.drop = digester.drop
 
     @property
     def busy(self) -> bool:

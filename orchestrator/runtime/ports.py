@@ -156,6 +156,10 @@ class Digester(Protocol):
         """Ask for a measurement; `advance` will return it."""
         ...
 
+    def drop(self, step: str) -> None:
+        """Forget what was asked for the decision about *step*; what was asked for its success goes on."""
+        ...
+
     @property
     def busy(self) -> bool:
         """Whether a measurement is under way."""

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestrator.core.printable import as_utf8
+
 _GIT_TIMEOUT_SECONDS = 5
 
 
@@ -22,7 +24,7 @@ def current_actor(environ: Mapping[str, str]) -> dict[str, object]:
         "terminal": _terminal(),
         "unit": environ.get("INVOCATION_ID"),
     }
-    actor.update({name: value for name, value in optional.items() if value})
+    actor.update({name: as_utf8(value) for name, value in optional.items() if value})
     return actor
 
 
@@ -53,7 +55,7 @@ def trigger() -> str:
 def _git(git: str, folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            [git, "-C", str(folder), *arguments],
+            [git, "--no-optional-locks", "-c", "core.fsmonitor=", "-C", str(folder), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_GIT_TIMEOUT_SECONDS,

@@ -30,6 +30,8 @@ from orchestrator.core.state import RunState, fold
 from orchestrator.runtime.ports import Journal
 
 GRACE_SECONDS = 10.0
+_KILL_SECONDS = 1.0
+_ROUNDS = 50
 
 
 class History(Journal, Protocol):
@@ -98,26 +100,48 @@ def end_survivors(run_id: str, *, grace_seconds: float) -> list[int]:
     """
     End every process that has *run_id* in its environment: TERM and CONT, *grace_seconds*, KILL; return their pids.
 
+    Looks again until none is left, since a process may start others while it is being ended.
+
     A process is signalled through a descriptor that was opened before its environment was read, so that a number that
     has been given to another process meanwhile cannot be hit.
     """
-    found = _processes_of(run_id)
+    ended: set[int] = set()
+    grace = grace_seconds
+    for _ in range(_ROUNDS):
+        found = _processes_of(run_id)
+        if not found:
+            break
+        ended.update(found)
+        _end_all(list(found.values()), grace)
+        # What a process has started while it was being ended gets no time of its own.
+        grace = 0.0
+    return sorted(ended)
+
+
+def _end_all(descriptors: list[int], grace_seconds: float) -> None:
+    """End the processes behind *descriptors*, wait until they have gone, and let go of them."""
     try:
         for number in (signal.SIGTERM, signal.SIGCONT):
-            _signal_all(found.values(), number)
-        waiting = select.poll()
-        for descriptor in found.values():
-            waiting.register(descriptor, select.POLLIN)
-        left = set(found.values())
-        while left and (ready := waiting.poll(grace_seconds * 1000)):
-            for descriptor, _ in ready:
-                waiting.unregister(descriptor)
-                left.discard(descriptor)
+            _signal_all(descriptors, number)
+        left = _still_there(descriptors, grace_seconds)
         _signal_all(left, signal.SIGKILL)
+        _still_there(left, _KILL_SECONDS)
     finally:
-        for descriptor in found.values():
+        for descriptor in descriptors:
             os.close(descriptor)
-    return sorted(found)
+
+
+def _still_there(descriptors: Iterable[int], seconds: float) -> set[int]:
+    """Wait for the end of processes, *seconds* after the last one at most, and return those that are left."""
+    waiting = select.poll()
+    left = set(descriptors)
+    for descriptor in left:
+        waiting.register(descriptor, select.POLLIN)
+    while left and (ready := waiting.poll(seconds * 1000)):
+        for descriptor, _ in ready:
+            waiting.unregister(descriptor)
+            left.discard(descriptor)
+    return left
 
 
 def _processes_of(run_id: str) -> dict[int, int]:

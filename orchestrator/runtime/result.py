@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.core.report import REPORT_BYTES_MAX, BadReportError, StepReport, parse_report
@@ -13,11 +14,14 @@ class BadResultError(Exception):
     """Raised when a step has reported something that cannot be read; says what and where."""
 
 
-def read_result(path: str | Path) -> StepReport | None:
+def read_result(path: str | Path, redact: Callable[[str], str] = str) -> StepReport | None:
     """
     Return the report at *path*, or None where the step has not reported.
 
     Never follows a link, never waits on a FIFO, reads at most 1 MiB.
+
+    Args:
+        redact: Removes secrets from a text; what is said of a bad report is said of it without them, before anything of it is cut.
 
     Raises:
         BadResultError: It is no regular file, cannot be read, or breaks its schema.
@@ -39,4 +43,14 @@ def read_result(path: str | Path) -> StepReport | None:
     try:
         return parse_report(content)
     except BadReportError as error:
-        raise BadResultError(str(error)) from None
+        shown = content.decode("utf-8", "replace")
+        hidden = redact(shown)
+        raise BadResultError(str(error) if hidden == shown else _complaint(hidden)) from None
+
+
+def _complaint(text: str) -> str:
+    try:
+        parse_report(text.encode("utf-8", "replace"))
+    except BadReportError as error:
+        return str(error)
+    return "the report is broken by what stands where its secrets are masked here"

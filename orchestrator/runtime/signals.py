@@ -9,6 +9,7 @@ from collections import deque
 from types import FrameType
 from typing import Self
 
+_OWN_DESCRIPTORS = 40
 _TAKEN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STANDARD_MAX = 2
 """Descriptors up to here are standard input, output and error."""
@@ -66,3 +67,9 @@ def prepare_process() -> None:
             except OSError:
                 continue  # The descriptor of the listing itself, closed by now.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def parallel_limit() -> int:
+    """Return how many steps can be watched at once: each takes two descriptors, a pipe and its process, besides those of the program."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, (soft - _OWN_DESCRIPTORS) // 2)

@@ -25,8 +25,7 @@ def walk_files(root: str, pattern: str) -> Iterator[str | None]:
     `*`, `?` and `[…]` stand for parts of one name, `**` for any number of folders. Links to folders are followed, but not into a
     folder that they lie in; what cannot be read or has gone meanwhile is left out. Only folders that can hold a match are read.
     """
-    segments = [part for part in pattern.split("/") if part not in ("", ".")]
-    matchers = [None if part == _ANY else re.compile(fnmatch.translate(part)) for part in segments]
+    matchers = _matchers(pattern)
     waiting: list[tuple[Parts, frozenset[tuple[int, int]]]] = [((), frozenset())]
     seen = 0
     while waiting:
@@ -50,6 +49,16 @@ def walk_files(root: str, pattern: str) -> Iterator[str | None]:
                     waiting.append((name, above | {identity}))
             elif _matches(name, matchers):
                 yield "/".join(name)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Tell whether the file *name*, relative to a folder, is one that `walk_files` would find there."""
+    return _matches(tuple(name.split("/")), _matchers(pattern))
+
+
+def _matchers(pattern: str) -> list[re.Pattern[str] | None]:
+    segments = [part for part in pattern.split("/") if part not in ("", ".")]
+    return [None if part == _ANY else re.compile(fnmatch.translate(part)) for part in segments]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

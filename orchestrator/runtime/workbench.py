@@ -93,7 +93,7 @@ class RunWorkbench:
         left = [f"{name}.inputs.json"] if self._plan.steps[step].step.reads else []
         left.append(f"{name}.result.json")
         try:
-            report = read_result(left[-1])
+            report = read_result(left[-1], self._redact)
             if report is None:
                 left.pop()
         finally:

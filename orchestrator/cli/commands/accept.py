@@ -26,6 +26,7 @@ from orchestrator.cli.running import cache_path, make_digester
 from orchestrator.core.events import OutputAccepted, event_data
 from orchestrator.core.explain import short_digest
 from orchestrator.core.names import shown
+from orchestrator.core.printable import as_utf8
 from orchestrator.core.redaction import Redactor
 from orchestrator.core.selection import Selection
 from orchestrator.projections.find_run import RunLookupError, check_step, find_run
@@ -131,7 +132,7 @@ def _accepted(
         before=before,
         key=str(basis["key"]),
         actor=current_actor(os.environ),
-        reason=Redactor(secrets_of(pipeline, prepared.environment)).redact(reason),
+        reason=Redactor(secrets_of(pipeline, prepared.environment)).redact(as_utf8(reason)),
     )
 
 

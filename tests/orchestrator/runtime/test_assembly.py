@@ -57,6 +57,19 @@ def planned(pipeline: Pipeline, selected: tuple[str, ...], **baselines: Baseline
     )
 
 
+class TestDataBesideCode:
+    """A dataset that shares its folder with the code."""
+
+    def test_only_what_matches_the_pattern_is_data(self) -> None:
+        """Given a dataset that is the pipeline's own folder with a pattern, then the scripts beside it are code."""
+        step = Step("a", command=("python3", "x.py", "raw1.csv", "sub/raw2.csv"))
+        pipeline = Pipeline("test", {"a": step}, {"raw": Dataset("raw", path=".", pattern="raw*.csv")})
+
+        place = code_places(pipeline, around(), dataset_places(pipeline, around()))["a"]
+
+        assert ("python3", "x.py", "sub/raw2.csv") == place.words
+
+
 class TestDatasetPlaces:
     """A dataset lies at an absolute path."""
 

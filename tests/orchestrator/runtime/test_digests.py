@@ -43,6 +43,7 @@ class Bench:
             cache=cache or DigestCache(None),
             load_manifest=self.manifests.get,
             unmeasured="run-1",
+            redact=lambda name: name.replace("s3cret", "***"),
         )
         digester.submit(request)
         found: list[Measured] = []
@@ -407,3 +408,19 @@ def attrs_stat(status: os.stat_result, changed_ns: int) -> os.stat_result:
     values = list(status)
     extra = {"st_mtime_ns": changed_ns, "st_ctime_ns": changed_ns, "st_atime_ns": changed_ns}
     return os.stat_result(values, extra)
+
+
+class TestNames:
+    """Names of files are recorded, so they are redacted."""
+
+    def test_a_secret_in_a_name_is_masked(self, bench: Bench) -> None:
+        """In manifests and among the code; two such files stay two."""
+        for name in ("x_s3cret.csv", "y_s3cret.csv"):
+            bench.write(name, name)
+        (bench.folder / "s3cret.py").write_text("")
+        bench.code = CodePlace(("s3cret.py",), ("*.py",))
+        measured = bench.measure(MeasureRequest("step", {"data": None}))
+
+        (manifest,) = measured.manifests.values()
+        assert ["x_***.csv", "y_***.csv"] == sorted(manifest_files(manifest))
+        assert ["***.py"] == list(measured.code)

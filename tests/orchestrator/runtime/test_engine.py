@@ -63,6 +63,18 @@ class Night:
         return state
 
 
+class EndlessDigester(SimulatedDigester):
+    """A digester that never gets to the end of what a decision about `a` asks for."""
+
+    def advance(self) -> list[Measured]:
+        """Return everything else."""
+        endless = [request for request in self._asked if request.step == "a"]
+        self._asked = [request for request in self._asked if request.step != "a"]
+        found = super().advance()
+        self._asked = endless
+        return found
+
+
 class SlowDigester(SimulatedDigester):
     """A digester that gives way once before each answer."""
 
@@ -253,6 +265,20 @@ class TestSignals:
         finished = tonight.store.read_stream("run/run-1")[-1]
         assert ends(state) == {"a": ("cancelled", "cancelled"), "b": ("skipped", "run_ended")}
         assert ("cancelled", 143) == (finished.data["status"], finished.data["exit_code"])
+
+    def test_what_is_being_measured_for_a_decision_is_forgotten(self) -> None:
+        """Given a huge source that is being looked at, when the run is cancelled, then it ends at once, and clean-up still runs."""
+        pipeline = data_pipeline({"a": ["raw"]})
+        steps = {**pipeline.steps, "clean": Step("clean", command=("true",), needs=("a",), when="always")}
+        steps["work"] = Step("work", command=("true",))
+        tonight = night(attrs.evolve(pipeline, steps=steps), work="hang")
+        tonight.world.contents["raw"] = "1"
+        tonight.digester = EndlessDigester
+
+        state = tonight.run(at=((0, signal.SIGTERM),))
+
+        assert ends(state)["a"] == ("skipped", "run_ended")
+        assert state.status == "cancelled"
 
     def test_clean_up_still_runs_after_the_first_and_is_killed_by_the_second(self) -> None:
         """Given a hanging clean-up, then the second signal ends it by force."""

@@ -51,6 +51,12 @@ class TestCheckLeaks:
         assert SECRET not in str(problem.as_json())
         assert "the secret TOKEN" in problem.message
 
+    def test_in_a_name_of_the_definition(self, tmp_path: Path) -> None:
+        """A step may be called like it."""
+        (problem,) = leaks(tmp_path, document={SECRET: {}})
+
+        assert "the secret TOKEN" in problem.message
+
     def test_in_the_definition(self, tmp_path: Path) -> None:
         """At any depth; the place is told."""
         document = [{"command": ["echo", f"-p{SECRET}"]}, 3]

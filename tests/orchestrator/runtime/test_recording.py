@@ -33,6 +33,18 @@ class TestAttemptFinished:
         assert {"rows": 3, "note": "***!", "ok": True} == event.metrics
         assert {"out": {"key": "***"}} == event.reported
 
+    def test_names_and_numbers_may_be_secrets_too(self) -> None:
+        """A name that holds one is masked, and so are digits that are one."""
+        report = StepReport(metrics={"my_secret": 1, "pin": 4711}, outputs={"secret": {"secret": 4711}})
+
+        def mask(text: str) -> str:
+            return text.replace("secret", "***").replace("4711", "###")
+
+        event = attempt_finished("run-1", Exited("a", 1, exit_code=0), Outcome("succeeded"), report, mask)
+
+        assert {"my_***": 1, "pin": "###"} == event.metrics
+        assert {"***": {"***": "###"}} == event.reported
+
     @pytest.mark.parametrize("report", [None, StepReport()])
     def test_what_is_not_there_is_left_out(self, report: StepReport | None) -> None:
         """A silent success has nothing to tell."""

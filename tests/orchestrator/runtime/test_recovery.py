@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -92,7 +93,9 @@ class TestReconcile:
 class TestSurvivors:
     """What still lives of a dead run is found by its environment, and ended."""
 
-    @pytest.mark.parametrize("script", ["exec sleep 300", "trap '' TERM; echo ready; while :; do sleep 1; done"])
+    @pytest.mark.parametrize(
+        "script", ["echo ready; exec sleep 300", "trap '' TERM; echo ready; while :; do sleep 1; done"]
+    )
     def test_survivor_is_ended_by_term_or_kill(self, script: str) -> None:
         """Given a process of the run, then it is ended, also if it ignores TERM, and named."""
         survivor = subprocess.Popen(
@@ -105,8 +108,7 @@ class TestSurvivors:
             ["sleep", "300"], env={"PATH": os.environ["PATH"], "ORCHESTRATE_RUN_ID": "run-12"}, start_new_session=True
         )
         assert survivor.stdout is not None
-        if "ready" in script:
-            survivor.stdout.readline()
+        survivor.stdout.readline()
         try:
             found = end_survivors("run-1", grace_seconds=0.3)
 
@@ -120,6 +122,40 @@ class TestSurvivors:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             survivor.stdout.close()
+
+
+class TestTenacity:
+    """Who starts others while it is being ended does not get away."""
+
+    def test_children_that_come_while_it_is_ended_are_ended_too(self) -> None:
+        """Given a process that answers TERM by starting another session, then none of them is left."""
+        # What it starts when it is told to end starts one more in its turn.
+        code = (
+            "import os, signal, subprocess, sys\n"
+            "def again(*_):\n"
+            "    left = int(sys.argv[1])\n"
+            "    if left:\n"
+            "        subprocess.Popen([sys.executable, '-c', sys.argv[2], str(left - 1), sys.argv[2]], start_new_session=True)\n"
+            "    os._exit(0)\n"
+            "signal.signal(signal.SIGTERM, again)\n"
+            "print('ready', flush=True)\n"
+            "while True: signal.pause()\n"
+        )
+        first = subprocess.Popen(
+            [sys.executable, "-c", code, "2", code],
+            env={"PATH": os.environ["PATH"], "ORCHESTRATE_RUN_ID": "run-tenacious"},
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+        )
+        assert first.stdout is not None
+        first.stdout.readline()
+
+        ended = end_survivors("run-tenacious", grace_seconds=5)
+        first.wait(20)
+        first.stdout.close()
+
+        assert first.pid in ended
+        assert end_survivors("run-tenacious", grace_seconds=0) == []
 
 
 class TestProvenance:

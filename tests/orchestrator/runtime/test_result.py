@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import tempfile
@@ -151,3 +152,39 @@ class TestContent:
         assert report is not None
         assert {"a": 123456789012345678901234567890.0, "b": 1e300} == report.metrics
         assert isinstance(report.metrics["a"], float)
+
+
+def masked(text: str) -> str:
+    """Return *text* without the one secret there is."""
+    return text.replace(SECRET, "***")
+
+
+class TestSecrets:
+    """What is said of a bad report holds no secret, whole or in part."""
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            f'{{"{"x" * 47}{SECRET}": 1}}',
+            f'{{"status": "{SECRET}"}}',
+            f'{{"metrics": {{"a b {SECRET}": 1}}}}',
+            f'{{"message": "{SECRET}"',
+        ],
+    )
+    def test_no_piece_of_it_is_told(self, tmp_path: Path, content: str) -> None:
+        """Also where a message cuts what it quotes."""
+        (tmp_path / "result.json").write_text(content)
+
+        with pytest.raises(BadResultError) as caught:
+            read_result(tmp_path / "result.json", masked)
+
+        assert [] == [size for size in range(4, len(SECRET)) if SECRET[:size] in str(caught.value)]
+
+    def test_a_report_that_a_mask_would_mend(self, tmp_path: Path) -> None:
+        """Given a report that is wrong through its secret alone, then it stays refused."""
+        (tmp_path / "result.json").write_text(f'{{"message": "{SECRET}"}}')
+        path = tmp_path / "long.json"
+        path.write_text(json.dumps({"message": SECRET * 1_000}))
+
+        with pytest.raises(BadResultError, match="broken by what stands where its secrets are masked"):
+            read_result(path, masked)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.runtime.signals import SignalInbox, prepare_process
+from orchestrator.runtime.signals import SignalInbox, parallel_limit, prepare_process
 
 
 def descriptors() -> list[str]:
@@ -115,3 +115,18 @@ class TestPrepareProcess:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
         assert "/dev/null /dev/null" == done.stderr
+
+
+class TestParallelLimit:
+    """No more steps at once than there are descriptors for."""
+
+    def test_it_follows_the_limit_of_open_files(self) -> None:
+        """Two for each step, some for the program, and one step at least."""
+        former = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (240, former[1]))
+            assert parallel_limit() == 100
+            resource.setrlimit(resource.RLIMIT_NOFILE, (30, former[1]))
+            assert parallel_limit() == 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, former)
