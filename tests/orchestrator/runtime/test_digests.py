@@ -345,7 +345,7 @@ class TestCache:
         cache = DigestCache(None)
         cache.put(str(path), status, "sha256:known")
         cache._new[str(path)] = (
-            str(path), 1, path.stat().st_mtime_ns, path.stat().st_ctime_ns, path.stat().st_ino, "sha256:known"
+            os.fsencode(path), 1, path.stat().st_mtime_ns, path.stat().st_ctime_ns, path.stat().st_ino, "sha256:known"
         )  # fmt: skip
         measured = bench.measure(MeasureRequest("step", {"data": None}), cache)
 
