@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -24,15 +25,20 @@ def output(path: Path, limit: int = 1 << 20) -> AttemptOutput:
     return AttemptOutput(path, Redactor({"TOKEN": SECRET}).stream(), limit)
 
 
-@pytest.fixture(name="small_disk")
-def _small_disk() -> Iterator[int]:
-    """Let no file of this process grow beyond 1000 bytes."""
+SMALL_DISK_BYTES = 1000
+
+
+@contextlib.contextmanager
+def small_disk() -> Iterator[None]:
+    """Let no file of this process grow beyond 1000 bytes; not even the one that the tests' own output may go to, so be quick."""
     former = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, former[1]))
-    yield 1000
-    resource.setrlimit(resource.RLIMIT_FSIZE, former)
-    signal.signal(signal.SIGXFSZ, handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_DISK_BYTES, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 class TestFile:
@@ -141,19 +147,20 @@ class TestLimit:
 class TestFullDisk:
     """A log that cannot be written does not stop the step."""
 
-    def test_what_is_recorded_is_what_got_through(self, tmp_path: Path, small_disk: int) -> None:
+    def test_what_is_recorded_is_what_got_through(self, tmp_path: Path) -> None:
         """Given a disk that is full in the middle of a piece, then the record is that of the file, and says that it is not all."""
         path = tmp_path / "a.1.log"
         stream = output(path)
-        stream.feed(b"first\n" * 100)
-        stream.feed(b"second\n" * 100)
-        stream.feed(b"third\n")
-        log = stream.finish()
+        with small_disk():
+            stream.feed(b"first\n" * 100)
+            stream.feed(b"second\n" * 100)
+            stream.feed(b"third\n")
+            log = stream.finish()
 
         assert log is not None
         assert stream.failure is not None
         assert errno.EFBIG == stream.failure.errno
-        assert (small_disk, path.read_bytes().count(b"\n"), True) == (log.bytes, log.lines, log.truncated)
+        assert (SMALL_DISK_BYTES, path.read_bytes().count(b"\n"), True) == (log.bytes, log.lines, log.truncated)
         assert sha256(path.read_bytes()).hexdigest() == log.sha256
         assert "second" == stream.last_line or "second".startswith(stream.last_line or "-")
 
