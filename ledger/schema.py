@@ -18,7 +18,6 @@ from pathlib import Path
 from types import ModuleType
 
 from ledger.errors import DamagedLedgerError, ForeignFileError, NewerLedgerError, StorageError
-from ledger.folders import make_private
 
 APPLICATION_ID = 0x6C646772  # "ldgr"
 FORMAT = 1
@@ -155,6 +154,8 @@ def create_ledger(path: Path, scripts: Iterable[str], fill: Callable[[sqlite3.Co
     Raises:
         StorageError: The disk refused; nothing is left behind.
     """
+    from ledger.folders import make_private
+
     Database = _sqlite_utils().Database  # noqa: N806 -- a class
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.new")
     try:

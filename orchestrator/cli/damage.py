@@ -11,6 +11,7 @@ from pathlib import Path
 from ledger.errors import DamagedLedgerError, StorageError
 
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")
+_NO_TEXT = "Could not decode to UTF-8"
 
 
 @contextlib.contextmanager
@@ -28,6 +29,7 @@ def naming_damage(path: Path) -> Iterator[None]:
         raise DamagedLedgerError(str(path), [f"a text in it is none: {error}"]) from None
     except sqlite3.DatabaseError as error:
         # Tables that are not as this program made them are a plain error to SQLite; a text that is none has no name at all.
-        if getattr(error, "sqlite_errorname", "SQLITE_ERROR").startswith(_DAMAGE):
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(_DAMAGE) or str(error).startswith(_NO_TEXT):
             raise DamagedLedgerError(str(path), [str(error)]) from None
         raise StorageError(str(path), str(error)) from None

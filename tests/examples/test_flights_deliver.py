@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -26,9 +27,12 @@ def in_order(rows: list[Row]) -> list[list[str]]:
 def deliver_py(*arguments: str, cwd: Path, under: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     """Run the script, by the program *under*; without site-packages where the first argument is `-S`."""
     flags = [argument for argument in arguments[:1] if argument == "-S"]
+    # Where the disk is small, whoever measures coverage would not find room for it either.
+    environment = {name: value for name, value in os.environ.items() if not (under and name.startswith("COVERAGE_"))}
     return subprocess.run(
         [*under, sys.executable, *flags, EXAMPLE / "deliver.py", *arguments[len(flags) :]],
         cwd=cwd,
+        env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
