@@ -344,11 +344,10 @@ def _storage_errors(path: Path) -> Iterator[None]:
         yield
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DamagedLedgerError(str(path), [f"a text in it is none: {error}"]) from error
-    except sqlite3.OperationalError as error:
-        raise StorageError(str(path), str(error)) from error
     except sqlite3.DatabaseError as error:
-        # A guard that spoke is a bug of the writer; a malformed file is damage.
-        if isinstance(error, sqlite3.IntegrityError):
+        # A guard that spoke is a bug of the writer; a malformed file, or a text in it that is none, is damage.
+        no_text = str(error).startswith("Could not decode to UTF-8")
+        if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError) and not no_text:
             raise StorageError(str(path), str(error)) from error
         raise DamagedLedgerError(str(path), [str(error)]) from error
     except OSError as error:

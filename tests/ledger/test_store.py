@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -77,6 +78,25 @@ CREATE TABLE seen (seq INTEGER PRIMARY KEY, number ANY, bytes INTEGER) STRICT;
                 "INSERT INTO seen VALUES (?, ?, (SELECT length(bytes) FROM blobs WHERE digest = ?))",
                 (item.seq, item.data.get("number"), item.data.get("blob")),
             )
+
+
+@attrs.define
+class Echo:
+    """A projection that reads what it has written before."""
+
+    name: str = "echo"
+    version: int = 1
+    script: str = "CREATE TABLE echo (one INTEGER PRIMARY KEY, text TEXT);"
+    tables: tuple[str, ...] = ("echo",)
+
+    def apply(self, connection: sqlite3.Connection, events: Sequence[RecordedEvent]) -> None:
+        """Add to the list of events that it keeps as JSON."""
+        row = connection.execute("SELECT text FROM echo").fetchone()
+        known = json.loads(row[0]) if row else []
+        text = json.dumps([*known, *(item.seq for item in events)])
+        connection.execute(
+            "INSERT INTO echo VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET text = excluded.text", (text,)
+        )
 
 
 def tables(ledger: Ledger) -> list[list[tuple[object, ...]]]:
@@ -634,6 +654,16 @@ class TestProjections:
 
         with pytest.raises(DamagedLedgerError):
             open_ledger(path, projections=[Tally()])
+
+    @pytest.mark.parametrize("stored", ["CAST(x'ff' AS TEXT)", "'{'"], ids=["no text", "no JSON"])
+    def test_texts_that_are_none_are_damage(self, path: Path, stored: str) -> None:
+        """Given a projection that reads back what somebody has spoiled, then the append says that the ledger is damaged."""
+        with open_ledger(path, projections=[Echo()]) as ledger:
+            ledger.connection.execute(f"UPDATE echo SET text = {stored}")
+
+            with pytest.raises(DamagedLedgerError, match=str(path)):
+                ledger.append("run/1", [event()], expected_version=-1)
+            assert ledger.stream_version("run/1") == -1
 
     def test_several_are_kept_side_by_side(self, path: Path) -> None:
         """Given one that is there and one that is new, then only the new one is built, and both are kept."""
