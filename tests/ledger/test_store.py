@@ -659,7 +659,7 @@ class TestProjections:
     def test_texts_that_are_none_are_damage(self, path: Path, stored: str) -> None:
         """Given a projection that reads back what somebody has spoiled, then the append says that the ledger is damaged."""
         with open_ledger(path, projections=[Echo()]) as ledger:
-            ledger.connection.execute(f"UPDATE echo SET text = {stored}")
+            ledger.connection.execute(f"UPDATE echo SET text = {stored}")  # noqa: S608 -- ours
 
             with pytest.raises(DamagedLedgerError, match=str(path)):
                 ledger.append("run/1", [event()], expected_version=-1)
