@@ -87,3 +87,31 @@ class UnregisteredProjectionError(LedgerError):
 
 class ProofError(LedgerError):
     """Raised when a Merkle proof does not prove what it claims."""
+
+
+class KeyFileError(LedgerError):
+    """Raised when a key cannot be used as it stands in its file, or would take the place of another."""
+
+    def __init__(self, path: str, what: str) -> None:
+        self.path = path
+        super().__init__(f"the key {path} cannot be used: {what}")
+
+
+class InconsistentHistoryError(UnverifiableLedgerError):
+    """Raised when a ledger is not what was signed or seen before: rolled back, forked, or another one."""
+
+    kind = "inconsistent"
+
+    def __init__(self, path: str, what: str) -> None:
+        self.path = path
+        super().__init__(f"{path} contradicts what was signed before: {what}")
+
+
+class MissingExtraError(LedgerError):
+    """Raised when something needs a package that the core install leaves out."""
+
+    kind = "missing_extra"
+
+    def __init__(self, extra: str, what: str) -> None:
+        self.extra = extra
+        super().__init__(f'{what} needs the extra {extra}: pip install "orchestrate[{extra}]"')

@@ -15,7 +15,7 @@ from typing import Self
 from urllib.parse import quote
 
 from ledger.errors import ChangedWhileReadingError, ForeignFileError, LedgerNotFoundError, StorageError
-from ledger.schema import APPLICATION_ID, FORMAT, looks_like_sqlite
+from ledger.schema import ledger_format, looks_like_sqlite
 
 _CHANGE_COUNTER = slice(24, 28)
 
@@ -27,6 +27,7 @@ class LedgerReader:
     Attributes:
         connection: For SELECT; every other statement is refused by SQLite.
         immutable: The file was opened without locks.
+        format: Of the ledger.
 
     Raises:
         LedgerNotFoundError: There is no such file.
@@ -74,17 +75,10 @@ class LedgerReader:
         self.close()
 
     def _check(self) -> None:
-        from ledger.errors import NewerLedgerError
-
         try:
-            (application,) = self.connection.execute("PRAGMA application_id").fetchone()
-            (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+            self.format = ledger_format(self.connection, str(self._path))
         except sqlite3.Error as error:
             raise StorageError(str(self._path), str(error)) from error
-        if application != APPLICATION_ID:
-            raise ForeignFileError(str(self._path), f"its application id is {application:#x}, not {APPLICATION_ID:#x}")
-        if version > FORMAT:
-            raise NewerLedgerError(str(self._path), version, FORMAT)
 
 
 def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:

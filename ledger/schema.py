@@ -20,7 +20,7 @@ from types import ModuleType
 from ledger.errors import DamagedLedgerError, ForeignFileError, NewerLedgerError, StorageError
 
 APPLICATION_ID = 0x6C646772  # "ldgr"
-FORMAT = 1
+FORMAT = 2
 
 TABLES = """
 CREATE TABLE ledger_meta (
@@ -89,7 +89,40 @@ BEGIN SELECT RAISE(ABORT, 'ledger_meta is never changed'); END;
 CREATE TRIGGER ledger_meta_permanent BEFORE DELETE ON ledger_meta
 BEGIN SELECT RAISE(ABORT, 'ledger_meta is never deleted'); END;
 """
-"""What every ledger of this format has; projections bring their own tables."""
+"""What a ledger of every format has; projections bring their own tables."""
+
+SEALS = """
+CREATE TABLE checkpoints (
+    id INTEGER PRIMARY KEY,
+    size INTEGER NOT NULL,
+    root BLOB NOT NULL CHECK (length(root) = 32),
+    note TEXT NOT NULL UNIQUE,
+    recorded_at TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX checkpoints_by_size ON checkpoints (size);
+
+CREATE TABLE tree (
+    level INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (level, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER checkpoints_once BEFORE INSERT ON checkpoints
+WHEN EXISTS (SELECT 1 FROM checkpoints WHERE id = NEW.id OR note = NEW.note)
+BEGIN SELECT RAISE(ABORT, 'checkpoints are never replaced'); END;
+
+CREATE TRIGGER checkpoints_immutable BEFORE UPDATE ON checkpoints
+BEGIN SELECT RAISE(ABORT, 'checkpoints are never changed'); END;
+
+CREATE TRIGGER checkpoints_permanent BEFORE DELETE ON checkpoints
+BEGIN SELECT RAISE(ABORT, 'checkpoints are never deleted'); END;
+"""
+"""What format 2 added: checkpoints, and the roots of complete subtrees (a cache: it is made anew from the events by whoever verifies)."""
+
+SCRIPTS: Mapping[int, tuple[str, ...]] = {1: (TABLES,), FORMAT: (TABLES, SEALS)}
+"""What a ledger of each format consists of, besides the tables of projections."""
 
 _STATEMENT_NAME = r"CREATE (?:UNIQUE )?(TABLE|TRIGGER|INDEX|VIEW) (\w+)"
 
@@ -110,31 +143,47 @@ def schema_objects(scripts: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def check_schema(connection: sqlite3.Connection, path: str, scripts: Iterable[str]) -> None:
+def ledger_format(connection: sqlite3.Connection, path: str) -> int:
     """
-    Compare the tables, guards and indexes of a ledger with what this program makes.
-
-    Views and tables that somebody added beside them are no finding; a changed, a missing or an added guard is.
+    Return the format of the ledger behind *connection*.
 
     Raises:
         ForeignFileError: It is another program's database.
         NewerLedgerError: Its format is newer than `FORMAT`.
-        DamagedLedgerError: Names each object that is missing, changed or does not belong.
     """
-    expected = schema_objects(scripts)
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
         raise ForeignFileError(path, f"its application id is {application:#x}, not {APPLICATION_ID:#x}")
     if version > FORMAT:
         raise NewerLedgerError(path, version, FORMAT)
+    if version not in SCRIPTS:
+        raise DamagedLedgerError(path, [f"its format is {version}, which no program has made"])
+    return int(version)
+
+
+def check_schema(connection: sqlite3.Connection, path: str, scripts: Iterable[str] = ()) -> None:
+    """
+    Compare the tables, views, guards and indexes of a ledger with what a program of its format makes.
+
+    Views and tables that somebody added beside them are no finding; a changed, a missing or an added guard is.
+
+    Args:
+        scripts: What projections bring.
+
+    Raises:
+        ForeignFileError: It is another program's database.
+        NewerLedgerError: Its format is newer than `FORMAT`.
+        DamagedLedgerError: Names each object that is missing, changed or does not belong.
+    """
+    expected = schema_objects([*SCRIPTS[ledger_format(connection, path)], *scripts])
     rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
     actual = {name: _normalised(sql) for _, name, _, sql in rows}
     findings = [f"{name} is missing" for name in expected if name not in actual]
     findings += [
         f"{name} is not as it was made" for name in expected if name in actual and actual[name] != expected[name]
     ]
-    ours = {name for name, sql in expected.items() if sql.startswith("CREATE TABLE")}
+    ours = {name for name, sql in expected.items() if sql.startswith(("CREATE TABLE", "CREATE VIEW"))}
     findings += [
         f"{kind} {name} on {table} does not belong"
         for kind, name, table, _ in rows
@@ -146,15 +195,16 @@ def check_schema(connection: sqlite3.Connection, path: str, scripts: Iterable[st
 
 def create_ledger(path: Path, scripts: Iterable[str], fill: Callable[[sqlite3.Connection, str], None]) -> None:
     """
-    Make a ledger at *path* with the tables of *scripts*; somebody else's that appears meanwhile is left alone.
+    Make a ledger at *path*; somebody else's that appears meanwhile is left alone.
 
     Args:
+        scripts: The tables of projections.
         fill: Records the first event, given the connection and the new ledger's id.
 
     Raises:
         StorageError: The disk refused; nothing is left behind.
     """
-    from ledger.folders import make_private
+    from ledger.folders import make_private, sync_folder
 
     Database = _sqlite_utils().Database  # noqa: N806 -- a class
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.new")
@@ -169,7 +219,7 @@ def create_ledger(path: Path, scripts: Iterable[str], fill: Callable[[sqlite3.Co
             database.execute("BEGIN")
             database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             database.execute(f"PRAGMA user_version = {FORMAT}")
-            for script in scripts:
+            for script in (*SCRIPTS[FORMAT], *scripts):
                 for statement in statements(script):
                     database.execute(statement)
             database.execute("COMMIT")
@@ -180,7 +230,7 @@ def create_ledger(path: Path, scripts: Iterable[str], fill: Callable[[sqlite3.Co
             connection.close()
         with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except (OSError, sqlite3.Error) as error:
         raise StorageError(str(path), f"it could not be created: {error}") from error
     finally:
@@ -237,11 +287,3 @@ def _sqlite_utils() -> ModuleType:
 
 def _normalised(sql: str) -> str:
     return re.sub(r"\s+", " ", sql).strip()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

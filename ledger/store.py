@@ -30,7 +30,6 @@ from ledger.merkle import leaf_hash
 from ledger.projection import Projection, replay
 from ledger.schema import (
     FORMAT,
-    TABLES,
     check_schema,
     create_ledger,
     ledger_identity,
@@ -99,7 +98,7 @@ class Ledger:
             StorageError: The disk is full, read only, locked for a minute, ...; nothing was recorded.
         """
         check_names(stream, events)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             recorded = self._insert(connection, stream, events, expected_version)
             if blobs:
                 connection.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?)", blobs.items())
@@ -138,7 +137,7 @@ class Ledger:
 
     def rebuild(self) -> None:
         """Make the tables of every projection anew from the events, in one transaction; linear in the events."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             replay(connection, self._projections, _read_all(connection))
 
     def close(self) -> None:
@@ -184,7 +183,13 @@ class Ledger:
             raise UnregisteredProjectionError(str(self.path), other)
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """
+        Give the connection within a transaction that nobody else writes in; it is durable when the block ends, or did not happen.
+
+        Raises:
+            StorageError: The disk is full, read only, locked for a minute, ...
+        """
         with _storage_errors(self.path), _transaction(self.connection) as connection:
             yield connection
 
@@ -241,7 +246,7 @@ def open_ledger(
             connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
             if read_only:
-                check_schema(connection, str(path), [TABLES])
+                check_schema(connection, str(path))
             else:
                 _prepare(connection, path, projections)
             return Ledger(path, connection, () if read_only else projections, now, read_only=read_only)
@@ -273,7 +278,7 @@ def _ensure_exists(path: Path, projections: Sequence[Projection], now: Callable[
             for projection in projections:
                 projection.apply(connection, recorded)
 
-    create_ledger(path, [TABLES, *(item.script for item in projections)], fill)
+    create_ledger(path, [item.script for item in projections], fill)
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, projections: Sequence[Projection]) -> None:
@@ -282,7 +287,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, projections: Sequence[P
     connection.execute("PRAGMA foreign_keys = OFF")
     # A REPLACE deletes what is in its way; with this it asks the guards first.
     connection.execute("PRAGMA recursive_triggers = ON")
-    check_schema(connection, str(path), [TABLES])
+    check_schema(connection, str(path))
     known = registered_projections(connection)
     missing = sorted(known.keys() - {item.name for item in projections})
     if missing:
@@ -291,7 +296,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, projections: Sequence[P
     if behind:
         with _transaction(connection):
             replay(connection, behind, _read_all(connection))
-    check_schema(connection, str(path), [TABLES, *(item.script for item in projections)])
+    check_schema(connection, str(path), [item.script for item in projections])
 
 
 def _recorded(

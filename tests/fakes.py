@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ledger.errors import WrongExpectedVersionError
 from ledger.events import NewEvent, RecordedEvent, body_text, check_names, event_of_body, new_ids
+from ledger.schema import FORMAT
 from ledger.times import utc_now
 
 LEDGER_ID = "0" * 32
@@ -27,7 +28,7 @@ class MemoryEventStore:
         self._bodies: list[str] = []
         self._streams: dict[str, list[int]] = {}
         self._blobs: dict[str, bytes] = {}
-        self._record("ledger", [NewEvent("ledger.created", 1, {"format": 1})])
+        self._record("ledger", [NewEvent("ledger.created", 1, {"format": FORMAT})])
 
     def append(
         self,

@@ -23,6 +23,8 @@ PACKAGES = ("ledger", "orchestrator")
 
 FILE_LINES_MAX = 400
 FILE_LINES_GOOD = 300
+FILE_LINES_ALLOWED = {"ledger/verifier.py": 600}
+"""What is one file on purpose: a copy of it lies in each bundle."""
 FUNCTION_LINES_MAX = 70
 
 FLOORS: dict[str, frozenset[str]] = {
@@ -59,7 +61,7 @@ BANNED_IMPORTS: dict[str, tuple[str, ...]] = {
     "rich_click": ("orchestrator/cli/",),
     "click": ("orchestrator/cli/",),
     "pandas": ("orchestrator/history.py",),
-    "subprocess": ("orchestrator/runtime/", "orchestrator/cli/"),
+    "subprocess": ("orchestrator/runtime/", "orchestrator/cli/", "ledger/verifier.py"),
     "multiprocessing": (),
 }
 """A module, and where alone it may be imported."""
@@ -276,9 +278,11 @@ class TestLengths:
     """A file has one reason to change, a function fits a screen."""
 
     def test_no_file_is_too_long(self) -> None:
-        """At most 400 lines."""
+        """At most 400 lines, but for what is one file on purpose."""
         lengths = {_place(module): _lines(module) for module in SOURCES}
-        assert {place: lines for place, lines in lengths.items() if lines > FILE_LINES_MAX} == {}
+        assert {
+            place: lines for place, lines in lengths.items() if lines > FILE_LINES_ALLOWED.get(place, FILE_LINES_MAX)
+        } == {}
 
     def test_few_files_are_long(self) -> None:
         """At most one in ten has more than 300 lines."""

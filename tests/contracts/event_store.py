@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ledger.canonical import blob_digest
 from ledger.errors import InvalidEventError, WrongExpectedVersionError
 from ledger.events import NewEvent, RecordedEvent
+from ledger.schema import FORMAT
 from ledger.times import format_utc
 
 MIDNIGHT_US = 1_767_225_600_000_000
@@ -95,7 +96,7 @@ class EventStoreContract(ABC):
 
     def test_history_begins_with_its_own_creation(self, store: EventStore) -> None:
         """Given a new store, then its one event says that it was made."""
-        assert [("ledger", 0, 0, "ledger.created", 1, {"format": 1})] == [
+        assert [("ledger", 0, 0, "ledger.created", 1, {"format": FORMAT})] == [
             (item.stream, item.seq, item.version, item.type, item.type_version, item.data) for item in store.read_all()
         ]
 

@@ -395,7 +395,7 @@ class TestCreation:
         """Given a ledger that another process made meanwhile, then it stays, and nothing is left behind."""
         before = path.read_bytes()
 
-        create_ledger(path, [TABLES], lambda connection, identity: None)
+        create_ledger(path, [], lambda connection, identity: None)
 
         assert before == path.read_bytes()
         assert {"ledger.db", "locks"} == {item.name for item in path.parent.iterdir()}
@@ -407,7 +407,7 @@ class TestCreation:
             connection.execute("INSERT INTO nowhere VALUES (1)")
 
         with pytest.raises(StorageError, match="could not be created: no such table"):
-            create_ledger(tmp_path / "ledger.db", [TABLES], fill)
+            create_ledger(tmp_path / "ledger.db", [], fill)
 
         assert [] == list(tmp_path.iterdir())
 
@@ -419,13 +419,13 @@ class TestCreation:
             with pytest.raises(StorageError):
                 open_ledger(path)
             with pytest.raises(StorageError, match="could not be created"):
-                create_ledger(path, [TABLES], lambda connection, identity: None)
+                create_ledger(path, [], lambda connection, identity: None)
 
     def test_file_is_complete_without_a_log(self, tmp_path: Path) -> None:
         """Given a ledger that was just made, then one file holds all of it."""
         made: list[str] = []
 
-        create_ledger(tmp_path / "ledger.db", [TABLES], lambda connection, identity: made.append(identity))
+        create_ledger(tmp_path / "ledger.db", [], lambda connection, identity: made.append(identity))
 
         assert ["ledger.db"] == [item.name for item in tmp_path.iterdir()]
         assert 32 == len(made[0])

@@ -63,7 +63,7 @@ def _deliver(target: str, text: str) -> None:
     if target == "-":
         render.out_raw(text.encode("utf-8"))
         return
-    from orchestrator.cli.reports import write_private
+    from ledger.folders import write_private
 
     # A link means the file behind it; a device or a pipe is written to, never replaced.
     path = Path(os.path.realpath(target))

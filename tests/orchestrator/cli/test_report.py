@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.reports import write_private
+from ledger.folders import write_private
 from tests.nights import Nights
 from tests.programs import everything_in, program, refused, value_of
 
