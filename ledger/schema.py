@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
-from ledger.errors import DamagedLedgerError, ForeignFileError, NewerLedgerError, StorageError
+from ledger.errors import DamagedLedgerError, ForeignFileError, LedgerExistsError, NewerLedgerError, StorageError
 
 APPLICATION_ID = 0x6C646772  # "ldgr"
 FORMAT = 2
@@ -193,15 +193,19 @@ def check_schema(connection: sqlite3.Connection, path: str, scripts: Iterable[st
         raise DamagedLedgerError(path, findings)
 
 
-def create_ledger(path: Path, scripts: Iterable[str], fill: Callable[[sqlite3.Connection, str], None]) -> None:
+def create_ledger(
+    path: Path, scripts: Iterable[str], fill: Callable[[sqlite3.Connection, str], None], *, exist_ok: bool = True
+) -> None:
     """
     Make a ledger at *path*; somebody else's that appears meanwhile is left alone.
 
     Args:
         scripts: The tables of projections.
         fill: Records the first event, given the connection and the new ledger's id.
+        exist_ok: That there is one already is no error.
 
     Raises:
+        LedgerExistsError: There is one already, and *exist_ok* is not set.
         StorageError: The disk refused; nothing is left behind.
     """
     from ledger.folders import make_private, sync_folder
@@ -228,8 +232,11 @@ def create_ledger(path: Path, scripts: Iterable[str], fill: Callable[[sqlite3.Co
             database.enable_wal()
         finally:
             connection.close()
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(temporary, path)
+        except FileExistsError:
+            if not exist_ok:
+                raise LedgerExistsError(str(path)) from None
         sync_folder(path.parent)
     except (OSError, sqlite3.Error) as error:
         raise StorageError(str(path), f"it could not be created: {error}") from error

@@ -9,7 +9,6 @@ checkpointer's lock at that moment, since two checkpoints at once are what SQLit
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,31 +16,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ledger.errors import (
-    DamagedLedgerError,
-    ForeignFileError,
-    StorageError,
-    UnregisteredProjectionError,
-    WrongExpectedVersionError,
-)
-from ledger.events import NewEvent, RecordedEvent, check_names, event_of_body, new_ids, record
+from ledger.creation import begin_ledger
+from ledger.errors import ForeignFileError, UnregisteredProjectionError, WrongExpectedVersionError
+from ledger.events import NewEvent, RecordedEvent, check_names, event_of_body
 from ledger.locks import KernelLock
-from ledger.merkle import leaf_hash
-from ledger.projection import Projection, replay
-from ledger.schema import (
-    FORMAT,
-    check_schema,
-    create_ledger,
-    ledger_identity,
-    looks_like_sqlite,
-    registered_projections,
-)
+from ledger.projection import Projection, read_events, replay
+from ledger.schema import check_schema, ledger_identity, looks_like_sqlite, registered_projections
 from ledger.times import utc_now
+from ledger.upgrade import Upgrading, bring_up_to_date
+from ledger.writing import INSERT_EVENT, at_their_places, one_writer, storage_errors, stream_version
 
 _BUSY_SECONDS = 60.0
 _WAL_BYTES_BEFORE_CHECKPOINT = 4 << 20
 _APPENDS_BEFORE_LOOKING = 64
-_READ_ROWS = 1000
 _HEAD = """
 SELECT (SELECT coalesce(max(seq) + 1, 0) FROM events),
        (SELECT coalesce(max(version), -1) FROM events WHERE stream = ?),
@@ -111,7 +98,7 @@ class Ledger:
 
     def read_stream(self, stream: str, from_version: int = 0) -> list[RecordedEvent]:
         """Return the events of *stream* from *from_version* on, in order; empty for a stream that is not there."""
-        with _storage_errors(self.path):
+        with storage_errors(self.path):
             rows = self.connection.execute(
                 "SELECT body FROM events WHERE stream = ? AND version >= ? ORDER BY version", (stream, from_version)
             ).fetchall()
@@ -119,17 +106,17 @@ class Ledger:
 
     def read_all(self, from_seq: int = 0) -> Iterator[RecordedEvent]:
         """Yield every event from *from_seq* on, in order; memory is bounded by a page of a thousand."""
-        with _storage_errors(self.path):
-            yield from _read_all(self.connection, from_seq)
+        with storage_errors(self.path):
+            yield from read_events(self.connection, from_seq)
 
     def stream_version(self, stream: str) -> int:
         """Return the version of the last event of *stream*, -1 where there is none."""
-        with _storage_errors(self.path):
-            return _stream_version(self.connection, stream)
+        with storage_errors(self.path):
+            return stream_version(self.connection, stream)
 
     def blob(self, digest: str) -> bytes | None:
         """Return the bytes kept under *digest*, or None."""
-        with _storage_errors(self.path):
+        with storage_errors(self.path):
             row: tuple[bytes] | None = self.connection.execute(
                 "SELECT bytes FROM blobs WHERE digest = ?", (digest,)
             ).fetchone()
@@ -138,7 +125,7 @@ class Ledger:
     def rebuild(self) -> None:
         """Make the tables of every projection anew from the events, in one transaction; linear in the events."""
         with self.transaction() as connection:
-            replay(connection, self._projections, _read_all(connection))
+            replay(connection, self._projections, read_events(connection))
 
     def close(self) -> None:
         """Fold the log back into the file where nobody else is about to, and let go of it."""
@@ -170,8 +157,10 @@ class Ledger:
             self._registered = registered
         if expected_version is not None and expected_version != version:
             raise WrongExpectedVersionError(stream, expected_version, version)
-        recorded, rows = _recorded(stream, events, ledger=self._identity, seq=seq, version=version + 1, now=self._now())
-        connection.executemany("INSERT INTO events (seq, body, leaf_hash) VALUES (?, ?, ?)", rows)
+        recorded, rows = at_their_places(
+            stream, events, ledger=self._identity, seq=seq, version=version + 1, now=self._now()
+        )
+        connection.executemany(INSERT_EVENT, rows)
         return recorded
 
     def _check_projections(self, connection: sqlite3.Connection) -> None:
@@ -190,7 +179,7 @@ class Ledger:
         Raises:
             StorageError: The disk is full, read only, locked for a minute, ...
         """
-        with _storage_errors(self.path), _transaction(self.connection) as connection:
+        with storage_errors(self.path), one_writer(self.connection) as connection:
             yield connection
 
     def _checkpoint_if_large(self) -> None:
@@ -216,14 +205,16 @@ def open_ledger(
     read_only: bool = False,
     projections: Sequence[Projection] = (),
     now: Callable[[], str] = utc_now,
+    upgrading: Upgrading | None = None,
 ) -> Ledger:
     """
     Open the ledger at *path*; make it, with its folder, where there is none and *read_only* is not set.
 
     Args:
         projections: Updated with each append. A ledger that keeps others refuses to be written without them; one that is new
-            to the ledger, or of another version, is built from the events first.
+            to the ledger, or of an older version, is built from the events first.
         now: Gives the time of each transaction, see `ledger.times`.
+        upgrading: How a ledger of an older format, or with older projections, is brought up to date; a small one is by itself.
 
     Raises:
         LedgerNotFoundError: There is none, and it must not be made.
@@ -231,10 +222,11 @@ def open_ledger(
         NewerLedgerError: A newer program made it.
         DamagedLedgerError: Its tables or guards are not as they were made.
         UnregisteredProjectionError: It keeps a projection that is not among *projections*.
+        UpgradeNeededError: It is older, and too large for being brought up to date on the way.
         StorageError: It cannot be made, opened or read.
     """
     path = Path(path)
-    with _storage_errors(path):
+    with storage_errors(path):
         if read_only:
             from ledger.reader import LedgerReader
 
@@ -248,7 +240,7 @@ def open_ledger(
             if read_only:
                 check_schema(connection, str(path))
             else:
-                _prepare(connection, path, projections)
+                _prepare(connection, path, projections, upgrading or Upgrading(), now)
             return Ledger(path, connection, () if read_only else projections, now, read_only=read_only)
         except BaseException:
             connection.close()
@@ -265,95 +257,21 @@ def _ensure_exists(path: Path, projections: Sequence[Projection], now: Callable[
             raise ForeignFileError(str(path), wrong)
         return
 
-    def fill(connection: sqlite3.Connection, identity: str) -> None:
-        created_at = now()
-        event = NewEvent("ledger.created", 1, {"format": FORMAT})
-        recorded, rows = _recorded("ledger", [event], ledger=identity, seq=0, version=0, now=created_at)
-        with _transaction(connection):
-            connection.execute("INSERT INTO ledger_meta VALUES (1, ?, ?)", (identity, created_at))
-            connection.executemany("INSERT INTO events (seq, body, leaf_hash) VALUES (?, ?, ?)", rows)
-            connection.executemany(
-                "INSERT INTO projections VALUES (?, ?)", [(item.name, item.version) for item in projections]
-            )
-            for projection in projections:
-                projection.apply(connection, recorded)
-
-    create_ledger(path, [item.script for item in projections], fill)
+    begin_ledger(path, projections, now)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, projections: Sequence[Projection]) -> None:
+def _prepare(
+    connection: sqlite3.Connection,
+    path: Path,
+    projections: Sequence[Projection],
+    upgrading: Upgrading,
+    now: Callable[[], str],
+) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("PRAGMA foreign_keys = OFF")
     # A REPLACE deletes what is in its way; with this it asks the guards first.
     connection.execute("PRAGMA recursive_triggers = ON")
     check_schema(connection, str(path))
-    known = registered_projections(connection)
-    missing = sorted(known.keys() - {item.name for item in projections})
-    if missing:
-        raise UnregisteredProjectionError(str(path), missing)
-    behind = [item for item in projections if known.get(item.name) != item.version]
-    if behind:
-        with _transaction(connection):
-            replay(connection, behind, _read_all(connection))
+    bring_up_to_date(connection, str(path), projections, upgrading, now)
     check_schema(connection, str(path), [item.script for item in projections])
-
-
-def _recorded(
-    stream: str, events: Sequence[NewEvent], *, ledger: str, seq: int, version: int, now: str
-) -> tuple[list[RecordedEvent], list[tuple[int, str, bytes]]]:
-    recorded, rows = [], []
-    for number, (event, event_id) in enumerate(zip(events, new_ids(len(events), now), strict=True)):
-        place = {"ledger": ledger, "stream": stream, "recorded_at": now, "event_id": event_id}
-        body, as_read = record(event, seq=seq + number, version=version + number, **place)
-        rows.append((seq + number, body, leaf_hash(body.encode("utf-8"))))
-        # As everybody will read it: a projection must not see more than its rebuilding does.
-        recorded.append(as_read)
-    return recorded, rows
-
-
-def _read_all(connection: sqlite3.Connection, from_seq: int = 0) -> Iterator[RecordedEvent]:
-    """Yield every event from *from_seq* on; no statement stays open between pages, so that tables may be dropped meanwhile."""
-    while True:
-        rows = connection.execute(
-            "SELECT body FROM events WHERE seq >= ? ORDER BY seq LIMIT ?", (from_seq, _READ_ROWS)
-        ).fetchall()
-        yield from (event_of_body(body) for (body,) in rows)
-        if len(rows) < _READ_ROWS:
-            return
-        from_seq += _READ_ROWS
-
-
-def _stream_version(connection: sqlite3.Connection, stream: str) -> int:
-    row: tuple[int] = connection.execute(
-        "SELECT coalesce(max(version), -1) FROM events WHERE stream = ?", (stream,)
-    ).fetchone()
-    return row[0]
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-@contextlib.contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DamagedLedgerError(str(path), [f"a text in it is none: {error}"]) from error
-    except sqlite3.DatabaseError as error:
-        # A guard that spoke is a bug of the writer; a malformed file, or a text in it that is none, is damage.
-        no_text = str(error).startswith("Could not decode to UTF-8")
-        if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError) and not no_text:
-            raise StorageError(str(path), str(error)) from error
-        raise DamagedLedgerError(str(path), [str(error)]) from error
-    except OSError as error:
-        raise StorageError(str(path), error.strerror or str(error)) from error

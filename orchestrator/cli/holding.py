@@ -15,8 +15,9 @@ from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.project import Project
 from orchestrator.cli.refusals import record_refusal
-from orchestrator.core.events import Event, PipelineMoved, event_data, event_type
+from orchestrator.core.events import Event, HostChanged, PipelineMoved, event_data, event_type
 from orchestrator.core.problems import Problem
+from orchestrator.projections.manual_actions import last_host
 from orchestrator.projections.queries import case_twin, pipeline_row, unfinished_runs
 from orchestrator.runtime.definition_file import place_problems
 from orchestrator.runtime.provenance import current_actor
@@ -79,9 +80,12 @@ def _refuse_or_wait(
     raise RefusedError([problem], ExitCode.ACTIVE)
 
 
-def check_owner(project: Project, ledger: Ledger, *, moved: bool, night: str | None) -> None:
+def check_owner(project: Project, ledger: Ledger, *, moved: bool, night: str | None, reason: str | None = None) -> None:
     """
     Make sure that the pipeline's name belongs to this definition, and record its new place where *moved* is set.
+
+    Args:
+        reason: Why it has moved, without secrets.
 
     Raises:
         RefusedError: The name belongs to another definition.
@@ -92,7 +96,7 @@ def check_owner(project: Project, ledger: Ledger, *, moved: bool, night: str | N
         return
     if moved and problem.kind == "other_definition":
         row = pipeline_row(ledger.connection, name) or {}
-        event = PipelineMoved(name, str(row["definition_path"]), here, current_actor(os.environ))
+        event = PipelineMoved(name, str(row["definition_path"]), here, current_actor(os.environ), reason)
         append_event(ledger, f"pipeline/{name}", event)
         return
     record_refusal(ledger, name, [problem], definition=here, night=night)
@@ -115,6 +119,20 @@ def owner_problem(project: Project, connection: sqlite3.Connection) -> Problem |
     hint = "rename the pipeline, or, if the definition has moved, run once with --moved"
     problem = Problem("other_definition", message, ("pipeline", "name"), suggestion=hint)
     return place_problems(project.definition, [problem], shown=project.shown)[0]
+
+
+def record_host(project: Project, ledger: Ledger, *, say: Say) -> None:
+    """Record that the pipeline is about to run on another host than the last time, and say so; its history goes on all the same."""
+    pipeline, here = project.pipeline, os.uname().nodename
+    before = last_host(ledger.connection, [pipeline.name, *pipeline.formerly])
+    if before is None or before == here:
+        return
+    append_event(
+        ledger, f"pipeline/{pipeline.name}", HostChanged(pipeline.name, before, here, current_actor(os.environ))
+    )
+    say(
+        f"warning: pipeline {pipeline.name} last ran on host {before}, now on {here}; recorded, what is up to date stays so"
+    )
 
 
 def append_event(ledger: Ledger, stream: str, event: Event, blobs: Mapping[str, bytes] | None = None) -> None:

@@ -23,6 +23,7 @@ ErrorClass = Literal["transient", "infrastructure", "misuse", "permanent"]
 DEFAULT_PASS = ("PATH", "HOME", "LANG")
 DEFAULT_GRACE_US = 10_000_000
 DEFAULT_LOG_LIMIT_BYTES = 1 << 30
+DEFAULT_ANCHOR_TIMEOUT_US = 30_000_000
 
 
 @attrs.frozen
@@ -140,6 +141,23 @@ class Step:
 
 
 @attrs.frozen
+class Audit:
+    """
+    State what the pipeline owes to an auditor.
+
+    Attributes:
+        require_reason: A manual action without `--reason` is refused.
+        anchors: Folders elsewhere into which each run's checkpoint is written, as they stand in the file.
+        anchor_command: A command that gets each run's checkpoint on its standard input, or empty.
+    """
+
+    require_reason: bool = False
+    anchors: tuple[str, ...] = ()
+    anchor_command: tuple[str, ...] = ()
+    anchor_timeout_us: int = DEFAULT_ANCHOR_TIMEOUT_US
+
+
+@attrs.frozen
 class Pipeline:
     """
     Hold a whole definition that has been found right.
@@ -165,6 +183,7 @@ class Pipeline:
     schedule_cron: str | None = None
     timezone: str = "UTC"
     access_group: str | None = None
+    audit: Audit = Audit()
     formerly: tuple[str, ...] = ()
     document: Mapping[str, object] = attrs.field(factory=dict, repr=False)
     digest: str = ""

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from orchestrator.core.errors import UnknownEventError
+from orchestrator.core.upcasts import UPCASTS, Upcasts, upcast
 
 Json: TypeAlias = Mapping[str, object]
 
@@ -193,6 +194,17 @@ class PipelineMoved:
     before: str
     after: str
     actor: Json
+    reason: str | None = None
+
+
+@attrs.frozen
+class HostChanged:
+    """A pipeline is about to run on another host than the last time; its history and its skips go on."""
+
+    pipeline: str
+    before: str
+    after: str
+    actor: Json
 
 
 @attrs.frozen
@@ -216,6 +228,57 @@ class OutputAccepted:
     reason: str
 
 
+@attrs.frozen
+class NoteAdded:
+    """
+    Somebody wrote something down about a run or one of its steps.
+
+    Attributes:
+        step: None where it is about the run as a whole.
+    """
+
+    pipeline: str
+    run_id: str
+    step: str | None
+    text: str
+    actor: Json
+    reason: str | None = None
+
+
+@attrs.frozen
+class RunAcknowledged:
+    """
+    Somebody said that a run that did not end well is known of; it stays what it was.
+
+    Attributes:
+        status: How the run had ended.
+    """
+
+    pipeline: str
+    run_id: str
+    status: str
+    actor: Json
+    reason: str | None = None
+
+
+@attrs.frozen
+class CheckpointAnchored:
+    """
+    The checkpoint over a run was handed to the anchors that the definition names; after the run, so that the next checkpoint covers this.
+
+    Attributes:
+        size: How many events the checkpoint covers.
+        root: Of their Merkle tree, hexadecimal.
+        anchors: `{"anchor", "ok", "detail"}` for each; the detail only where it failed.
+    """
+
+    pipeline: str
+    run_id: str
+    size: int
+    root: str
+    anchors: tuple[Json, ...]
+
+
 Event: TypeAlias = (
     RunStarted
     | RunFinished
@@ -225,7 +288,11 @@ Event: TypeAlias = (
     | RunRefused
     | DefinitionChanged
     | PipelineMoved
+    | HostChanged
     | OutputAccepted
+    | NoteAdded
+    | RunAcknowledged
+    | CheckpointAnchored
 )
 
 EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
@@ -237,7 +304,11 @@ EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
     "step.finished": (StepFinished, 1),
     "definition.changed": (DefinitionChanged, 1),
     "pipeline.moved": (PipelineMoved, 1),
+    "host.changed": (HostChanged, 1),
     "output.accepted": (OutputAccepted, 1),
+    "note.added": (NoteAdded, 1),
+    "run.acknowledged": (RunAcknowledged, 1),
+    "checkpoint.anchored": (CheckpointAnchored, 1),
 }
 """Stored name to class and current version of its data."""
 
@@ -275,17 +346,26 @@ def event_data(event: Event) -> dict[str, object]:
     return data
 
 
-def event_from_data(name: str, version: int, data: Mapping[str, object]) -> Event:
+def event_from_data(
+    name: str,
+    version: int,
+    data: Mapping[str, object],
+    *,
+    types: Mapping[str, tuple[type[Event], int]] = EVENT_TYPES,
+    upcasts: Upcasts = UPCASTS,
+) -> Event:
     """
-    Rebuild the event of a stored *name* and *version*.
+    Rebuild the event of a stored *name* and *version*; an older version is carried up to the present one.
 
     Raises:
         UnknownEventError: The name or the version is not in the table; a projection must stop, not guess.
     """
-    known = EVENT_TYPES.get(name)
-    if known is None or known[1] != version:
+    known = types.get(name)
+    if known is None:
         raise UnknownEventError(name, version)
-    cls = known[0]
+    cls, present = known
+    if version != present:
+        data = upcast(name, version, data, present=present, upcasts=upcasts)
     values: dict[str, Any] = dict(_ABSENT[cls])
     values.update((key, tuple(value) if isinstance(value, list) else value) for key, value in data.items())
     try:

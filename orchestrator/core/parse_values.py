@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from orchestrator.core.definition import (
+    DEFAULT_ANCHOR_TIMEOUT_US,
     DEFAULT_GRACE_US,
     DEFAULT_LOG_LIMIT_BYTES,
     DEFAULT_PASS,
+    Audit,
     Dataset,
     Freshness,
     Parameter,
@@ -67,7 +69,17 @@ class _Builder:
             schedule_cron=schedule.get("cron"),
             timezone=schedule.get("timezone", "UTC"),
             access_group=access.get("group"),
+            audit=self._audit(document.get("audit", _NO_TABLE)),
             formerly=tuple(head.get("formerly", ())),
+        )
+
+    def _audit(self, table: Table) -> Audit:
+        timeout = self._duration(table, ("audit", "anchor_timeout"))
+        return Audit(
+            require_reason=table.get("require_reason", False),
+            anchors=tuple(table.get("anchors", ())),
+            anchor_command=tuple(table.get("anchor_command", ())),
+            anchor_timeout_us=DEFAULT_ANCHOR_TIMEOUT_US if timeout is None else timeout,
         )
 
     def _dataset(self, name: str, table: Table) -> Dataset:

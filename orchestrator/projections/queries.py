@@ -13,6 +13,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.projections.estimates import expected_seconds, history_of_graph
+from orchestrator.projections.manual_actions import (
+    acknowledgement_of,
+    moves_as_changes,
+    moves_before,
+    notes_of,
+    unacknowledged,
+)
+from orchestrator.projections.sealing import checkpoint_over
 
 Row = dict[str, object]
 
@@ -21,7 +29,7 @@ _NIGHTS_AT_MOST = 31
 # fmt: off
 _SHOWN_OF_RUN = (
     "run_id", "pipeline", "night", "status", "exit_code", "started_at", "finished_at", "duration_seconds", "trigger", "actor", "reason",
-    "git", "definition", "root_cause", "counts",
+    "git", "definition", "root_cause", "counts", "notes", "acknowledged", "moves", "checkpoint",
 )
 _SHOWN_OF_STEP = ("step", "status", "reason", "evidence", "error_class", "duration_seconds", "metrics")
 _SHOWN_OF_ATTEMPT = (
@@ -40,14 +48,13 @@ def list_runs(
     limit: int | None = None,
 ) -> list[Row]:
     """Return the runs, newest first: `run_id, pipeline, night, status, started_at, finished_at, duration_seconds`."""
-    rows = _rows(
+    return _rows(
         connection,
-        "SELECT run_id, pipeline, night, status, started_at, finished_at, duration_us FROM runs"
+        "SELECT run_id, pipeline, night, status, started_at, finished_at, duration_seconds FROM audit_runs"
         " WHERE pipeline = coalesce(?, pipeline) AND night = coalesce(?, night)"
         " AND (? OR status IN (SELECT value FROM json_each(?))) ORDER BY first_seq DESC LIMIT ?",
         (pipeline, night, not status, json.dumps(list(status)), -1 if limit is None else limit),
     )
-    return [_with_seconds(row) for row in rows]
 
 
 def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = True) -> Row:
@@ -70,8 +77,18 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
         detail[name] = _parsed(run[name])
     detail["root_cause"] = _cause(run["root_cause"])
     detail["repaired_by"] = _repaired_by(connection, run)
+    detail["notes"], detail["moves"] = notes_of(connection, run_id), moves_before(connection, run_id)
+    detail["acknowledged"] = acknowledgement_of(connection, run_id)
+    detail["checkpoint"] = checkpoint_over(connection, run["last_seq"])
     detail.update(graph=graph, steps=steps, counts=detail["counts"] or _counts(steps))
     return detail
+
+
+def run_row(connection: sqlite3.Connection, run_id: str) -> Row:
+    """Return the run *run_id*, which exists, as `list_runs` does."""
+    columns = "run_id, pipeline, night, status, started_at, finished_at, duration_us"
+    (row,) = _rows(connection, f"SELECT {columns} FROM runs WHERE run_id = ?", (run_id,))  # noqa: S608 - fixed names
+    return _with_seconds(row)
 
 
 def show_json(detail: Mapping[str, object]) -> Row:
@@ -116,6 +133,7 @@ def pipeline_overview(connection: sqlite3.Connection, *, today: str) -> list[Row
         (entry["refusals_since"],) = connection.execute(
             "SELECT count(*) FROM refusals WHERE pipeline = ? AND recorded_at > ?", (pipeline, since)
         ).fetchone()
+        entry["unacknowledged_count"], entry["unacknowledged"] = unacknowledged(connection, pipeline)
         found.append(entry)
     return found
 
@@ -124,18 +142,24 @@ def refusals(connection: sqlite3.Connection, *, pipeline: str | None = None, lim
     """Return the refused starts, newest first."""
     rows = _rows(
         connection,
-        "SELECT * FROM refusals WHERE pipeline = coalesce(?, pipeline) ORDER BY seq DESC LIMIT ?",
+        "SELECT seq, pipeline, night, recorded_at, exit_code, problems, definition_path, holder, actor FROM audit_refusals"
+        " WHERE pipeline = coalesce(?, pipeline) ORDER BY seq DESC LIMIT ?",
         (pipeline, limit),
     )
     return [row | {name: _parsed(row[name]) for name in ("problems", "holder", "actor")} for row in rows]
 
 
 def definition_changes(connection: sqlite3.Connection, *, pipeline: str | None = None) -> list[Row]:
-    """Return every change of a definition, newest first, with the differences, the commit and who was there."""
+    """Return every change of a definition, its host or its place, newest first, with the differences, the commit and who was there."""
     rows = _rows(
-        connection, "SELECT * FROM definitions WHERE pipeline = coalesce(?, pipeline) ORDER BY seq DESC", (pipeline,)
+        connection,
+        "SELECT seq, pipeline, recorded_at, before, after, changes, definition_path, git, actor FROM audit_definition_changes"
+        " WHERE pipeline = coalesce(?, pipeline)",
+        (pipeline,),
     )
-    return [row | {name: _parsed(row[name]) for name in ("changes", "git", "actor")} for row in rows]
+    parsed = [row | {name: _parsed(row[name]) for name in ("changes", "git", "actor")} for row in rows]
+    changes = [row | {"kind": "definition", "reason": None} for row in parsed] + moves_as_changes(connection, pipeline)
+    return sorted(changes, key=lambda row: int(str(row["seq"])), reverse=True)
 
 
 def acceptances(connection: sqlite3.Connection, run_id: str, step: str | None = None) -> list[Row]:
@@ -297,9 +321,8 @@ def _counts(steps: Sequence[Row]) -> dict[str, int]:
 def _failed_nights(connection: sqlite3.Connection, pipeline: str, last: object) -> list[str]:
     """Return the nights whose newest run did not end well, but for the night *last*: newest first, 31 at most."""
     rows = connection.execute(
-        # With max() the other columns are those of the row that has it.
-        "SELECT night FROM (SELECT night, status, max(first_seq) FROM runs WHERE pipeline = ? GROUP BY night)"
-        " WHERE status NOT IN ('succeeded', 'nothing_to_do', 'running') AND night <> ? ORDER BY night DESC LIMIT ?",
+        "SELECT night FROM audit_nights WHERE pipeline = ? AND night <> ?"
+        " AND last_status NOT IN ('succeeded', 'nothing_to_do', 'running') ORDER BY night DESC LIMIT ?",
         (pipeline, last, _NIGHTS_AT_MOST),
     )
     return [night for (night,) in rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 NAME = "orchestrator"
 """Under which the ledger knows these tables."""
 
-VERSION = 1
+VERSION = 2
 """Raised when the tables or what they hold change; they are then made anew."""
 
 TABLES = (
@@ -17,6 +17,10 @@ TABLES = (
     "definitions",
     "refusals",
     "acceptances",
+    "notes",
+    "acknowledgements",
+    "moves",
+    "anchorings",
 )
 
 SCRIPT = """
@@ -57,6 +61,7 @@ CREATE TABLE steps (
     attempts INTEGER NOT NULL DEFAULT 0,
     duration_us INTEGER,
     outputs TEXT,
+    finished_seq INTEGER,
     PRIMARY KEY (run_id, step)
 ) STRICT, WITHOUT ROWID;
 
@@ -83,6 +88,8 @@ CREATE TABLE attempts (
     log_sha256 TEXT,
     metrics TEXT,
     masked TEXT,
+    started_seq INTEGER NOT NULL,
+    finished_seq INTEGER,
     PRIMARY KEY (run_id, step, attempt)
 ) STRICT, WITHOUT ROWID;
 
@@ -141,5 +148,53 @@ CREATE TABLE acceptances (
     before TEXT NOT NULL,
     reason TEXT NOT NULL,
     actor TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE notes (
+    seq INTEGER PRIMARY KEY,
+    pipeline TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    step TEXT,
+    recorded_at TEXT NOT NULL,
+    text TEXT NOT NULL,
+    reason TEXT,
+    actor TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX notes_by_run ON notes (run_id);
+
+CREATE TABLE acknowledgements (
+    seq INTEGER PRIMARY KEY,
+    pipeline TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    status TEXT NOT NULL,
+    recorded_at TEXT NOT NULL,
+    reason TEXT,
+    actor TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX acknowledgements_by_run ON acknowledgements (run_id);
+
+CREATE TABLE moves (
+    seq INTEGER PRIMARY KEY,
+    pipeline TEXT NOT NULL,
+    recorded_at TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    before TEXT NOT NULL,
+    after TEXT NOT NULL,
+    reason TEXT,
+    actor TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX moves_by_pipeline ON moves (pipeline, seq);
+
+CREATE TABLE anchorings (
+    seq INTEGER PRIMARY KEY,
+    pipeline TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    recorded_at TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    root TEXT NOT NULL,
+    anchors TEXT NOT NULL
 ) STRICT;
 """

@@ -17,9 +17,13 @@ from ledger.events import RecordedEvent
 from orchestrator.core.events import (
     AttemptFinished,
     AttemptStarted,
+    CheckpointAnchored,
     DefinitionChanged,
+    HostChanged,
+    NoteAdded,
     OutputAccepted,
     PipelineMoved,
+    RunAcknowledged,
     RunFinished,
     RunRefused,
     RunStarted,
@@ -27,6 +31,7 @@ from orchestrator.core.events import (
     event_from_data,
 )
 from orchestrator.projections.read_model_tables import NAME, SCRIPT, TABLES, VERSION
+from orchestrator.projections.views import VIEW_SCRIPT, VIEWS
 
 _LEDGERS_OWN = "ledger."
 
@@ -50,8 +55,9 @@ class ReadModels:
 
     name = NAME
     version = VERSION
-    script = SCRIPT
+    script = SCRIPT + VIEW_SCRIPT
     tables: tuple[str, ...] = TABLES
+    views: tuple[str, ...] = tuple(VIEWS)
 
     def __init__(self) -> None:
         self._runs: dict[str, _Run] = {}
@@ -123,8 +129,8 @@ class ReadModels:
     def _attempt_started(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: AttemptStarted) -> None:
         run = self._run(connection, recorded)
         connection.execute(
-            "INSERT INTO attempts (run_id, step, attempt, status, start_reason, start_evidence, key, components, started_at)"
-            " VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?)",
+            "INSERT INTO attempts (run_id, step, attempt, status, start_reason, start_evidence, key, components, started_at,"
+            " started_seq) VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)",
             (
                 run.run_id,
                 event.step,
@@ -134,6 +140,7 @@ class ReadModels:
                 event.key,
                 canonical_text(event.components),
                 recorded.recorded_at,
+                recorded.seq,
             ),
         )
         connection.execute(
@@ -153,8 +160,8 @@ class ReadModels:
         log = event.log or {}
         connection.execute(
             "UPDATE attempts SET status = ?, finished_at = ?, reason = ?, error_class = ?, message = ?, exit_code = ?,"
-            " signal = ?, duration_us = ?, log = ?, log_bytes = ?, log_lines = ?, log_sha256 = ?, metrics = ?, masked = ?"
-            " WHERE run_id = ? AND step = ? AND attempt = ?",
+            " signal = ?, duration_us = ?, log = ?, log_bytes = ?, log_lines = ?, log_sha256 = ?, metrics = ?, masked = ?,"
+            " finished_seq = ? WHERE run_id = ? AND step = ? AND attempt = ?",
             (
                 event.status,
                 recorded.recorded_at,
@@ -170,6 +177,7 @@ class ReadModels:
                 log.get("sha256"),
                 _json(event.metrics),
                 _json(event.masked),
+                recorded.seq,
                 _run_id(recorded),
                 event.step,
                 event.attempt,
@@ -181,7 +189,7 @@ class ReadModels:
         outputs = _json(event.outputs)
         connection.execute(
             "UPDATE steps SET status = ?, reason = ?, evidence = ?, error_class = ?, attempts = ?, duration_us = ?,"
-            " outputs = ? WHERE run_id = ? AND step = ?",
+            " outputs = ?, finished_seq = ? WHERE run_id = ? AND step = ?",
             (
                 event.status,
                 event.reason,
@@ -190,6 +198,7 @@ class ReadModels:
                 event.attempts,
                 event.duration_us,
                 outputs,
+                recorded.seq,
                 run_id,
                 event.step,
             ),
@@ -246,8 +255,12 @@ class ReadModels:
             ),
         )
 
-    def _moved(self, connection: sqlite3.Connection, _: RecordedEvent, event: PipelineMoved) -> None:
+    def _moved(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: PipelineMoved) -> None:
         connection.execute("UPDATE pipelines SET definition_path = ? WHERE pipeline = ?", (event.after, event.pipeline))
+        _insert_move(connection, recorded, event, kind="definition", reason=event.reason)
+
+    def _host_changed(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: HostChanged) -> None:
+        _insert_move(connection, recorded, event, kind="host", reason=None)
 
     def _accepted(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: OutputAccepted) -> None:
         connection.execute(
@@ -272,6 +285,35 @@ class ReadModels:
             (event.key, canonical_text(event.outputs), event.pipeline, event.step, event.night),
         )
 
+    def _note_added(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: NoteAdded) -> None:
+        connection.execute(
+            "INSERT INTO notes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                recorded.seq,
+                event.pipeline,
+                event.run_id,
+                event.step,
+                recorded.recorded_at,
+                event.text,
+                event.reason,
+                canonical_text(event.actor),
+            ),
+        )
+
+    def _acknowledged(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: RunAcknowledged) -> None:
+        connection.execute(
+            "INSERT INTO acknowledgements VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                recorded.seq,
+                event.pipeline,
+                event.run_id,
+                event.status,
+                recorded.recorded_at,
+                event.reason,
+                canonical_text(event.actor),
+            ),
+        )
+
     def _run(self, connection: sqlite3.Connection, recorded: RecordedEvent) -> _Run:
         run_id = _run_id(recorded)
         known = self._runs.get(run_id)
@@ -281,6 +323,46 @@ class ReadModels:
             ).fetchone()
             known = self._runs[run_id] = _run_of(run_id, pipeline, night, _load_graph(connection, graph))
         return known
+
+
+def _anchored(
+    _: ReadModels, connection: sqlite3.Connection, recorded: RecordedEvent, event: CheckpointAnchored
+) -> None:
+    connection.execute(
+        "INSERT INTO anchorings VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            recorded.seq,
+            event.pipeline,
+            event.run_id,
+            recorded.recorded_at,
+            event.size,
+            event.root,
+            canonical_text(event.anchors),
+        ),
+    )
+
+
+def _insert_move(
+    connection: sqlite3.Connection,
+    recorded: RecordedEvent,
+    event: PipelineMoved | HostChanged,
+    *,
+    kind: str,
+    reason: str | None,
+) -> None:
+    connection.execute(
+        "INSERT INTO moves VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            recorded.seq,
+            event.pipeline,
+            recorded.recorded_at,
+            kind,
+            event.before,
+            event.after,
+            reason,
+            canonical_text(event.actor),
+        ),
+    )
 
 
 def _run_of(run_id: str, pipeline: str, night: str, graph: Sequence[Mapping[str, object]]) -> _Run:
@@ -310,5 +392,9 @@ _HANDLERS: Mapping[type[object], Callable[..., None]] = {
     RunRefused: ReadModels._refused,  # noqa: SLF001
     DefinitionChanged: ReadModels._definition_changed,  # noqa: SLF001
     PipelineMoved: ReadModels._moved,  # noqa: SLF001
+    HostChanged: ReadModels._host_changed,  # noqa: SLF001
     OutputAccepted: ReadModels._accepted,  # noqa: SLF001
+    NoteAdded: ReadModels._note_added,  # noqa: SLF001
+    RunAcknowledged: ReadModels._acknowledged,  # noqa: SLF001
+    CheckpointAnchored: _anchored,
 }

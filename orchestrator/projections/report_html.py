@@ -13,6 +13,7 @@ from orchestrator.core.explain import next_command
 from orchestrator.core.printable import printable_line
 from orchestrator.projections.graph_svg import colour_style, escaped, graph_svg, number
 from orchestrator.projections.graph_text import LOOKS, look_name, words_of
+from orchestrator.projections.manual_actions import manual_lines
 from orchestrator.projections.report_markdown import (
     Detail,
     Tails,
@@ -30,7 +31,7 @@ from orchestrator.projections.report_markdown import (
     tail_caption,
     title,
 )
-from orchestrator.projections.timeline_svg import timeline_svg
+from orchestrator.projections.timeline_svg import time_text, timeline_svg
 
 _OPEN_AT_MOST = 30
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -139,6 +140,7 @@ def _parts(detail: Detail, tails: Tails) -> Iterator[str]:
     yield from _header(detail)
     yield from _root_cause(detail, [step for step, _, _ in logs])
     yield from _next(detail)
+    yield from _by_hand(detail)
     yield '<section>\n<h2>Timeline</h2>\n<div class="wide" tabindex="0" role="region" aria-label="Timeline">'
     yield f"{timeline_svg(detail)}</div>\n</section>"
     yield from _steps(detail)
@@ -185,6 +187,15 @@ def _next(detail: Detail) -> Iterator[str]:
         yield '<section class="next">\n<h2>What to type next</h2>'
         yield from (f"<pre><code>{escaped(command)}</code></pre>" for command in commands)
         yield "</section>"
+
+
+def _by_hand(detail: Detail) -> Iterator[str]:
+    lines = list(manual_lines(detail, time_text))
+    if lines:
+        yield '<section>\n<h2>By hand</h2>\n<table class="facts"><caption>What people did around this run</caption>\n<tbody>'
+        for label, text in lines:
+            yield f'<tr><th scope="row">{label}</th><td>{escaped(text)}</td></tr>'
+        yield "</tbody></table>\n</section>"
 
 
 def _steps(detail: Detail) -> Iterator[str]:

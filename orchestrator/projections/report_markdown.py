@@ -14,6 +14,8 @@ from orchestrator.core.explain import next_command, reason_text
 from orchestrator.core.printable import printable, printable_line
 from orchestrator.projections.graph_svg import shortened
 from orchestrator.projections.graph_text import LOOKS, look_name, mermaid, words_of
+from orchestrator.projections.manual_actions import manual_lines
+from orchestrator.projections.sealing import checkpoint_text
 from orchestrator.projections.timeline_svg import duration_text, time_text
 
 Detail: TypeAlias = Mapping[str, Any]
@@ -57,6 +59,7 @@ def report_markdown(detail: Detail, tails: Tails) -> str:
         *_counts(detail),
         *_root_cause(detail),
         *_next(detail),
+        *_by_hand(detail),
         *_steps_table(detail),
         *_skips(detail),
         *_tails(detail, tails),
@@ -196,6 +199,7 @@ def run_facts(detail: Detail) -> list[tuple[str, str]]:
             f"{git['commit']}{' with uncommitted changes' if git.get('dirty') else ''}" if git.get("commit") else None,
         ),
         ("Definition", detail["definition"]),
+        ("Sealed", checkpoint_text(detail.get("checkpoint"))),
     ]
     return [(label, str(value)) for label, value in facts if value]
 
@@ -245,6 +249,14 @@ def _next(detail: Detail) -> Iterator[str]:
     commands = next_command(detail)
     if commands:
         yield "## What to type next\n\n" + _fenced((printable(command) for command in commands), "sh")
+
+
+def _by_hand(detail: Detail) -> Iterator[str]:
+    lines = list(manual_lines(detail, time_text))
+    if lines:
+        yield "## By hand\n"
+        yield from (f"- **{label}**: {_text(text)}" for label, text in lines)
+        yield ""
 
 
 def _steps_table(detail: Detail) -> Iterator[str]:

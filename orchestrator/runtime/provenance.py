@@ -13,16 +13,23 @@ from pathlib import Path
 from orchestrator.core.printable import as_utf8
 
 _GIT_TIMEOUT_SECONDS = 5
+_PROCESS = Path("/proc/self")
+_NOBODY_LOGGED_IN = str(2**32 - 1)
 
 
-def current_actor(environ: Mapping[str, str]) -> dict[str, object]:
-    """Return who acts: user, login user, sudo user, host, and terminal or unit; all of it as claimed by the host."""
+def current_actor(environ: Mapping[str, str], process: Path = _PROCESS) -> dict[str, object]:
+    """
+    Return who acts: user, login user, sudo user, host, terminal and unit, as far as they are known; all of it as claimed by the host.
+
+    The login user is the one that the kernel's audit remembers across `su` and `sudo`, else `LOGNAME`. The unit is the service or
+    session whose control group the process is in, else the invocation id that systemd gave it.
+    """
     actor: dict[str, object] = {"user": _user_name(os.geteuid()), "host": os.uname().nodename, "claimed_by": "host"}
     optional = {
-        "login": environ.get("LOGNAME"),
+        "login": _login_user(process) or environ.get("LOGNAME"),
         "sudo": environ.get("SUDO_USER"),
         "terminal": _terminal(),
-        "unit": environ.get("INVOCATION_ID"),
+        "unit": _unit(process) or environ.get("INVOCATION_ID"),
     }
     actor.update({name: as_utf8(value) for name, value in optional.items() if value})
     return actor
@@ -46,10 +53,14 @@ def git_state(folder: Path) -> dict[str, object] | None:
 
 
 def trigger() -> str:
-    """Return what kind of start this is: `terminal`, `systemd` or `unattended`."""
-    if "INVOCATION_ID" in os.environ:
-        return "systemd"
-    return "terminal" if _terminal() else "unattended"
+    """
+    Return what kind of start this is: `terminal`, `systemd` or `unattended`.
+
+    A terminal counts first: in a desktop session every shell carries the invocation id of the session's unit.
+    """
+    if _terminal():
+        return "terminal"
+    return "systemd" if "INVOCATION_ID" in os.environ else "unattended"
 
 
 def _git(git: str, folder: Path, *arguments: str) -> str | None:
@@ -71,6 +82,33 @@ def _user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def _login_user(process: Path) -> str | None:
+    """Return who logged in to the session that *process* is in, or None where nobody did or the kernel does not tell."""
+    uid = _text(process / "loginuid").strip()
+    if not uid.isdecimal() or uid == _NOBODY_LOGGED_IN:
+        return None
+    return _user_name(int(uid))
+
+
+def _unit(process: Path) -> str | None:
+    """Return the innermost service or session in whose control group *process* is, or None outside of any."""
+    for line in _text(process / "cgroup").splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers in ("", "name=systemd"):
+            units = (part for part in reversed(group.split("/")) if part.endswith((".service", ".scope")))
+            unit = next(units, None)
+            if unit is not None:
+                return unit
+    return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
 
 
 def _terminal() -> str | None:

@@ -20,8 +20,11 @@ from orchestrator.core.events import (
     AttemptStarted,
     DefinitionChanged,
     Event,
+    HostChanged,
+    NoteAdded,
     OutputAccepted,
     PipelineMoved,
+    RunAcknowledged,
     RunFinished,
     RunRefused,
     RunStarted,
@@ -153,7 +156,25 @@ OF_A_PIPELINE = (
         git=SOME_OBJECT,
         actor=ACTORS,
     )
-    | st.builds(PipelineMoved, pipeline=PIPELINES, before=TEXT, after=TEXT, actor=ACTORS)
+    | st.builds(PipelineMoved, pipeline=PIPELINES, before=TEXT, after=TEXT, actor=ACTORS, reason=SOME_TEXT)
+    | st.builds(HostChanged, pipeline=PIPELINES, before=TEXT, after=TEXT, actor=ACTORS)
+    | st.builds(
+        NoteAdded,
+        pipeline=PIPELINES,
+        run_id=st.sampled_from(["r0", "r1"]),
+        step=st.none() | st.sampled_from(STEPS),
+        text=TEXT,
+        actor=ACTORS,
+        reason=SOME_TEXT,
+    )
+    | st.builds(
+        RunAcknowledged,
+        pipeline=PIPELINES,
+        run_id=st.sampled_from(["r0", "r1"]),
+        status=st.sampled_from(sorted(RUN_FINAL)),
+        actor=ACTORS,
+        reason=SOME_TEXT,
+    )
     | st.builds(
         OutputAccepted,
         pipeline=PIPELINES,

@@ -13,6 +13,8 @@ from ledger.store import Ledger, open_ledger
 from orchestrator.cli import render
 from orchestrator.cli.errors import RefusedError, UsageRefusedError
 from orchestrator.cli.holding import append_event, check_owner, pipeline_held
+from orchestrator.cli.manual import checked_text
+from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.options import (
     environment_options,
     json_option,
@@ -31,7 +33,6 @@ from orchestrator.core.redaction import Redactor
 from orchestrator.core.selection import Selection
 from orchestrator.projections.find_run import RunLookupError, check_step, find_run
 from orchestrator.projections.queries import accepted_basis
-from orchestrator.projections.read_models import ReadModels
 from orchestrator.runtime.digest_cache import DigestCache
 from orchestrator.runtime.environment import secrets_of
 from orchestrator.runtime.ports import MeasureRequest
@@ -71,8 +72,7 @@ def command(
     For an output that was mended by hand, and for a step that must not be run again after its attempt was lost. From then on the step counts as done with what
     lies there now. RUN is the run that last attempted it, or a later one.
     """
-    if not reason.strip():
-        raise UsageRefusedError("usage", "--reason is empty: say why these outputs are right")
+    checked_text(reason, "--reason")
     options = Options(pipeline, ledger, Selection(only=(step,)), settings, env_files, night)
     project = load_project(options)
     if step not in project.pipeline.steps:
@@ -81,7 +81,7 @@ def command(
         open_ledger(project.ledger, read_only=True).close()
     except LedgerNotFoundError:
         raise RunLookupError("no_ledger", f"there is no ledger at {project.ledger} yet") from None
-    with open_ledger(project.ledger, projections=[ReadModels()]) as store:
+    with open_to_write(project.ledger) as store:
         run_id = find_run(store.connection, run, pipeline=project.pipeline.name)
         check_step(store.connection, run_id, step)
         holder = {"run_id": run_id, "pid": os.getpid(), "command": "accept"}

@@ -30,7 +30,7 @@ _SHOWN_AT_MOST = 120
 @local_option
 @json_option
 def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: bool) -> int:
-    """List the changes of the definition, newest first: what differs, at which commit, and who was there."""
+    """List the changes of the definition, its host and its place, newest first: what differs, at which commit, and who was there."""
     with viewing_if_any(pipeline, ledger) as view:
         rows = [] if view is None else definition_changes(view.connection, pipeline=view.pipeline)
     if as_json:
@@ -46,8 +46,12 @@ def _lines(row: Mapping[str, object], *, local: bool) -> Iterator[str]:
     commit = ""
     if isinstance(git, Mapping):
         commit = f", commit {str(git.get('commit'))[:12]}{' with changes' if git.get('dirty') else ''}"
-    what = f"{short_digest(row['before'])} -> {short_digest(row['after'])}" if row["before"] else "first seen"
-    yield printable(f"{shown_time(row['recorded_at'], local=local)}  {row['pipeline']}: {what}{commit}{who}")
+    if row["kind"] != "definition":
+        what = "moved"
+    else:
+        what = f"{short_digest(row['before'])} -> {short_digest(row['after'])}" if row["before"] else "first seen"
+    reason = f": {row['reason']}" if row["reason"] else ""
+    yield printable(f"{shown_time(row['recorded_at'], local=local)}  {row['pipeline']}: {what}{commit}{who}{reason}")
     changes = row["changes"]
     assert isinstance(changes, list)
     for change in changes:

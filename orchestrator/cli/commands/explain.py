@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 
@@ -21,6 +22,7 @@ from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.explain import next_command, overwritten_text, reason_text
 from orchestrator.core.printable import printable, printable_line
 from orchestrator.projections.find_run import check_step
+from orchestrator.projections.manual_actions import manual_lines
 from orchestrator.projections.queries import acceptances, attempt_key
 
 EXAMPLES = """\b
@@ -49,13 +51,18 @@ def command(run: str, step: str, pipeline: str | None, ledger: str | None, *, lo
         accepted = acceptances(view.connection, run_id, step)
         folder = view.folder
     upstream = _upstream(detail, step)
+    notes = [row for row in _list(detail["notes"]) if row["step"] in (None, step)]
     if as_json:
         render.out_json(
             {"run_id": run_id, "pipeline": detail["pipeline"], "night": detail["night"], **found}
             | {"upstream": upstream, "accepted": accepted, "next": next_command(detail)}
+            | {"notes": notes, "acknowledged": detail["acknowledged"]}
         )
         return 0
-    lines = [*_lines(detail, found, local=local), *_acceptances(accepted, local=local), *_tail(found, folder)]
+    times = functools.partial(shown_time, local=local)
+    by_hand = [printable(f"{label}: {text}") for label, text in manual_lines(detail, times, step=step)]
+    lines = [*_lines(detail, found, local=local), *_acceptances(accepted, local=local)]
+    lines += [*([""] if by_hand else []), *by_hand, *_tail(found, folder)]
     if upstream:
         lines += ["", "upstream: " + ", ".join(f"{name} {status}" for name, status in upstream.items())]
     concerned = found["status"] == "failed" or found["reason"] == "input_untrusted"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 
 import click
@@ -13,6 +14,7 @@ from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.explain import next_command, reason_text
 from orchestrator.core.printable import printable
 from orchestrator.projections.queries import show_json
+from orchestrator.projections.sealing import checkpoint_text
 
 EXAMPLES = """\b
 Examples:
@@ -40,6 +42,7 @@ def command(run: str, pipeline: str | None, ledger: str | None, *, local: bool, 
 
 
 def _lines(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:
+    from orchestrator.projections.manual_actions import manual_lines
     from orchestrator.projections.summary import cause_text, headline
 
     yield headline(detail)
@@ -55,8 +58,13 @@ def _lines(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:
         "commit": _commit(detail["git"]),
         "first failure": cause_text(detail),
         "repaired by": detail["repaired_by"],
+        "sealed": checkpoint_text(detail["checkpoint"]),
     }
     yield from (printable(f"  {name + ':':<14} {value}") for name, value in facts.items() if value is not None)
+    yield from (
+        printable(f"  {label + ':':<14} {text}")
+        for label, text in manual_lines(detail, functools.partial(shown_time, local=local))
+    )
     yield ""
     yield from _table(detail)
     commands = next_command(detail)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
@@ -14,6 +16,7 @@ from orchestrator.cli.reading import View, viewing_if_any
 from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.explain import next_command
 from orchestrator.core.printable import printable
+from orchestrator.projections.manual_actions import acknowledged_text, recorded_definition, requires_reason
 from orchestrator.projections.queries import pipeline_overview
 
 EXAMPLES = """\b
@@ -43,7 +46,7 @@ def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: b
     Needs a ledger alone. A run that lost its orchestrator is named; the next run closes it.
     """
     with viewing_if_any(pipeline, ledger) as view:
-        entries = [] if view is None else _entries(view)
+        entries = [] if view is None else _entries(view, local=local)
         if as_json:
             render.out_json(entries)
         elif not entries:
@@ -55,12 +58,12 @@ def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: b
     return 0
 
 
-def _entries(view: View) -> list[dict[str, object]]:
+def _entries(view: View, *, local: bool) -> list[dict[str, object]]:
     today = datetime.now(UTC).date().isoformat()
     overview = pipeline_overview(view.connection, today=today)
     entries = [entry for entry in overview if view.pipeline in (None, entry["pipeline"])]
     for entry in entries:
-        entry["alive"], entry["next"] = None, []
+        entry["alive"], entry["next"], entry["acknowledged"] = None, [], None
         last = entry["last_run"]
         if isinstance(last, Mapping):
             run_id = str(last["run_id"])
@@ -68,12 +71,24 @@ def _entries(view: View) -> list[dict[str, object]]:
                 entry["alive"] = view.is_active(run_id)
             # After a night that went well nothing is left to type, and a run may have 20,000 steps.
             if last["status"] not in _WELL:
-                entry["next"] = next_command(view.detail(run_id, history=False))
-        entry["attention"] = _attention(entry)
+                detail = view.detail(run_id, history=False)
+                entry["next"], entry["acknowledged"] = next_command(detail), detail["acknowledged"]
+        entry["next"] = [*_list(entry["next"]), *_acknowledge(view, entry)]
+        entry["attention"] = _attention(entry, local=local)
     return entries
 
 
-def _attention(entry: Mapping[str, object]) -> list[str]:
+def _acknowledge(view: View, entry: Mapping[str, object]) -> list[str]:
+    """Return the command that acknowledges the newest failure that nobody has acknowledged, if there is one."""
+    failures = _list(entry["unacknowledged"])
+    if not failures:
+        return []
+    name = str(entry["pipeline"])
+    reason = ' --reason "…"' if requires_reason(recorded_definition(view.connection, name)) else ""
+    return [f"orchestrate ack {failures[0]['run_id']}{reason}{view.where(name)}"]
+
+
+def _attention(entry: Mapping[str, object], *, local: bool) -> list[str]:
     """Return what a person should know, the most important first; empty where all is well."""
     found: list[str] = []
     last = entry["last_run"]
@@ -82,10 +97,14 @@ def _attention(entry: Mapping[str, object]) -> list[str]:
             found.append(f"run {last['run_id']} lost its orchestrator; the next run closes it")
         elif last["status"] not in (*_WELL, "running"):
             found.append(f"the last run {_ENDED[str(last['status'])]}")
+        if isinstance(entry["acknowledged"], dict):
+            found.append(acknowledged_text(entry["acknowledged"], functools.partial(shown_time, local=local)))
     cause = entry["root_cause"]
     if isinstance(cause, Mapping):
         message = f": {cause['message']}" if cause.get("message") else ""
         found.append(f"first failure: {cause.get('step')} ({cause.get('reason')}){message}")
+    if entry["unacknowledged"]:
+        found.append(_unacknowledged_text(entry))
     refused = entry["refusals_since"]
     if refused:
         what = "a start was" if refused == 1 else f"{refused} starts were"
@@ -94,11 +113,26 @@ def _attention(entry: Mapping[str, object]) -> list[str]:
         ("failed_nights", "nights that did not end well and were not run again"),
         ("missing_nights", "nights without a run"),
     ):
-        nights = entry[name]
-        if isinstance(nights, list) and nights:
-            more = ", …" if len(nights) > _NIGHTS_SHOWN else ""
-            found.append(f"{words}: {', '.join(nights[:_NIGHTS_SHOWN])}{more}")
+        nights = _list(entry[name])
+        if nights:
+            found.append(f"{words}: {_some(nights)}")
     return found
+
+
+def _unacknowledged_text(entry: Mapping[str, object]) -> str:
+    count = entry["unacknowledged_count"]
+    nights = list(dict.fromkeys(str(failure["night"]) for failure in _list(entry["unacknowledged"])))
+    what = "a failure" if count == 1 else f"{count} failures"
+    return f"{what} that nobody has acknowledged: {_some(nights)}"
+
+
+def _some(nights: list[str]) -> str:
+    return ", ".join(nights[:_NIGHTS_SHOWN]) + (", …" if len(nights) > _NIGHTS_SHOWN else "")
+
+
+def _list(value: object) -> list[Any]:
+    assert isinstance(value, list)
+    return value
 
 
 def _lines(entry: Mapping[str, object], *, local: bool) -> Iterator[str]:
@@ -112,9 +146,6 @@ def _lines(entry: Mapping[str, object], *, local: bool) -> Iterator[str]:
         yield f"{entry['pipeline']}: {status}{took}, night {last['night']}, {when}, run {last['run_id']}"
     if isinstance(last, Mapping) and isinstance(good, Mapping) and good["run_id"] != last["run_id"]:
         yield f"  last success: night {good['night']}, {shown_time(good['finished_at'], local=local)}, run {good['run_id']}"
-    attention = entry["attention"]
-    assert isinstance(attention, list)
-    yield from (f"  {printable(str(line))}" for line in attention)
-    commands = entry["next"]
-    assert isinstance(commands, list)
+    yield from (f"  {printable(str(line))}" for line in _list(entry["attention"]))
+    commands = _list(entry["next"])
     yield from (f"  next: {line}" if number == 0 else f"        {line}" for number, line in enumerate(commands))

@@ -377,8 +377,11 @@ class TestSignals:
         (data,) = data_of(ledger_of(slow), "run.finished")
         assert (data["status"], data["exit_code"]) == ("cancelled", code)
         (entry,) = value_of(program("status", "--json", cwd=slow), "status")
-        assert entry["attention"] == ["the last run was cancelled"]
-        assert entry["next"] == [f"orchestrate run --for {value['night']}"]
+        assert entry["attention"] == [
+            "the last run was cancelled",
+            f"a failure that nobody has acknowledged: {value['night']}",
+        ]
+        assert entry["next"] == [f"orchestrate run --for {value['night']}", f"orchestrate ack {value['run_id']}"]
 
     def test_signal_to_a_command_that_waits(self, slow: Path) -> None:
         """Given a start that waits for another one, then Ctrl-C ends it with 130 and no traceback."""

@@ -27,10 +27,14 @@ class TestStatus:
         assert shop["attention"] == [
             "the last run failed",
             "first failure: totals (exit)",
+            "a failure that nobody has acknowledged: 2026-01-04",
             "a start was refused since; `orchestrate runs --refused` tells why",
             "nights without a run: 2026-01-03",
         ]
         assert shop["next"][0] == f"orchestrate logs {nights.failed} totals"
+        assert shop["next"][-1] == f"orchestrate ack {nights.failed}"
+        assert (shop["unacknowledged_count"], shop["acknowledged"]) == (1, None)
+        assert [(run["run_id"], run["night"]) for run in shop["unacknowledged"]] == [(nights.failed, "2026-01-04")]
 
     def test_all_is_well(self, nights: Nights) -> None:
         """Given a pipeline whose last run succeeded, then nothing needs attention."""
@@ -99,11 +103,15 @@ class TestNights:
             program("run", "-q", "--for", f"2026-01-{night}", cwd=tmp_path)
         (entry,) = value_of(program("status", "--json", cwd=tmp_path), "status")
         assert entry["failed_nights"] == ["2026-01-02"]
-        assert entry["attention"] == ["nights that did not end well and were not run again: 2026-01-02"]
+        assert entry["attention"] == [
+            "2 failures that nobody has acknowledged: 2026-01-03, 2026-01-02",
+            "nights that did not end well and were not run again: 2026-01-02",
+        ]
 
         program("run", "-q", "--for", "2026-01-02", cwd=tmp_path)
         (entry,) = value_of(program("status", "--json", cwd=tmp_path), "status")
-        assert (entry["failed_nights"], entry["attention"]) == ([], [])
+        assert entry["failed_nights"] == []
+        assert entry["attention"] == ["2 failures that nobody has acknowledged: 2026-01-03, 2026-01-02"]
 
     def test_nights_to_come_are_not_missing(self, tmp_path: Path) -> None:
         """Given a night that was typed wrong and lies in the future, then a warning, and no hundred missing nights."""
@@ -122,6 +130,6 @@ class TestNights:
         ledger = {"ORCHESTRATE_LEDGER": str(tmp_path / "shared.db")}
         program("run", "-q", "--pipeline", "other.toml", cwd=tmp_path, env=ledger)
         (entry,) = value_of(program("status", "--json", cwd=tmp_path / "here", env=ledger), "status")
-        assert [line.partition(" --pipeline ")[2] for line in entry["next"]] == ["../other.toml"] * 3
+        assert [line.partition(" --pipeline ")[2] for line in entry["next"]] == ["../other.toml"] * 4
         (entry,) = value_of(program("status", "--json", "--ledger", "shared.db", cwd=tmp_path), "status")
         assert entry["next"][2].endswith(" --pipeline other.toml --ledger shared.db")

@@ -118,6 +118,9 @@ def run_of(steps: Sequence[Detail], upstream: Mapping[str, Sequence[str]] | None
         "started_at": moment(0),
         "finished_at": moment(900),
         "duration_seconds": 900.0,
+        "notes": [],
+        "moves": [],
+        "acknowledged": None,
         "trigger": "systemd",
         "actor": {"user": "etl", "host": "node1", "claimed_by": "host", "login": "anna"},
         "git": {"commit": "9082ed3f0c", "dirty": True},
@@ -582,3 +585,40 @@ class TestContent:
         """Given a log of one line, then its caption is in the singular."""
         assert tail_caption(["x"], "") == "The last line"
         assert tail_caption(["x", "y"], "a.log") == "The last 2 lines of a.log"
+
+
+class TestByHand:
+    """What people did around a run: moves, acknowledgement, notes."""
+
+    @staticmethod
+    def by_hand(text: str = "looked | at <b>it</b>") -> Detail:
+        """Return a failed night that was moved to, acknowledged and noted on."""
+        row = {"recorded_at": moment(4000), "actor": {"user": "anna", "host": "node1"}, "reason": None}
+        return failed_run() | {
+            "moves": [row | {"seq": 1, "kind": "host", "before": "node0", "after": "node1"}],
+            "acknowledged": row | {"seq": 8, "status": "failed", "reason": "ticket 4711"},
+            "notes": [
+                row | {"seq": 9, "step": "quality_gate", "text": text},
+                row | {"seq": 10, "step": None, "text": "ok"},
+            ],
+        }
+
+    def test_markdown_lists_them(self) -> None:
+        """Given each of them, then a section says who did what, when and why; no text becomes markup."""
+        text = report_markdown(self.by_hand(), {})
+        section = text.partition("## By hand\n\n")[2].partition("\n##")[0].strip().splitlines()
+        assert section == [
+            "- **moved**: host node0 -\\> node1, by anna on node1, 2026-01-31 03:06:43Z",
+            "- **acknowledged**: by anna on node1, 2026-01-31 03:06:43Z: ticket 4711",
+            r"- **note**: quality_gate: looked \| at \<b\>it\</b\> (by anna on node1, 2026-01-31 03:06:43Z)",
+            "- **note**: ok (by anna on node1, 2026-01-31 03:06:43Z)",
+        ]
+
+    def test_html_lists_them(self) -> None:
+        """Given each of them, then the page has a table of them, escaped; without any, no section."""
+        page = report_html(self.by_hand(), {})
+        section = page.partition("<h2>By hand</h2>")[2].partition("</section>")[0]
+        assert section.count('<tr><th scope="row">') == 4
+        assert "quality_gate: looked | at &lt;b&gt;it&lt;/b&gt; (by anna on node1, " in section
+        assert "By hand" not in report_html(failed_run(), {})
+        assert "By hand" not in report_markdown(failed_run(), {})

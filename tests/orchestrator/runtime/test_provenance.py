@@ -104,12 +104,52 @@ class TestGitState:
 class TestActor:
     """Who acts, as the host claims."""
 
+    @pytest.fixture(autouse=True)
+    def _process(self, tmp_path: Path) -> None:
+        self.process = tmp_path
+
+    def claims(self, *, loginuid: str = "4294967295", cgroup: str = "0::/\n") -> None:
+        """Let the kernel say of the process who logged in and where it belongs."""
+        (self.process / "loginuid").write_text(loginuid)
+        (self.process / "cgroup").write_text(cgroup)
+
     def test_optional_facts_are_there_where_they_are_known(self) -> None:
-        """Empty ones are left out."""
-        actor = current_actor({"LOGNAME": "alice", "SUDO_USER": "", "INVOCATION_ID": "abc", "AWS_SECRET": "x"})
+        """Empty ones are left out; where the kernel tells nothing, the environment does."""
+        environ = {"LOGNAME": "alice", "SUDO_USER": "", "INVOCATION_ID": "abc", "AWS_SECRET": "x"}
+        actor = current_actor(environ, self.process)
 
         assert ("alice", "abc", "host") == (actor["login"], actor["unit"], actor["claimed_by"])
         assert {"user", "host", "claimed_by", "login", "unit"} == actor.keys() - {"terminal"}
+
+    def test_login_is_who_logged_in_whatever_the_environment_says(self) -> None:
+        """Given a login user that the kernel remembers, then it goes before LOGNAME; one who is unset does not."""
+        own = current_actor({}, self.process)["user"]
+        environ = {"LOGNAME": "somebody", "SUDO_USER": "alice"}
+
+        self.claims(loginuid=f"{os.geteuid()}\n")
+        actor = current_actor(environ, self.process)
+        assert (own, "alice") == (actor["login"], actor["sudo"])
+
+        self.claims()
+        assert "somebody" == current_actor(environ, self.process)["login"]
+        assert "login" not in current_actor({}, self.process)
+
+    @pytest.mark.parametrize(
+        ("cgroup", "unit"),
+        [
+            ("0::/system.slice/cron.service\n", "cron.service"),
+            ("0::/user.slice/user-1000.slice/session-3.scope\n", "session-3.scope"),
+            ("0::/user.slice/user@1000.service/app.slice/etl.service/sub\n", "etl.service"),
+            ("9:cpu:/x.service\n1:name=systemd:/system.slice/etl.service\n0::/\n", "etl.service"),
+            ("9:cpu:/x.service\n0::/\n", "abc"),
+            ("", "abc"),
+        ],
+    )
+    def test_unit_is_the_innermost_service_or_session(self, cgroup: str, unit: str) -> None:
+        """Given the control group of the process, then its unit; outside of any, systemd's invocation."""
+        self.claims(cgroup=cgroup)
+
+        assert unit == current_actor({"INVOCATION_ID": "abc"}, self.process)["unit"]
 
     def test_user_without_a_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """In a container the number has to do."""
@@ -144,10 +184,12 @@ class TestTrigger:
         assert "systemd" == trigger()
 
     def test_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A person sits there; the terminal is named."""
+        """A person sits there, also in a session that is a unit; the terminal is named."""
         master, slave = pty.openpty()
         with os.fdopen(slave, "r") as terminal, os.fdopen(master, "wb"):
             monkeypatch.setattr(sys, "stdin", terminal)
 
+            assert "terminal" == trigger()
+            monkeypatch.setenv("INVOCATION_ID", "abc")
             assert "terminal" == trigger()
             assert os.ttyname(slave) == current_actor({})["terminal"]

@@ -1,0 +1,104 @@
+"""Manual actions that need the ledger alone: opened for writing, the reason asked for where the pipeline requires one, secrets masked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from ledger.errors import WrongExpectedVersionError
+from ledger.events import NewEvent, RecordedEvent
+from ledger.store import Ledger
+from orchestrator.cli.damage import naming_damage
+from orchestrator.cli.errors import RefusedError, UsageRefusedError
+from orchestrator.cli.opening import open_to_write
+from orchestrator.cli.reading import View, viewing
+from orchestrator.core.events import Event, event_data, event_type
+from orchestrator.core.manual import missing_reason, text_problem
+from orchestrator.core.printable import as_utf8
+from orchestrator.core.redaction import Redactor
+from orchestrator.projections.manual_actions import recorded_definition, requires_reason
+from orchestrator.projections.queries import pipeline_row
+from orchestrator.runtime.dotenv import read_env_file
+from orchestrator.runtime.environment import DEFAULT_FILE
+
+
+@contextlib.contextmanager
+def acting(pipeline: str | None, ledger: str | None) -> Iterator[tuple[View, Ledger]]:
+    """
+    Open the ledger that the options name to look into it and to append to it; it is never made here.
+
+    Raises:
+        RunLookupError: There is none yet.
+    """
+    with viewing(pipeline, ledger) as view:
+        path, named = view.path, view.pipeline
+    with naming_damage(path), open_to_write(path) as store:
+        yield View(path, store.connection, named), store
+
+
+def checked_text(text: str, name: str) -> str:
+    """
+    Return *text* as the ledger can hold it; *name* is how it was given.
+
+    Raises:
+        UsageRefusedError: It is empty or too long.
+    """
+    wrong = text_problem(text, name)
+    if wrong is not None:
+        raise UsageRefusedError("usage", wrong)
+    return as_utf8(text)
+
+
+def checked_reason(view: View, pipeline: str, reason: str | None, action: str) -> str | None:
+    """
+    Return the *reason* of *action*, or None where none was given and none is needed.
+
+    Raises:
+        RefusedError: *pipeline*, as it last ran, requires one.
+        UsageRefusedError: It is too long.
+    """
+    if reason is not None and reason.strip():
+        return checked_text(reason, "--reason")
+    if requires_reason(recorded_definition(view.connection, pipeline)):
+        raise RefusedError([missing_reason(action)])
+    return None
+
+
+def masking(view: View, pipeline: str, environ: Mapping[str, str]) -> Callable[[str], str]:
+    """
+    Return what masks the secrets of *pipeline* in a text, as far as they can be known without its definition.
+
+    Which variables are secret stands in the definition that last ran; their values are looked for in *environ* and in the `.env` files
+    that it lists.
+    """
+    document = recorded_definition(view.connection, pipeline)
+    env = document.get("env")
+    variables = env.get("vars") if isinstance(env, dict) else None
+    if not isinstance(env, dict) or not isinstance(variables, dict):
+        return as_utf8
+    names = [name for name, entry in variables.items() if isinstance(entry, dict) and entry.get("secret")]
+    row = pipeline_row(view.connection, pipeline)
+    assert row is not None  # whoever has a definition has a row
+    folder = Path(os.path.normpath(view.folder / str(row["definition_path"]))).parent
+    sources = [environ, *(read_env_file(folder / file, shown=file).values for file in env.get("files", [DEFAULT_FILE]))]
+    secrets = {
+        f"{name}#{number}": found[name] for number, found in enumerate(sources) for name in names if name in found
+    }
+    return Redactor(secrets).redact
+
+
+def append_checked(store: Ledger, pipeline: str, make: Callable[[], Event]) -> RecordedEvent:
+    """
+    Append what *make* returns to the stream of *pipeline*, made again where somebody else appended meanwhile.
+
+    So what *make* has looked up, and refuses by raising, still holds when the event is recorded.
+    """
+    stream = f"pipeline/{pipeline}"
+    while True:
+        version = store.stream_version(stream)
+        event = make()
+        new = NewEvent(*event_type(event), event_data(event))
+        with contextlib.suppress(WrongExpectedVersionError):
+            return store.append(stream, [new], expected_version=version)[0]

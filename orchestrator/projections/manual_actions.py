@@ -1,0 +1,160 @@
+"""
+What people did by hand around runs, as the tables hold it: notes, acknowledgements, moves; and which failures nobody has acknowledged.
+
+Only the standard library is loaded here, see `queries`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+Row = dict[str, object]
+
+FAILURES = ("failed", "timed_out", "cancelled", "interrupted")
+"""How a run ends that somebody has to know of; the only ones that can be acknowledged."""
+
+LISTED_AT_MOST = 31
+
+_NOT_ACKNOWLEDGED = (
+    " FROM runs WHERE pipeline = ? AND status IN ('failed', 'timed_out', 'cancelled', 'interrupted')"
+    " AND run_id NOT IN (SELECT run_id FROM acknowledgements WHERE pipeline = ?)"
+)
+
+
+def notes_of(connection: sqlite3.Connection, run_id: str, step: str | None = None) -> list[Row]:
+    """Return the notes on the run *run_id*, or on one *step* of it alone, in order."""
+    return _rows(
+        connection,
+        "SELECT seq, step, recorded_at, text, reason, actor FROM notes WHERE run_id = ? AND (? IS NULL OR step = ?) ORDER BY seq",
+        (run_id, step, step),
+    )
+
+
+def acknowledgement_of(connection: sqlite3.Connection, run_id: str) -> Row | None:
+    """Return who acknowledged the end of the run *run_id*, when and why, or None where nobody did."""
+    rows = _rows(
+        connection,
+        "SELECT seq, status, recorded_at, reason, actor FROM acknowledgements WHERE run_id = ? ORDER BY seq LIMIT 1",
+        (run_id,),
+    )
+    return rows[0] if rows else None
+
+
+def unacknowledged(connection: sqlite3.Connection, pipeline: str) -> tuple[int, list[Row]]:
+    """Return how many runs of *pipeline* did not end well and are not acknowledged, and the newest 31 of them."""
+    (count,) = connection.execute(f"SELECT count(*){_NOT_ACKNOWLEDGED}", (pipeline, pipeline)).fetchone()
+    if not count:
+        return 0, []
+    rows = _rows(
+        connection,
+        f"SELECT run_id, night, status, finished_at{_NOT_ACKNOWLEDGED} ORDER BY first_seq DESC LIMIT ?",
+        (pipeline, pipeline, LISTED_AT_MOST),
+    )
+    return count, rows
+
+
+def moves_before(connection: sqlite3.Connection, run_id: str) -> list[Row]:
+    """Return by which moves the run *run_id* came to where it ran: those since its pipeline's run before it, in order."""
+    return _rows(
+        connection,
+        "SELECT m.seq, m.recorded_at, m.kind, m.before, m.after, m.reason, m.actor FROM runs r JOIN moves m USING (pipeline)"
+        " WHERE r.run_id = ? AND m.seq < r.first_seq AND m.seq > coalesce((SELECT max(p.first_seq) FROM runs p"
+        " WHERE p.pipeline = r.pipeline AND p.first_seq < r.first_seq), -1) ORDER BY m.seq",
+        (run_id,),
+    )
+
+
+def moves_as_changes(connection: sqlite3.Connection, pipeline: str | None = None) -> list[Row]:
+    """Return every move to another host or path, newest first, as `queries.definition_changes` gives changes: with one difference each."""
+    rows = _rows(
+        connection,
+        "SELECT m.*, d.after AS definition, d.definition_path FROM moves m LEFT JOIN definitions d ON d.seq ="
+        " (SELECT max(seq) FROM definitions WHERE pipeline = m.pipeline AND seq < m.seq)"
+        " WHERE m.pipeline = coalesce(?, m.pipeline) ORDER BY m.seq DESC",
+        (pipeline,),
+    )
+    found = []
+    for row in rows:
+        name = {"host": "host", "definition": "definition_path"}[str(row["kind"])]
+        change = {"path": name, "kind": "changed", "before": row["before"], "after": row["after"]}
+        kept = {key: row[key] for key in ("seq", "pipeline", "recorded_at", "definition_path", "actor", "reason")}
+        digest = row["definition"]
+        found.append(
+            kept | {"kind": name, "before": digest, "after": digest, "changes": [change], "git": None}
+        )  # fmt: skip
+    return found
+
+
+def last_host(connection: sqlite3.Connection, pipelines: Sequence[str]) -> str | None:
+    """Return the host that the newest run of any of *pipelines* was started on, or None where there is no run."""
+    row = connection.execute(
+        "SELECT json_extract(data, '$.host') FROM events WHERE seq = (SELECT max(first_seq) FROM runs"
+        " WHERE pipeline IN (SELECT value FROM json_each(?)))",
+        (json.dumps(list(pipelines)),),
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def recorded_definition(connection: sqlite3.Connection, pipeline: str) -> Row:
+    """Return the definition that *pipeline* last ran with, as the plain values of its file; empty where it is not kept."""
+    row = connection.execute(
+        "SELECT b.bytes FROM pipelines p JOIN blobs b ON b.digest = p.definition WHERE p.pipeline = ?", (pipeline,)
+    ).fetchone()
+    document: Row = {} if row is None else json.loads(row[0])
+    return document
+
+
+def requires_reason(document: Row) -> bool:
+    """Whether the definition *document* refuses manual actions that give no reason."""
+    audit = document.get("audit")
+    return isinstance(audit, dict) and audit.get("require_reason") is True
+
+
+def who(row: Row) -> str:
+    """Return who did what *row* tells of, as people read it: `alice on etl1`."""
+    actor = row["actor"]
+    return f"{actor.get('user')} on {actor.get('host')}" if isinstance(actor, dict) else "somebody"
+
+
+def acknowledged_text(row: Row, time: Callable[[object], str]) -> str:
+    """Return an acknowledgement as a sentence without a full stop; *time* puts a stored time into words."""
+    return f"acknowledged by {_who_and_when(row, time)}"
+
+
+def manual_lines(
+    detail: Mapping[str, Any], time: Callable[[object], str], *, step: str | None = None
+) -> Iterator[tuple[str, str]]:
+    """
+    Yield label and text of what was done by hand around a run: moves before it, its acknowledgement, its notes.
+
+    Args:
+        detail: The run as `queries.run_detail` gives it.
+        time: Puts a stored time into words.
+        step: Leave out moves and what was noted on other steps.
+    """
+    for row in detail["moves"] if step is None else ():
+        yield "moved", f"{row['kind']} {row['before']} -> {row['after']}, by {_who_and_when(row, time)}"
+    if detail["acknowledged"] is not None:
+        yield "acknowledged", f"by {_who_and_when(detail['acknowledged'], time)}"
+    for row in detail["notes"]:
+        if step is None or row["step"] in (None, step):
+            place = f"{row['step']}: " if row["step"] else ""
+            yield "note", f"{place}{row['text']} (by {_who_and_when(row, time)})"
+
+
+def _who_and_when(row: Row, time: Callable[[object], str]) -> str:
+    reason = f": {row['reason']}" if row["reason"] else ""
+    return f"{who(row)}, {time(row['recorded_at'])}{reason}"
+
+
+def _rows(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[Row]:
+    cursor = connection.execute(sql, values)
+    names = [column[0] for column in cursor.description]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor]
+    for row in rows:
+        if "actor" in row:
+            row["actor"] = json.loads(row["actor"])
+    return rows
