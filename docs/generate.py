@@ -1,13 +1,16 @@
 """
 Write the reference pages that are made from the program itself: `make docs`. A test fails while a page differs from what this makes.
 
-Events come from `orchestrator.core.events`, commands and options from their own help, the definition's keys from the published schema, exit codes from their enum.
+Events come from `orchestrator.core.events`, commands and options from their own help, the definition's keys from the published schema, exit codes from their enum,
+views, questions and tables from `orchestrator.projections`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,10 +19,15 @@ from typing import Any
 import attrs
 import click
 
+from ledger.schema import FORMAT, SCRIPTS, statements
 from orchestrator.cli.app import COMMANDS
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.lazy_group import LazyGroup
 from orchestrator.core.events import EVENT_TYPES
+from orchestrator.projections.dictionary import DICTIONARY
+from orchestrator.projections.questions import QUESTIONS
+from orchestrator.projections.read_model_tables import SCRIPT
+from orchestrator.projections.views import VIEWS
 from orchestrator.schemas import load_schema
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
@@ -43,7 +51,8 @@ def events_page() -> str:
     for name, (cls, version) in EVENT_TYPES.items():
         stream = (
             "pipeline/NAME"
-            if name.split(".")[0] in ("definition", "pipeline", "output") or name == "run.refused"
+            if name.split(".")[0] in ("definition", "pipeline", "output", "host", "note", "checkpoint")
+            or name in ("run.refused", "run.acknowledged")
             else "run/ID"
         )
         lines.append(f"| [`{name}`](#{name.replace('.', '')}) | {version} | `{stream}` | {_summary(cls)} |")
@@ -66,7 +75,14 @@ def cli_page() -> str:
     for name in COMMANDS:
         command = group.get_command(context, name)
         assert command is not None
-        lines += ["", f"## orchestrate {name}", "", *_command_lines(command, click.Context(command, context, name))]
+        here = click.Context(command, context, name)
+        lines += ["", f"## orchestrate {name}", "", *_command_lines(command, here)]
+        if isinstance(command, LazyGroup):
+            for inner in command.descriptions:
+                found = command.get_command(here, inner)
+                assert found is not None
+                title = f"{name} {inner}"
+                lines += ["", f"### orchestrate {title}", "", *_command_lines(found, click.Context(found, here, title))]
     return "\n".join([*lines, ""])
 
 
@@ -112,11 +128,45 @@ def exit_codes_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def data_dictionary_page() -> str:
+    """Return the page of all views and tables of a ledger with their columns, and of the canned questions."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        for script in (*SCRIPTS[FORMAT], SCRIPT):
+            for statement in statements(script):
+                connection.execute(statement)
+        types = {
+            table: {name: kind.lower() for _, name, kind, *_ in connection.execute(f"PRAGMA table_xinfo({table})")}
+            for table in DICTIONARY
+        }
+    lines = [
+        "# Data dictionary",
+        "",
+        _NOTE,
+        "Programs and auditors read the views, whose names and columns stay; the tables behind them may change with a version. Times are text",
+        "(UTC, ISO 8601), durations in views are seconds. Every row that comes from an event names its `seq`, which `orchestrate audit prove",
+        "--seq` takes. [How to ask](../how-to/query-the-ledger.md).",
+        "",
+        "## Views",
+    ]
+    for view in VIEWS.values():
+        lines += ["", f"### {view.name}", "", view.description, "", "| column | type | meaning |", "|---|---|---|"]
+        lines += [f"| `{name}` | {kind} | {_cell(meaning)} |" for name, (kind, meaning) in view.columns.items()]
+    lines += ["", "## Questions", "", "For `orchestrate audit query --canned NAME`, and in `orchestrate audit serve`."]
+    for question in QUESTIONS.values():
+        lines += ["", f"### {question.name}", "", question.description, "", "```sql", question.sql.strip() + ";", "```"]
+    lines += ["", "## Tables"]
+    for table, entry in DICTIONARY.items():
+        lines += ["", f"### {table}", "", entry.description, "", "| column | type | meaning |", "|---|---|---|"]
+        lines += [f"| `{name}` | {kind} | {_cell(entry.meaning(name))} |" for name, kind in types[table].items()]
+    return "\n".join([*lines, ""])
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "events.md": events_page,
     "cli.md": cli_page,
     "definition.md": definition_page,
     "exit-codes.md": exit_codes_page,
+    "data-dictionary.md": data_dictionary_page,
 }
 
 
@@ -162,6 +212,7 @@ def _tables(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
     yield "retry of a step", parts["step"]["properties"]["retry"]["properties"]
     yield "[schedule]", parts["schedule"]["properties"]
     yield "[access]", parts["access"]["properties"]
+    yield "[audit]", parts["audit"]["properties"]
     yield "[pools]", {"NAME": {"type": "integer", "description": schema["properties"]["pools"]["description"]}}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import attrs
 
-from ledger.errors import ProofError
+from ledger.errors import InconsistentHistoryError, ProofError
 from ledger.store import Ledger
 from ledger.times import utc_now
 from ledger.tree import extend_tree, ledger_size, tree_root
@@ -50,6 +50,25 @@ def origin_of(ledger_id: str) -> str:
 def checkpoint_at(connection: sqlite3.Connection, ledger_id: str, size: int) -> Checkpoint:
     """Return the checkpoint over the first *size* events, which exist."""
     return Checkpoint(origin_of(ledger_id), size, tree_root(connection, size))
+
+
+def hold_to(connection: sqlite3.Connection, ledger_id: str, path: str, checkpoint: Checkpoint) -> None:
+    """
+    Make sure that the ledger continues what *checkpoint* says of it; one of another ledger says nothing.
+
+    Raises:
+        InconsistentHistoryError: It has fewer events, or others.
+    """
+    if checkpoint.origin != origin_of(ledger_id):
+        return
+    size = ledger_size(connection)
+    if size < checkpoint.size:
+        what = f"it has {size} events, {checkpoint.size} were sealed: the last {checkpoint.size - size} are missing"
+        raise InconsistentHistoryError(path, what)
+    root = tree_root(connection, checkpoint.size)
+    if root != checkpoint.root:
+        what = f"the root over its first {checkpoint.size} events is {root.hex()}, sealed was {checkpoint.root.hex()}"
+        raise InconsistentHistoryError(path, what)
 
 
 def seal(

@@ -17,6 +17,16 @@ class LedgerNotFoundError(LedgerError):
         super().__init__(f"there is no ledger at {path}")
 
 
+class LedgerExistsError(LedgerError):
+    """Raised when there is a file already where a ledger was to be made; it was left alone."""
+
+    kind = "ledger_exists"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"there is a file at {path} already")
+
+
 class UnverifiableLedgerError(LedgerError):
     """Root of what makes a file unfit to be trusted as a ledger of this program."""
 
@@ -115,3 +125,34 @@ class MissingExtraError(LedgerError):
     def __init__(self, extra: str, what: str) -> None:
         self.extra = extra
         super().__init__(f'{what} needs the extra {extra}: pip install "orchestrate[{extra}]"')
+
+
+class QueryRefusedError(LedgerError):
+    """Raised when a statement from outside is not one that may be asked, or none at all."""
+
+    kind = "query_refused"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the query was {self._verb}: {what}")
+
+    _verb = "refused"
+
+
+class QueryLimitError(QueryRefusedError):
+    """Raised when the answer to a statement costs more than it may; none of it is shown."""
+
+    kind = "query_limit"
+    _verb = "stopped"
+
+
+class UpgradeNeededError(LedgerError):
+    """Raised when a ledger of an older program has too many events for being brought up to date on the way; it was left as it is."""
+
+    kind = "upgrade_needed"
+
+    def __init__(self, path: str, events: int, most: int) -> None:
+        self.path, self.events, self.most = path, events, most
+        super().__init__(
+            f"{path} was made by an older program and has {events} events, more than the {most} that are taken over on the way:"
+            " `orchestrate audit upgrade` brings it up to date"
+        )

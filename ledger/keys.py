@@ -16,12 +16,11 @@ import attrs
 from ledger.canonical import parse_canonical
 from ledger.errors import CanonicalError, ProofError
 from ledger.signing import SigningKey, signed_note
-from ledger.verifier import VerifierKey, open_note
+from ledger.verifier import VerifierKey, follow_rotations, read_rotation, rotation_text
 
 ADDED = "ledger.key_added"
 ROTATED = "ledger.key_rotated"
 REPLACED = "ledger.key_replaced"
-_HEADER = "orchestrate-ledger-key-rotation/v1"
 
 
 @attrs.frozen
@@ -46,19 +45,9 @@ class KeyChange:
         if self.type != ROTATED or self.before is None or self.statement is None:
             return False
         try:
-            signed = open_note(self.statement, [self.before, self.after])
+            return read_rotation(self.statement) == (self.before, self.after)
         except ProofError:
             return False
-        expected = rotation_text(self.after.name, self.before, self.after)
-        return signed.text == expected and {key.public for key in signed.keys} == {
-            self.before.public,
-            self.after.public,
-        }
-
-
-def rotation_text(origin: str, before: VerifierKey, after: VerifierKey) -> str:
-    """Return what both keys sign when *after* takes the place of *before*."""
-    return f"{_HEADER}\n{origin}\n{before.text}\n{after.text}\n"
 
 
 def rotation_statement(origin: str, before: VerifierKey, keys: Iterable[SigningKey], after: SigningKey) -> str:
@@ -78,18 +67,13 @@ def key_changes(connection: sqlite3.Connection) -> list[KeyChange]:
 
 def trusted_keys(pinned: Sequence[VerifierKey], changes: Sequence[KeyChange]) -> list[VerifierKey]:
     """Return *pinned* and every key that they vouch for by an unbroken chain of rotations, in either direction."""
-    trusted = list(pinned)
-    found = True
-    while found:
-        found = False
-        for change in changes:
-            if change.before is None or not change.is_vouched:
-                continue
-            for known, other in ((change.before, change.after), (change.after, change.before)):
-                if known in trusted and other not in trusted:
-                    trusted.append(other)
-                    found = True
-    return trusted
+    return follow_rotations(pinned, rotations(changes).values())
+
+
+def rotations(changes: Sequence[KeyChange]) -> dict[int, tuple[VerifierKey, VerifierKey]]:
+    """Return each change that both of its keys have signed, by its seq: the key before and the key after."""
+    vouched = (change for change in changes if change.is_vouched)
+    return {change.seq: (change.before, change.after) for change in vouched if change.before is not None}
 
 
 def _change(seq: int, body: str) -> KeyChange | None:

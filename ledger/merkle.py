@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ledger.errors import ProofError
-from ledger.verifier import EMPTY_ROOT, HASH_BYTES, leaf_hash, node_hash, verify_consistency, verify_inclusion
+from ledger.verifier import (
+    EMPTY_ROOT,
+    HASH_BYTES,
+    Frontier,
+    leaf_hash,
+    node_hash,
+    verify_consistency,
+    verify_inclusion,
+)
 
 __all__ = [
     "EMPTY_ROOT",
@@ -21,6 +29,7 @@ __all__ = [
     "inclusion_proof",
     "leaf_hash",
     "node_hash",
+    "tree_peaks",
     "tree_root",
     "verify_consistency",
     "verify_inclusion",
@@ -81,36 +90,10 @@ def consistency_proof(size1: int, size2: int, subtree: Subtree) -> list[bytes]:
     return proof[::-1]
 
 
-class Frontier:
-    """
-    Take leaves one after the other and give the root over all of them: a compact range of at most 64 hashes.
-
-    Attributes:
-        size: How many leaves it has taken.
-    """
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._peaks: list[bytes] = []
-
-    def add(self, leaf: bytes) -> None:
-        """Take the hash of the next leaf."""
-        peaks, size = self._peaks, self.size
-        # Each trailing one of the size is a complete subtree that this leaf makes part of a larger one.
-        while size & 1:
-            leaf = node_hash(peaks.pop(), leaf)
-            size >>= 1
-        peaks.append(leaf)
-        self.size += 1
-
-    def root(self) -> bytes:
-        """Return the root over what was taken so far."""
-        if not self._peaks:
-            return EMPTY_ROOT
-        root = self._peaks[-1]
-        for peak in reversed(self._peaks[:-1]):
-            root = node_hash(peak, root)
-        return root
+def tree_peaks(size: int, subtree: Subtree) -> list[bytes]:
+    """Return the roots of the complete subtrees that the first *size* leaves consist of, the largest first: what `Frontier` begins with."""
+    levels = [level for level in reversed(range(size.bit_length())) if size >> level & 1]
+    return [subtree(level, (size >> level) - 1) for level in levels]
 
 
 def _left_leaves(count: int) -> int:

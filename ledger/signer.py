@@ -8,13 +8,13 @@ it, or a proven continuation, is signed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from ledger.errors import InconsistentHistoryError, KeyFileError, ProofError
 from ledger.folders import make_private, sync_folder, write_private
 from ledger.locks import KernelLock
+from ledger.outside import read_note
 from ledger.signing import SigningKey, signed_note
 from ledger.verifier import Checkpoint, open_checkpoint, verify_consistency
 
@@ -38,7 +38,7 @@ class Signer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.key = SigningKey.parse(_read(folder / KEY), str(folder / KEY))
+        self.key = read_key(folder / KEY)
 
     def remembered(self) -> Checkpoint:
         """
@@ -48,9 +48,10 @@ class Signer:
             KeyFileError: The memory is missing or was not signed by this key: it may have been put there by somebody else.
         """
         keys = [self.key.verifier]
-        if (self.folder / NEXT).exists():
+        following = next_key(self.folder)
+        if following is not None:
             # A replacing of the key that was interrupted may have come as far as the memory.
-            keys.append(SigningKey.parse(_read(self.folder / NEXT), str(self.folder / NEXT)).verifier)
+            keys.append(following.verifier)
         place = self.folder / MEMORY
         try:
             return open_checkpoint(_read(place), keys)[0]
@@ -81,22 +82,9 @@ def has_key(folder: Path) -> bool:
     return (folder / KEY).exists()
 
 
-def install_key(folder: Path, key: SigningKey, first: Checkpoint) -> str:
-    """
-    Put *key* into *folder* with *first* as its memory, and return *first* as a signed note.
-
-    Raises:
-        KeyFileError: There is a key already, and it is never overwritten.
-        OSError: The folder cannot be written.
-    """
-    make_private(folder)
-    with KernelLock(folder / LOCK):
-        if has_key(folder):
-            raise KeyFileError(str(folder / KEY), "there is one already, and it is never overwritten")
-        # The memory first: a key without one signs nothing.
-        note = _remember(folder, key, first)
-        write_private(folder / KEY, key.text + "\n", durable=True)
-    return note
+def next_key(folder: Path) -> SigningKey | None:
+    """Return the key that is about to replace the one in *folder*, where that was begun and not finished; raises as `read_key`."""
+    return read_key(folder / NEXT) if (folder / NEXT).exists() else None
 
 
 def keep_next_key(folder: Path, make: Callable[[], SigningKey]) -> SigningKey:
@@ -104,7 +92,7 @@ def keep_next_key(folder: Path, make: Callable[[], SigningKey]) -> SigningKey:
     make_private(folder)
     if not (folder / NEXT).exists():
         write_private(folder / NEXT, make().text + "\n", durable=True)
-    return SigningKey.parse(_read(folder / NEXT), str(folder / NEXT))
+    return read_key(folder / NEXT)
 
 
 def use_next_key(folder: Path, first: Checkpoint) -> str:
@@ -116,16 +104,29 @@ def use_next_key(folder: Path, first: Checkpoint) -> str:
         OSError: The folder cannot be written.
     """
     with KernelLock(folder / LOCK):
-        key = SigningKey.parse(_read(folder / NEXT), str(folder / NEXT))
+        key = read_key(folder / NEXT)
         note = _remember(folder, key, first)
         if has_key(folder):
-            former = SigningKey.parse(_read(folder / KEY), str(folder / KEY))
+            former = read_key(folder / KEY)
             kept = folder / f"{KEY}.{former.verifier.id.hex()}"
             kept.unlink(missing_ok=True)
             kept.hardlink_to(folder / KEY)
         (folder / NEXT).replace(folder / KEY)
         sync_folder(folder)
     return note
+
+
+def memory_of(folder: Path) -> Checkpoint | None:
+    """
+    Return what the signer in *folder* remembers, unchecked and without loading what signs; None where there is nothing.
+
+    Raises:
+        KeyFileError: It cannot be read.
+    """
+    try:
+        return open_checkpoint(_read(folder / MEMORY))[0] if (folder / MEMORY).exists() else None
+    except ProofError as error:
+        raise KeyFileError(str(folder / MEMORY), str(error)) from None
 
 
 def check_agreement(checkpoint: Checkpoint, last: Checkpoint, prove: Prove, path: str) -> None:
@@ -152,10 +153,19 @@ def _remember(folder: Path, key: SigningKey, checkpoint: Checkpoint) -> str:
     return note
 
 
+def read_key(path: Path) -> SigningKey:
+    """
+    Return the private key in the file *path*.
+
+    Raises:
+        KeyFileError: There is none, or it is damaged.
+        MissingExtraError: What signs is not installed.
+    """
+    return SigningKey.parse(_read(path), str(path))
+
+
 def _read(path: Path) -> str:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, encoding="utf-8") as file:
-            return file.read(1 << 20)
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyFileError(str(path), getattr(error, "strerror", None) or str(error)) from None
+        return read_note(path)
+    except OSError as error:
+        raise KeyFileError(str(path), error.strerror or str(error)) from None

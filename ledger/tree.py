@@ -12,6 +12,7 @@ import functools
 import sqlite3
 from collections.abc import Callable
 
+from ledger.errors import ProofError
 from ledger.merkle import consistency_proof, inclusion_proof, node_hash
 from ledger.merkle import tree_root as root_over
 
@@ -26,8 +27,13 @@ def ledger_size(connection: sqlite3.Connection) -> int:
 
 
 def tree_root(connection: sqlite3.Connection, size: int) -> bytes:
-    """Return the root over the first *size* events, which exist."""
-    return root_over(size, _subtrees(connection))
+    """
+    Return the root over the first *size* events.
+
+    Raises:
+        ProofError: There are fewer.
+    """
+    return root_over(size, subtrees(connection))
 
 
 def inclusion(connection: sqlite3.Connection, index: int, size: int) -> list[bytes]:
@@ -35,9 +41,9 @@ def inclusion(connection: sqlite3.Connection, index: int, size: int) -> list[byt
     Return the proof that the event *index* stands in the tree of *size* events.
 
     Raises:
-        ProofError: There is no such event in it.
+        ProofError: There is no such event in it, or there are fewer events.
     """
-    return inclusion_proof(index, size, _subtrees(connection))
+    return inclusion_proof(index, size, subtrees(connection))
 
 
 def consistency(connection: sqlite3.Connection, size1: int, size2: int) -> list[bytes]:
@@ -45,14 +51,14 @@ def consistency(connection: sqlite3.Connection, size1: int, size2: int) -> list[
     Return the proof that the first *size1* events are the beginning of the first *size2*.
 
     Raises:
-        ProofError: They are not fewer, or none.
+        ProofError: They are none or more, or there are fewer events than *size2*.
     """
-    return consistency_proof(size1, size2, _subtrees(connection))
+    return consistency_proof(size1, size2, subtrees(connection))
 
 
 def extend_tree(connection: sqlite3.Connection, size: int) -> None:
     """Keep the root of each complete subtree over the first *size* events that is not kept yet, within the caller's transaction."""
-    subtree = _subtrees(connection)
+    subtree = subtrees(connection)
     level = _LEVELS_APART
     while size >> level:
         (known,) = connection.execute(
@@ -63,7 +69,8 @@ def extend_tree(connection: sqlite3.Connection, size: int) -> None:
         level += _LEVELS_APART
 
 
-def _subtrees(connection: sqlite3.Connection) -> Callable[[int, int], bytes]:
+def subtrees(connection: sqlite3.Connection) -> Callable[[int, int], bytes]:
+    """Return what `ledger.merkle` asks for hashes; it remembers some, for many proofs in one transaction."""
     has_cache = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'tree'").fetchone() is not None
 
     @functools.lru_cache(_MEMORY_SUBTREES)
@@ -87,7 +94,8 @@ def _root_of_leaves(connection: sqlite3.Connection, first: int, count: int) -> b
         "SELECT leaf_hash FROM events WHERE seq >= ? AND seq < ? ORDER BY seq", (first, first + count)
     )
     hashes: list[bytes] = [leaf for (leaf,) in rows]
-    assert len(hashes) == count, f"events {first} to {first + count - 1} are not all there"
+    if len(hashes) != count:
+        raise ProofError(f"of the events {first} to {first + count - 1} the ledger has {len(hashes)}")
     while len(hashes) > 1:
         hashes = [node_hash(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=True)]
     return hashes[0]

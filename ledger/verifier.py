@@ -1,19 +1,26 @@
 """
-Everything that a third party needs to check a proof, in one file that needs only the standard library.
+Everything that a third party needs to check evidence, in one file that needs only the standard library.
 
-A copy of it lies in each exported bundle as `verify.py`. It knows RFC 9162 proofs (section 2.1), C2SP signed notes, checkpoints,
-cosignatures and tlog-proofs, and nothing of SQLite. Ed25519 signatures are checked by `cryptography` where that is installed, else by the
-program `openssl` (3.0 or newer).
+A copy of it lies in each bundle and package as `verify.py`. It knows RFC 9162 proofs (section 2.1), C2SP signed notes, checkpoints,
+cosignatures and tlog-proofs, and the form of our evidence (`docs/reference/bundle.md`), and nothing of SQLite. Ed25519 signatures are checked by
+`cryptography` where that is installed, else by the program `openssl` (3.0 or newer).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import functools
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 try:
     from ledger.errors import ProofError
@@ -40,6 +47,14 @@ _SIGNATURE_LINE = re.compile(r"\u2014 ([^\s+]+) ([A-Za-z0-9+/=]+)")
 _KEY_ID_BYTES = 4
 _TIME_BYTES = 8
 _SPKI_ED25519 = bytes.fromhex("302a300506032b6570032100")
+
+_OWN = {"manifest.json", "manifest.sha256"}
+EVIDENCE = "orchestrate-evidence/v1"
+PROOF_SUFFIX = ".tlog-proof"
+_ROTATION = "orchestrate-ledger-key-rotation/v1"
+_MEMBER = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,254}/){0,3}[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+_READ_MAX = 1 << 28
+_LAST_SECOND = 253_402_300_799
 
 
 def leaf_hash(body: bytes) -> bytes:
@@ -116,6 +131,46 @@ def _walk(node: int, last: int, proof: Sequence[bytes], what: str) -> Iterator[t
         node, last = node >> 1, last >> 1
     if last:
         raise ProofError(f"the {what} is too short: {len(proof)} hashes")
+
+
+class Frontier:
+    """
+    Take leaves one after the other and give the root over all of them: a compact range of at most 64 hashes.
+
+    It may begin after *size* leaves of which only the *peaks* are known: the roots of their complete subtrees, the largest first.
+
+    Attributes:
+        size: How many leaves it has taken.
+
+    Raises:
+        ProofError: So many leaves have another number of peaks.
+    """
+
+    def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
+        _check_hashes(peaks)
+        if size < 0 or size.bit_count() != len(peaks):
+            raise ProofError(f"{len(peaks)} hashes are not the subtrees of {size} leaves")
+        self.size = size
+        self._peaks = list(peaks)
+
+    def add(self, leaf: bytes) -> None:
+        """Take the hash of the next leaf."""
+        peaks, size = self._peaks, self.size
+        # Each trailing one of the size is a complete subtree that this leaf makes part of a larger one.
+        while size & 1:
+            leaf = node_hash(peaks.pop(), leaf)
+            size >>= 1
+        peaks.append(leaf)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Return the root over what was taken so far."""
+        if not self._peaks:
+            return EMPTY_ROOT
+        root = self._peaks[-1]
+        for peak in reversed(self._peaks[:-1]):
+            root = node_hash(peak, root)
+        return root
 
 
 class VerifierKey(NamedTuple):
@@ -262,6 +317,65 @@ def open_checkpoint(text: str, keys: Sequence[VerifierKey] = ()) -> tuple[Checkp
     return Checkpoint.parse(signed.text), signed
 
 
+def open_vouched(
+    text: str, keys: Sequence[VerifierKey] = (), rotations: Iterable[tuple[VerifierKey, VerifierKey]] = ()
+) -> tuple[Checkpoint, Signed]:
+    """
+    Do as `open_checkpoint`, and hold the note to all of *keys*: signed by its log, if a log's key is among them, and by each witness among them.
+
+    A key of the log that follows from one of *keys* by *rotations* does as well.
+
+    Raises:
+        ProofError: It is not, or the log's key is the key of another log.
+    """
+    checkpoint, signed = open_checkpoint(text, follow_rotations(keys, rotations))
+    logs = [key for key in signed.keys if key.kind == SIGNATURE]
+    if not logs and any(key.kind == SIGNATURE for key in keys):
+        raise ProofError("the key of the log has not signed it")
+    for key in logs:
+        if key.name != checkpoint.origin:
+            raise ProofError(f"the key {key.name} has signed for another log, {checkpoint.origin}")
+    for key in keys:
+        if key.kind == COSIGNATURE and key not in signed.keys:
+            raise ProofError(f"the witness {key.name} has not cosigned it")
+    return checkpoint, signed
+
+
+def rotation_text(origin: str, before: VerifierKey, after: VerifierKey) -> str:
+    """Return what both keys sign when *after* takes the place of *before*."""
+    return f"{_ROTATION}\n{origin}\n{before.text}\n{after.text}\n"
+
+
+def read_rotation(statement: str) -> tuple[VerifierKey, VerifierKey]:
+    """
+    Return which key gave its place to which, after checking that both have signed it.
+
+    Raises:
+        ProofError: They have not, or it says something else.
+    """
+    lines = statement.split("\n")
+    before, after = (VerifierKey.parse(line) for line in (*lines, "", "", "", "")[2:4])
+    signed = open_note(statement, [before, after])
+    if signed.text != rotation_text(after.name, before, after) or {*signed.keys} != {before, after}:
+        raise ProofError("not a rotation of keys that both of them have signed")
+    return before, after
+
+
+def follow_rotations(
+    keys: Sequence[VerifierKey], rotations: Iterable[tuple[VerifierKey, VerifierKey]]
+) -> list[VerifierKey]:
+    """Return *keys* and every key that they vouch for by an unbroken chain of *rotations*, in either direction."""
+    trusted, pairs = list(keys), list(rotations)
+    found = True
+    while found:
+        new = [
+            other for pair in pairs for known, other in (pair, pair[::-1]) if known in trusted and other not in trusted
+        ]
+        trusted += dict.fromkeys(new)
+        found = bool(new)
+    return trusted
+
+
 class InclusionProof(NamedTuple):
     """Hold a C2SP tlog-proof: the place of a leaf, its inclusion proof, and the checkpoint that it leads to, as text."""
 
@@ -305,7 +419,7 @@ class InclusionProof(NamedTuple):
         Raises:
             ProofError: It is not shown; without *keys* only the tree is checked, and nobody vouches for its root.
         """
-        checkpoint, signed = open_checkpoint(self.checkpoint, keys)
+        checkpoint, signed = open_vouched(self.checkpoint, keys)
         verify_inclusion(self.leaf_index, checkpoint.size, leaf_hash(body), self.hashes, checkpoint.root)
         return checkpoint, signed
 
@@ -376,7 +490,6 @@ def _checked_by_cryptography(public: bytes, message: bytes, signature: bytes) ->
 def _checked_by_openssl(public: bytes, message: bytes, signature: bytes) -> bool:
     import subprocess
     import tempfile
-    from pathlib import Path
 
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         files = {"key": _SPKI_ED25519 + public, "message": message, "signature": signature}
@@ -405,3 +518,324 @@ def _unbase64(text: str) -> bytes:
     if data is None or base64.b64encode(data).decode() != text:
         raise ProofError(f"not base64: {text[:60]!r}")
     return data
+
+
+class Checked(NamedTuple):
+    """
+    Say what a file was found to show.
+
+    Attributes:
+        facts: The same for programs.
+        shown: Sentences.
+        hidden: Sentences: what it does not show.
+    """
+
+    checkpoint: Checkpoint
+    signed: Signed
+    facts: Mapping[str, object]
+    shown: tuple[str, ...]
+    hidden: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> tuple[list[str], list[str]]:
+        """What is shown and what is not, in sentences, with who answers for it."""
+        shown, hidden, signed = list(self.shown), list(self.hidden), self.signed
+        for key, at in zip(signed.keys, signed.times, strict=True):
+            moment = "" if at is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(at, _LAST_SECOND)))
+            shown.append(f"cosigned by {key.name} at {moment}" if moment else f"signed with the key {key.text}")
+        if not signed.keys:
+            names = f"; it bears the names {', '.join(signed.unknown)}, unchecked" if signed.unknown else ""
+            hidden.insert(0, f"who says so: no key was given, and anybody can make a root that fits{names}")
+        elif not any(signed.times):
+            hidden.append("that everybody was shown this history: a witness or your own earlier checkpoint shows it")
+        hidden.append("that what was recorded is true, that the clock was right, and what was recorded later")
+        root = f"root {self.checkpoint.root.hex()} over {self.checkpoint.size} events of {self.checkpoint.origin}"
+        return [*shown, root], hidden
+
+    @property
+    def lines(self) -> list[str]:
+        """The same as lines for people."""
+        shown, hidden = ([f"  - {sentence}" for sentence in sentences] for sentences in self.words)
+        return ["shown:", *shown, "not shown:", *hidden]
+
+
+Members = Mapping[str, Callable[[], IO[bytes]]]
+
+
+@contextlib.contextmanager
+def open_members(path: Path) -> Iterator[Members]:
+    """
+    Give the files in the folder or the zip file at *path* by name; nothing is unpacked, and a zip file holds no more than its own size.
+
+    Raises:
+        ProofError: A name leads elsewhere, a file is no regular one, or a member is compressed.
+    """
+    if path.is_dir():
+        if not (path / "manifest.json").is_file():
+            raise ProofError("there is no manifest.json in it")
+        files = [file for file in path.rglob("*") if file.is_symlink() or not file.is_dir()]
+        if any(file.is_symlink() or not file.is_file() for file in files):
+            raise ProofError("it holds links or other things that are no files")
+        yield _named((file.relative_to(path).as_posix(), functools.partial(_opened, file)) for file in files)
+        return
+    import zipfile
+
+    with zipfile.ZipFile(path) as archive:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        if any(info.compress_type or info.flag_bits & 1 for info in infos):
+            raise ProofError("it is compressed, which evidence is not: unpack it and check the folder")
+        if sum(info.file_size for info in infos) > path.stat().st_size:
+            raise ProofError("its members are larger than the file")
+        yield _named((info.filename, functools.partial(archive.open, info)) for info in infos)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _named(members: Iterable[tuple[str, Callable[[], IO[bytes]]]]) -> Members:
+    found: dict[str, Callable[[], IO[bytes]]] = {}
+    for name, opened in members:
+        if not _MEMBER.fullmatch(name) or name in found:
+            raise ProofError(f"it holds a file of a name that evidence has not: {name[:80]!a}")
+        found[name] = opened
+    return found
+
+
+def sample_of(items: Iterable[str], seed: str, count: int) -> list[str]:
+    """Return *count* of *items*, the first by SHA-256 of the seed, a newline and the item: whoever knows the items draws the same."""
+    return sorted(set(items), key=lambda item: sha256(f"{seed}\n{item}".encode()).digest())[:count]
+
+
+class _Evidence:
+    """What lies in a bundle or a package, checked part by part; each method refuses by an error, of whatever kind."""
+
+    def __init__(self, members: Members, keys: Sequence[VerifierKey]) -> None:
+        self.members = members
+        self.manifest = manifest = self._checked_manifest()
+        names = [name for name in members if name.startswith("rotations/")]
+        self.rotations = [read_rotation(self.data(name).decode()) for name in names]
+        self.note = self.data("checkpoint").decode()
+        self.checkpoint, self.signed = open_vouched(self.note, keys, self.rotations)
+        said = tuple(manifest[name] for name in ("origin", "size", "root"))
+        _agree("the checkpoint", said, (self.checkpoint.origin, self.checkpoint.size, self.checkpoint.root.hex()))
+        self.is_period = {"run": False, "period": True}[manifest["kind"]]
+        self.kept: list[dict[str, Any]] = []
+        self.seqs: list[int] = []
+        self.logs: list[str] = []
+
+    def data(self, name: str) -> bytes:
+        with self.members[name]() as file:
+            data = file.read(_READ_MAX + 1)
+        if len(data) > _READ_MAX:
+            raise ProofError(f"{name} is longer than {_READ_MAX} bytes")
+        return data
+
+    def value(self, name: str) -> Any:  # noqa: ANN401 - JSON
+        return json.loads(self.data(name))
+
+    def _checked_manifest(self) -> dict[str, Any]:
+        data = self.data("manifest.json")
+        line = f"{sha256(data).hexdigest()}  manifest.json\n".encode()
+        _agree("manifest.sha256", self.data("manifest.sha256"), line)
+        manifest: dict[str, Any] = self.value("manifest.json")
+        _agree("the format", manifest["format"], EVIDENCE)
+        files = manifest["files"]
+        _agree("what the manifest and the files have not in common", [*(files.keys() ^ self.members.keys() ^ _OWN)], [])
+        for name, said in files.items():
+            digest, size = sha256(), 0
+            with self.members[name]() as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+                    size += len(block)
+            _agree(name, said, {"bytes": size, "sha256": digest.hexdigest()})
+            if name.startswith("blobs/"):
+                _agree(name, name, f"blobs/{digest.hexdigest()}")
+        return manifest
+
+    def check_events(self) -> None:
+        """Check each event: its place in the tree, and the log that it names."""
+        frontier = self._frontier() if self.is_period else None
+        proved = 0
+        with self.members["events.jsonl"]() as file:
+            while line := file.readline(_READ_MAX):
+                body = line.removesuffix(b"\n")
+                event = json.loads(body)
+                seq = event["seq"]
+                proved += self._is_proved(seq, body)
+                if frontier is not None:
+                    _agree("the next event", seq, frontier.size)
+                    frontier.add(leaf_hash(body))
+                self._keep(event)
+        if frontier is not None:
+            _agree("the root over all events", (frontier.size, frontier.root()), self.checkpoint[1:])
+        _agree("the number of proofs", sum(name.startswith("proofs/") for name in self.members), proved)
+        _agree("the number of logs", sum(name.startswith("logs/") for name in self.members), len(self.logs))
+        ends = (self.seqs[0], self.seqs[-1]) if self.seqs else (None, None)
+        said = tuple(self.manifest[name] for name in ("events", "first_seq", "last_seq"))
+        _agree("what is said of the events", said, (len(self.seqs), *ends))
+
+    def _is_proved(self, seq: int, body: bytes) -> bool:
+        name = f"proofs/{seq}{PROOF_SUFFIX}"
+        if self.is_period and name not in self.members:
+            return False
+        proof = InclusionProof.parse(self.data(name).decode())
+        _agree(name, (proof.leaf_index, proof.checkpoint), (seq, self.note))
+        verify_inclusion(seq, self.checkpoint.size, leaf_hash(body), proof.hashes, self.checkpoint.root)
+        return True
+
+    def _frontier(self) -> Frontier:
+        """Return what stood before the first event, after checking that it is what the first checkpoint says."""
+        said = self.value("range.json")
+        frontier = Frontier(said["start"], [bytes.fromhex(item) for item in said["peaks"]])
+        if frontier.size:
+            start = open_checkpoint(self.data("checkpoint.start").decode())[0]
+            _agree("the first checkpoint", start, Checkpoint(self.checkpoint.origin, frontier.size, frontier.root()))
+            proof = [bytes.fromhex(item) for item in said["consistency"]]
+            verify_consistency(start.size, self.checkpoint.size, proof, start.root, self.checkpoint.root)
+        return frontier
+
+    def _keep(self, event: dict[str, Any]) -> None:
+        log = event["data"].get("log")
+        if log is not None and log["path"] in self.members:
+            _agree(log["path"], self.manifest["files"][log["path"]]["sha256"], log["sha256"])
+            self.logs.append(log["path"])
+        if self.seqs and event["seq"] <= self.seqs[-1]:
+            raise ProofError(f"event {event['seq']} stands after event {self.seqs[-1]}")
+        self.seqs.append(event["seq"])
+        kept = {name: event[name] for name in ("seq", "type", "stream", "version", "recorded_at")}
+        self.kept.append(kept | {name: event["data"].get(name) for name in ("pipeline", "run_id", "step")})
+
+    def check_run(self) -> tuple[str, ...]:
+        stream = self.manifest["stream"]
+        versions = [event["version"] for event in self.kept if event["stream"] == stream]
+        _agree(f"the events of {stream}", versions, [*range(len(versions))])
+        return (
+            f"{len(self.seqs)} events stand in the history, each at its place",
+            f"the first {len(versions)} events of {stream} are all here",
+        )
+
+    def check_period(self) -> tuple[str, ...]:
+        manifest, chosen = self.manifest, self.manifest["pipelines"]
+        inside = [event for event in self.kept if manifest["from"] <= event["recorded_at"][:10] <= manifest["to"]]
+        named = [event for event in inside if chosen is None or event["pipeline"] in chosen]
+        for name, table in manifest["tables"].items():
+            rows = self.data(f"tables/{name}.jsonl").splitlines()
+            _agree(f"the rows of {name}", table["rows"], len(rows))
+            if table["types"]:
+                seqs = [seq for seq in map(_seq_of, rows) if seq < self.checkpoint.size]
+                _agree(f"the table {name}", seqs, [event["seq"] for event in named if event["type"] in table["types"]])
+        runs = {event["run_id"] for event in named if event["type"] == "run.started"}
+        ended = [event for event in self.kept if event["type"] == "step.finished"]
+        items = [f"{run}/{event['step']}" for event in ended if (run := event["stream"].removeprefix("run/")) in runs]
+        sample = manifest["sample"]
+        _agree("the sample", sample["items"], sample_of(items, sample["seed"], sample["size"]))
+        whole = ", ".join(name for name, table in manifest["tables"].items() if table["types"])
+        return (
+            f"{len(self.seqs)} events follow each other without a gap and lead to the root",
+            f"{len(inside)} of them were recorded from {manifest['from']} to {manifest['to']}",
+            f"no event of the period is missing in the tables {whole}",
+            f"the sample of {len(sample['items'])} steps was drawn with the seed {sample['seed']}",
+        )
+
+
+def check_bundle(path: Path, keys: Sequence[VerifierKey] = ()) -> Checked:
+    """
+    Check a bundle or package, a zip file or a folder.
+
+    Raises:
+        ProofError: Something in it is not as it says.
+        OSError: It cannot be read.
+    """
+    try:
+        with open_members(path) as members:
+            found = _Evidence(members, keys)
+            found.check_events()
+            shown = found.check_period() if found.is_period else found.check_run()
+    except (ProofError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever hostile bytes lead to, they are refused
+        raise ProofError(f"it is no evidence of this form: {type(error).__name__}: {error}") from None
+    types = dict(sorted(Counter(event["type"] for event in found.kept).items()))
+    facts = {name: found.manifest[name] for name in ("kind", "events", "first_seq", "last_seq")} | {"types": types}
+    shown += (f"events by type: {', '.join(f'{kind} {count}' for kind, count in types.items())}",)
+    hidden = ("what pages and tables in it say beyond the events: whoever made this has made them",)
+    return Checked(found.checkpoint, found.signed, facts, shown, hidden)
+
+
+def check_file(path: Path, keys: Sequence[VerifierKey] = (), body: Path | None = None) -> Checked:
+    """
+    Check the proof, checkpoint, bundle or package at *path*.
+
+    Args:
+        body: The event that a proof is of; by default the file beside it with the suffix `.json`.
+
+    Raises:
+        ProofError: It does not hold.
+        OSError: It cannot be read.
+    """
+    if path.is_dir():
+        return check_bundle(path, keys)
+    with path.open("rb") as file:
+        data = file.read(2)
+        if data == b"PK":
+            return check_bundle(path, keys)
+        data += file.read(_READ_MAX)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ProofError("it is no text, and no bundle") from None
+    if not text.startswith(PROOF_HEADER):
+        checkpoint, signed = open_vouched(text, keys)
+        return Checked(checkpoint, signed, {"kind": "checkpoint"}, ())
+    event = (path.with_suffix(".json") if body is None else body).read_bytes()
+    proof = InclusionProof.parse(text)
+    checkpoint, signed = proof.verify(event, keys)
+    shown = f"the event, {len(event)} bytes, stands at place {proof.leaf_index} of the history"
+    return Checked(checkpoint, signed, {"kind": "proof", "seq": proof.leaf_index}, (shown,))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check the files that *arguments* name, print what they show, and return 0, 2 (not called right) or 3 (refused)."""
+    import argparse
+
+    parser = argparse.ArgumentParser(description="Check proofs, checkpoints, bundles and packages of an event ledger.")
+    parser.add_argument("file", nargs="+", type=Path, help="a proof, checkpoint, bundle or package (zip or folder)")
+    parser.add_argument("--key", action="append", default=[], help="key of the log or a witness, or a file with it")
+    parser.add_argument("--body", type=Path, help="the event that the proof is of; by default the .json beside it")
+    given = parser.parse_args(arguments)
+    code = 0
+    try:
+        keys = [given_key(text) for text in given.key]
+    except ProofError as error:
+        parser.error(str(error))
+    for path in given.file:
+        try:
+            lines = [f"OK {path}", *check_file(path, keys, given.body).lines]
+        except (ProofError, OSError) as error:
+            code, lines = max(code, 3 if isinstance(error, ProofError) else 2), [f"REFUSED {path}: {error}"]
+        # Names in what was handed over are hostile: they must not move the cursor.
+        shown = ("".join(sign if sign.isprintable() else "?" for sign in line) for line in lines)
+        sys.stdout.write("".join(f"{line}\n".encode("ascii", "backslashreplace").decode() for line in shown))
+    return code
+
+
+def given_key(text: str) -> VerifierKey:
+    """Return the public key that *text* is, or that stands in the file of that name; raises as `VerifierKey.parse`."""
+    with contextlib.suppress(OSError, ValueError):
+        text = Path(text).read_text("utf-8")
+    return VerifierKey.parse(text)
+
+
+def _agree(what: str, actual: object, expected: object) -> None:
+    if actual != expected:
+        raise ProofError(f"{what}: {actual!a:.120}, expected {expected!a:.120}")
+
+
+def _seq_of(line: bytes) -> int:
+    seq: int = json.loads(line)["seq"]
+    return seq
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

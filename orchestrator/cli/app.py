@@ -27,6 +27,8 @@ COMMANDS: dict[str, str] = {
     "plan": "Show what would run and what would be skipped, and why.",
     "run": "Run the pipeline for one night.",
     "accept": "Declare the present outputs of a step to be current.",
+    "note": "Write something down about a run or one of its steps.",
+    "ack": "Acknowledge a run that did not end well.",
     "status": "Show each pipeline: its last run, and what needs attention.",
     "runs": "List the runs, newest first.",
     "show": "Show one run: its steps, their attempts, their reasons.",
@@ -35,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "changes": "List the changes of the definition.",
     "report": "Print or write the report of a run.",
     "graph": "Draw the graph of the pipeline or of a run.",
+    "audit": "Verify the ledger, prove what it holds, and look into it.",
     "completion": "Print the script that completes commands in a shell.",
 }
 """Every command with its short description, in the order of the help."""
@@ -111,11 +114,13 @@ def _usage_error(error: Exception, *, as_json: bool) -> int:
 
 
 def _group() -> click.Group:
-    from orchestrator.cli.lazy_group import LazyGroup
+    from orchestrator.cli.lazy_group import LazyGroup, version_option
 
-    return LazyGroup(
+    group = LazyGroup(
         name="orchestrate",
         descriptions=COMMANDS,
         help="Run a nightly data pipeline on one machine, and keep its whole history.",
         epilog="Start with: orchestrate demo, or orchestrate init my-pipeline.",
     )
+    group.params.append(version_option())
+    return group

@@ -48,6 +48,7 @@ class UsageRefusedError(Exception):
 
 _EXIT_CODES: dict[str, ExitCode] = {
     "LedgerNotFoundError": ExitCode.REFUSED,
+    "LedgerExistsError": ExitCode.REFUSED,
     "UnverifiableLedgerError": ExitCode.UNVERIFIED,
     "UnknownEventError": ExitCode.UNVERIFIED,
     "ChangedWhileReadingError": ExitCode.STORAGE,
@@ -58,9 +59,13 @@ _EXIT_CODES: dict[str, ExitCode] = {
     "RunLookupError": ExitCode.REFUSED,
     "UsageRefusedError": ExitCode.REFUSED,
     "MissingExtraError": ExitCode.REFUSED,
+    "UpgradeNeededError": ExitCode.REFUSED,
     "OutputError": ExitCode.STORAGE,
     "OSError": ExitCode.STORAGE,
     "InvalidEventError": ExitCode.REFUSED,
+    "QueryRefusedError": ExitCode.QUERY_REFUSED,
+    "KeyFileError": ExitCode.REFUSED,
+    "ProofError": ExitCode.UNVERIFIED,
 }
 """Name of a class, or of one that it derives from, to exit code; the most derived one counts."""
 

@@ -122,6 +122,7 @@ def run_options(function: Callable[..., int]) -> Callable[..., int]:
 
 
 run_argument = click.argument("run", metavar="RUN", shell_complete=_runs)
+run_and_step_argument = click.argument("run", metavar="RUN[/STEP]", shell_complete=_runs)
 step_argument = click.argument("step", metavar="STEP", shell_complete=_steps)
 some_step_argument = click.argument("step", required=False, metavar="[STEP]", shell_complete=_steps)
 some_run_argument = click.argument("run", required=False, metavar="[RUN]", shell_complete=_runs)

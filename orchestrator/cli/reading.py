@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ledger.errors import LedgerNotFoundError, NewerLedgerError
 from ledger.reader import LedgerReader
-from ledger.schema import registered_projections
+from ledger.schema import FORMAT, ledger_format, registered_projections
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger, where
@@ -28,12 +28,16 @@ class View:
         path: Of the ledger.
         connection: For queries.
         pipeline: The one whose definition `--pipeline` names, or None for all.
+        older: An older program made it, and the tables stand beside the stored ones.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, pipeline: str | None) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, pipeline: str | None, *, older: bool = False
+    ) -> None:
         self.path = path
         self.connection = connection
         self.pipeline = pipeline
+        self.older = older
 
     @property
     def folder(self) -> Path:
@@ -59,11 +63,15 @@ class View:
         detail = run_detail(self.connection, run_id, history=history)
         if not recorded and detail["status"] == "running" and not self.is_active(run_id):
             detail["status"] = "interrupted"
-        row = pipeline_row(self.connection, str(detail["pipeline"]))
-        definition = self.folder / str(row["definition_path"]) if row else Path()
-        detail["where"] = where(Path(os.path.normpath(definition)), self.path)
+        detail["where"] = self.where(str(detail["pipeline"]))
         detail["folder"] = os.path.relpath(self.folder)
         return detail
+
+    def where(self, pipeline: str) -> str:
+        """Return the options that a command typed in the present folder needs to find *pipeline* and this ledger."""
+        row = pipeline_row(self.connection, pipeline)
+        definition = self.folder / str(row["definition_path"]) if row else Path()
+        return where(Path(os.path.normpath(definition)), self.path)
 
 
 @contextlib.contextmanager
@@ -82,14 +90,14 @@ def viewing(pipeline: str | None, ledger: str | None) -> Iterator[View]:
     except LedgerNotFoundError:
         raise RunLookupError("no_ledger", f"there is no ledger at {path} yet; `orchestrate run` makes it") from None
     with reader, naming_damage(path):
-        _check_tables(reader.connection, path)
+        older = show_present(reader.connection, path)
         named = None
         if pipeline is not None:
             named = pipeline_of_path(reader.connection, relative_to_ledger(definition, path))
             if named is None:
                 message = f"the ledger {path} knows no pipeline of {definition}; `orchestrate run` makes it known"
                 raise UsageRefusedError("unknown_pipeline", message)
-        yield View(path, reader.connection, named)
+        yield View(path, reader.connection, named, older=older)
         reader.check_unchanged()
 
 
@@ -104,10 +112,20 @@ def viewing_if_any(pipeline: str | None, ledger: str | None) -> Iterator[View | 
         yield view
 
 
-def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
-    known = registered_projections(connection).get(NAME, 0)
+def show_present(connection: sqlite3.Connection, path: Path) -> bool:
+    """
+    Make *connection* show the tables of this program, also where an older one made the ledger at *path*; return whether one did.
+
+    Raises:
+        NewerLedgerError: A newer program made the tables.
+    """
+    found, known = ledger_format(connection, str(path)), registered_projections(connection).get(NAME, 0)
     if known > VERSION:
         raise NewerLedgerError(str(path), known, VERSION)
-    if known < VERSION:
-        message = f"the tables of {path} were made by an older program; the next `orchestrate run` renews them"
-        raise UsageRefusedError("old_tables", message)
+    if known == VERSION and found == FORMAT:
+        return False
+    # What that needs is much, and a ledger of this program needs none of it.
+    from orchestrator.cli.older import show_as_present
+
+    show_as_present(connection, path, found)
+    return True

@@ -8,29 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
 
 from ledger.canonical import blob_digest, canonical_bytes
-from ledger.store import Ledger, open_ledger
+from ledger.errors import LedgerError
+from ledger.store import Ledger
 from orchestrator import __version__
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import RefusedError
-from orchestrator.cli.holding import append_event, check_owner, pipeline_held
+from orchestrator.cli.holding import append_event, check_owner, pipeline_held, record_host
+from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.project import Options, Prepared, Project
 from orchestrator.cli.refusals import record_refusal
+from orchestrator.cli.sealing import hold_to_last_seal, seal_run
 from orchestrator.core.baselines import step_baselines
 from orchestrator.core.definition_diff import definition_changes
 from orchestrator.core.events import DefinitionChanged, RunStarted
+from orchestrator.core.manual import manual_signs, missing_reason
 from orchestrator.core.printable import as_utf8
+from orchestrator.core.problems import Problem
 from orchestrator.core.redaction import Redactor
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState
 from orchestrator.projections.queries import baselines_for, load_blob, load_json, pipeline_row
-from orchestrator.projections.read_models import ReadModels
 from orchestrator.runtime.assembly import code_places, graph_document, run_plan
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.digest_cache import DigestCache
@@ -60,7 +64,7 @@ class Start:
         jobs: Most steps side by side, or None for what the definition says, or for the cores.
         wait: Wait for an active run instead of being refused.
         moved: The definition has a new place on purpose.
-        reason: Why a person started it.
+        reason: Why a person started it, as it was typed.
     """
 
     jobs: int | None = None
@@ -78,25 +82,49 @@ def new_run_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond * 4096 // 1_000_000:03x}{os.urandom(3).hex()}"
 
 
-def execute(prepared: Prepared, options: Options, start: Start, *, observers: MakeObservers, say: Say) -> RunState:
+@attrs.frozen
+class Ended:
     """
-    Run what was *prepared* and return the final state; everything that happened is in the ledger.
+    Hold how a run ended.
+
+    Attributes:
+        unsealed: What kept its checkpoint from being made, or None.
+    """
+
+    state: RunState
+    unsealed: LedgerError | None
+
+
+def execute(prepared: Prepared, options: Options, start: Start, *, observers: MakeObservers, say: Say) -> Ended:
+    """
+    Run what was *prepared*, seal it, and return the final state; everything that happened is in the ledger.
 
     Raises:
-        RefusedError: Another run is active, or the pipeline's name belongs to another definition.
+        InconsistentHistoryError: The ledger is not what was sealed last; nothing was started.
+        RefusedError: Another run is active, the pipeline's name belongs to another definition, or a reason is required and missing.
         LedgerError: The ledger cannot be used, or an event could not be recorded; what ran then has been ended.
     """
     project = prepared.project
+    start = attrs.evolve(start, reason=_redacted_reason(prepared, start.reason))
     run_id = new_run_id(datetime.now(UTC))
     holder = {"run_id": run_id, "pid": os.getpid(), "host": os.uname().nodename}
-    with naming_damage(project.ledger), open_ledger(project.ledger, projections=[ReadModels()]) as ledger:
-        _refuse_on_problems(prepared, ledger)
+    with naming_damage(project.ledger), open_to_write(project.ledger) as ledger:
+        hold_to_last_seal(ledger)
+        _refuse_on_problems(prepared, ledger, _reason_problems(project, options, start))
         with pipeline_held(project, ledger, wait=start.wait, holder=holder, say=say, night=prepared.night):
-            check_owner(project, ledger, moved=start.moved, night=prepared.night)
+            check_owner(project, ledger, moved=start.moved, night=prepared.night, reason=start.reason)
             git = git_state(project.folder)
             _record_definition(project, ledger, git)
+            record_host(project, ledger, say=say)
             plan = make_plan(prepared, options, ledger, run_id=run_id, jobs=start.jobs)
-            return _run(prepared, options, start, ledger, plan, git, observers)
+            state = _run(prepared, options, start, ledger, plan, git, observers)
+            return Ended(state, _seal(prepared, ledger, run_id, say))
+
+
+def _seal(prepared: Prepared, ledger: Ledger, run_id: str, say: Say) -> LedgerError | None:
+    pipeline = prepared.project.pipeline
+    clean = Redactor(secrets_of(pipeline, prepared.environment)).redact
+    return seal_run(ledger, run_id, pipeline, folder=prepared.project.folder, clean=clean, say=say)
 
 
 def make_plan(prepared: Prepared, options: Options, ledger: Ledger, *, run_id: str, jobs: int | None = None) -> RunPlan:
@@ -147,8 +175,23 @@ def cache_path(ledger: Path) -> Path:
     return ledger.parent / "cache" / "digests.db"
 
 
-def _refuse_on_problems(prepared: Prepared, ledger: Ledger) -> None:
-    errors = prepared.errors
+def _redacted_reason(prepared: Prepared, reason: str | None) -> str | None:
+    """Return *reason* as it may be recorded, or None where it says nothing."""
+    if reason is None or not reason.strip():
+        return None
+    return Redactor(secrets_of(prepared.project.pipeline, prepared.environment)).redact(as_utf8(reason))
+
+
+def _reason_problems(project: Project, options: Options, start: Start) -> list[Problem]:
+    """Return the problem of a start by hand without the reason that the pipeline requires; none where all is well."""
+    if start.reason is not None or not project.pipeline.audit.require_reason:
+        return []
+    signs = manual_signs(options.selection, settings=options.settings, moved=start.moved, trigger=trigger())
+    return [missing_reason(f"a run with {', '.join(signs)}")] if signs else []
+
+
+def _refuse_on_problems(prepared: Prepared, ledger: Ledger, others: Sequence[Problem]) -> None:
+    errors = [*prepared.errors, *others]
     if errors:
         project = prepared.project
         record_refusal(
@@ -219,7 +262,6 @@ def _run(
             interrupts=inbox,
             observers=stack.enter_context(observers(plan, ledger, executor.last_line)),
         )
-        start = attrs.evolve(start, reason=redactor.redact(as_utf8(start.reason)) if start.reason else None)
         started = _run_started(prepared, options, start, plan, blob_digest(graph), git)
         return Engine(plan, ports, started=started, blobs={blob_digest(graph): graph}).run()
 

@@ -9,7 +9,9 @@ import click
 
 from ledger.reader import LedgerReader
 from orchestrator.cli import render
+from orchestrator.cli.errors import exit_code_of
 from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.manual import checked_text
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, load_project, prepare
@@ -58,15 +60,21 @@ def command(
     Definition, environment and sources are checked first; every problem is listed and nothing starts. Exit codes: 0 succeeded or nothing to do, 1 failed, 2
     refused, 3 the ledger cannot be trusted, 4 another run is active, 5 storage failed.
     """
+    if reason is not None and reason.strip():
+        checked_text(reason, "--reason")
     watching = Watching(log_file=log_file, verbose=verbose, silent=quiet or as_json)
     start = Start(jobs=jobs, wait=wait, moved=moved, reason=reason)
-    path, run_id = _ran(options, start, watching, quiet=quiet)
-    return _show_end(path, run_id, quiet=quiet, as_json=as_json)
+    path, run_id, unsealed = _ran(options, start, watching, quiet=quiet)
+    code = _show_end(path, run_id, quiet=quiet, as_json=as_json)
+    if unsealed is None:
+        return code
+    render.err(f"error: the run is recorded, its checkpoint could not be made: {unsealed}")
+    return exit_code_of(unsealed) or ExitCode.STORAGE if code == ExitCode.OK else code
 
 
-def _ran(options: Options, start: Start, watching: Watching, *, quiet: bool) -> tuple[Path, str]:
+def _ran(options: Options, start: Start, watching: Watching, *, quiet: bool) -> tuple[Path, str, Exception | None]:
     """
-    Run, and return the path of the ledger and the id of the run.
+    Run, and return the path of the ledger, the id of the run, and what kept its checkpoint from being made.
 
     What the run was made of goes with this frame, before the reports take their own memory.
     """
@@ -75,8 +83,8 @@ def _ran(options: Options, start: Start, watching: Watching, *, quiet: bool) -> 
         for problem in (*prepared.project.warnings, *prepared.problems):
             if problem.severity == "warning":
                 render.err(f"warning: {problem}")
-    state = execute(prepared, options, start, observers=watching.observers, say=render.err)
-    return prepared.project.ledger, state.run_id
+    ended = execute(prepared, options, start, observers=watching.observers, say=render.err)
+    return prepared.project.ledger, ended.state.run_id, ended.unsealed
 
 
 def _prepared(options: Options) -> Prepared:
