@@ -1,0 +1,96 @@
+"""A copy of a ledger at one moment, in one file, with a manifest that says which moment and what the file holds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Mapping
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from ledger.errors import StorageError
+from ledger.folders import make_private
+from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.evidence import Moment
+from orchestrator.cli.exporting import MANIFEST, facts_of
+from orchestrator.cli.new_files import NewFile
+from orchestrator.cli.seq_range import SeqRange
+
+
+def snapshot_manifest(path: Path) -> Path:
+    """Return where the manifest of the snapshot *path* stands."""
+    return path.with_name(f"{path.name}.{MANIFEST}")
+
+
+def take_snapshot(moment: Moment, path: Path, taken_at: str) -> Mapping[str, object]:
+    """
+    Copy the ledger as it is at *moment* to *path*, where nothing is, and return the manifest, which is written beside it.
+
+    Raises:
+        StorageError, OSError: It cannot be written; nothing is left.
+    """
+    make_private(path.parent)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
+    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as copy:
+            moment.connection.backup(copy)
+            # One file, with no log beside it.
+            copy.execute("PRAGMA journal_mode = DELETE").fetchone()
+            (found,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise StorageError(str(path), f"the copy is not whole: {found}")
+        facts = {**facts_of(moment, SeqRange(0, moment.size - 1), taken_at), "sealed": _sealed(moment.connection)}
+        entry = {
+            "file": path.name,
+            "rows": moment.size,
+            "bytes": unfinished.stat().st_size,
+            "sha256": _sha256(unfinished),
+        }
+        unfinished.chmod(0o400)
+        os.link(unfinished, path)
+    except sqlite3.Error as error:
+        raise StorageError(str(path), str(error)) from error
+    finally:
+        for name in (unfinished, unfinished.with_name(f"{unfinished.name}-journal")):
+            name.unlink(missing_ok=True)
+    manifest: dict[str, object] = {**facts, "files": [entry]}
+    with NewFile(snapshot_manifest(path)) as file:
+        file.write(json.dumps(manifest, ensure_ascii=False, indent=2).encode("utf-8") + b"\n")
+    return manifest
+
+
+def check_snapshot(path: Path) -> Mapping[str, object]:
+    """
+    Return the manifest of the snapshot that stands at *path*, which is as the manifest says.
+
+    Raises:
+        UsageRefusedError: It has none, or is another file than that.
+    """
+    manifest = snapshot_manifest(path)
+    try:
+        facts: dict[str, object] = json.loads(manifest.read_bytes())
+        files: Any = facts["files"]
+        expected = files[0]["sha256"]
+    except (OSError, ValueError, LookupError, TypeError):
+        raise UsageRefusedError(
+            "no_snapshot", f"{path} exists and is no snapshot: {manifest} is missing or is none"
+        ) from None
+    actual = _sha256(path)
+    if actual != expected:
+        message = f"{path} is not the snapshot that was taken: its SHA-256 is {actual}, its manifest says {expected}"
+        raise UsageRefusedError("changed_snapshot", message)
+    return facts
+
+
+def _sealed(connection: sqlite3.Connection) -> int:
+    (size,) = connection.execute("SELECT coalesce(max(size), 0) FROM checkpoints").fetchone()
+    return int(size)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
