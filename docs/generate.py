@@ -53,7 +53,7 @@ def events_page() -> str:
             "pipeline/NAME"
             if name.split(".")[0] in ("definition", "pipeline", "output", "host", "note", "checkpoint")
             or name in ("run.refused", "run.acknowledged")
-            else "run/ID"
+            else {"history": "ledger"}.get(name.split(".")[0], "run/ID")
         )
         lines.append(f"| [`{name}`](#{name.replace('.', '')}) | {version} | `{stream}` | {_summary(cls)} |")
     for name, (cls, _) in EVENT_TYPES.items():

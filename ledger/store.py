@@ -16,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ledger.clock import settled_time
 from ledger.creation import begin_ledger
-from ledger.errors import ForeignFileError, UnregisteredProjectionError, WrongExpectedVersionError
+from ledger.errors import DamagedLedgerError, ForeignFileError, UnregisteredProjectionError, WrongExpectedVersionError
 from ledger.events import NewEvent, RecordedEvent, check_names, event_of_body
 from ledger.locks import KernelLock
 from ledger.projection import Projection, read_events, replay
@@ -32,9 +33,10 @@ _APPENDS_BEFORE_LOOKING = 64
 _HEAD = """
 SELECT (SELECT coalesce(max(seq) + 1, 0) FROM events),
        (SELECT coalesce(max(version), -1) FROM events WHERE stream = ?),
-       (SELECT json_group_array(name || ' ' || version) FROM projections)
+       (SELECT json_group_array(name || ' ' || version) FROM projections),
+       (SELECT recorded_at FROM events ORDER BY seq DESC LIMIT 1)
 """
-"""What an append has to know: the next place, the version of its stream, and which projections are registered."""
+"""What an append has to know: the next place, the version of its stream, which projections are registered, and the last time."""
 
 
 class Ledger:
@@ -86,11 +88,9 @@ class Ledger:
         """
         check_names(stream, events)
         with self.transaction() as connection:
-            recorded = self._insert(connection, stream, events, expected_version)
             if blobs:
                 connection.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?)", blobs.items())
-            for projection in self._projections:
-                projection.apply(connection, recorded)
+            recorded = self._insert(connection, stream, events, expected_version)
         self._appends += 1
         if self._appends % _APPENDS_BEFORE_LOOKING == 0:
             self._checkpoint_if_large()
@@ -151,16 +151,25 @@ class Ledger:
     def _insert(
         self, connection: sqlite3.Connection, stream: str, events: Sequence[NewEvent], expected_version: int | None
     ) -> list[RecordedEvent]:
-        seq, version, registered = connection.execute(_HEAD, (stream,)).fetchone()
+        seq, version, registered, last = connection.execute(_HEAD, (stream,)).fetchone()
         if registered != self._registered:
             self._check_projections(connection)
             self._registered = registered
         if expected_version is not None and expected_version != version:
             raise WrongExpectedVersionError(stream, expected_version, version)
-        recorded, rows = at_their_places(
-            stream, events, ledger=self._identity, seq=seq, version=version + 1, now=self._now()
-        )
+        now, step = settled_time(self._now(), last)
+        if step is not None:
+            self._place(connection, "ledger", [step], seq, stream_version(connection, "ledger") + 1, now)
+            seq, version = seq + 1, version + (stream == "ledger")
+        return self._place(connection, stream, events, seq, version + 1, now)
+
+    def _place(
+        self, connection: sqlite3.Connection, stream: str, events: Sequence[NewEvent], seq: int, version: int, now: str
+    ) -> list[RecordedEvent]:
+        recorded, rows = at_their_places(stream, events, ledger=self._identity, seq=seq, version=version, now=now)
         connection.executemany(INSERT_EVENT, rows)
+        for projection in self._projections:
+            projection.apply(connection, recorded)
         return recorded
 
     def _check_projections(self, connection: sqlite3.Connection) -> None:
@@ -251,13 +260,20 @@ def _ensure_exists(path: Path, projections: Sequence[Projection], now: Callable[
     try:
         wrong = looks_like_sqlite(path)
     except FileNotFoundError:
-        pass
+        _refuse_orphaned_log(path)
     else:
         if wrong is not None:
             raise ForeignFileError(str(path), wrong)
         return
 
     begin_ledger(path, projections, now)
+
+
+def _refuse_orphaned_log(path: Path) -> None:
+    """Leave the place alone where a log without its ledger lies: SQLite would take it for that of the new one."""
+    log = Path(f"{path}-wal")
+    if log.exists() and log.stat().st_size:
+        raise DamagedLedgerError(str(path), [f"the file is gone, and {log.name} beside it holds events of it"])
 
 
 def _prepare(

@@ -2,7 +2,7 @@
 The golden corpus of events: real bodies of every type and version that was ever written, below `tests/vectors/events`.
 
 A file of it never changes: `index.json` has the digest of each, and later programs have to read all of them. `python -m tests.event_corpus` runs the
-program through all that can happen and adds a file for each type and version that has none yet; it never writes one that is there.
+program through all that can happen and adds a file for each type and version of which it has something new; it never writes one that is there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,9 @@ import os, sys
 name = os.uname()
 other = os.uname_result((name.sysname, sys.argv.pop(1), name.release, name.version, name.machine))
 os.uname = lambda: other
+from ledger import times
+back, now = int(os.environ.get("CLOCK_BACK_SECONDS", "0")), times.time.time_ns
+times.utc_now = lambda: times.format_utc(now() // 1000 - back * 1_000_000)
 from orchestrator.cli.app import main
 main()
 """
@@ -118,7 +121,11 @@ def live_through(folder: Path) -> list[Path]:
         (shop / name).rename(shop / "etc" / name)
     ledger = shop / ".orchestrate" / "ledger.db"
     _program(shop / "etc", "run", "--moved", "--ledger", str(ledger), *why)
-    found = [ledger]
+    _program(shop / "etc", "note", "latest", "the clock was wrong", *why, "--ledger", str(ledger), clock_back=3600)
+    backup, restored = str(folder / "backup.db"), folder / "restored" / "ledger.db"
+    _program(shop / "etc", "audit", "backup", backup, "--ledger", str(ledger))
+    _program(shop / "etc", "audit", "restore", backup, "--ledger", str(restored), *why)
+    found = [ledger, restored]
     for number, old in enumerate([*OLD_LEDGERS, *OLD_LEDGERS]):
         copy = folder / f"old{number}" / "ledger.db"
         copy.parent.mkdir()
@@ -130,30 +137,42 @@ def live_through(folder: Path) -> list[Path]:
 
 
 def add_missing() -> list[str]:
-    """Write a file for each type and version that has none, and return their names."""
+    """Write a file for what the corpus lacks of each type and version, and return the names of these files."""
     index: dict[str, str] = json.loads(INDEX.read_text(encoding="utf-8")) if INDEX.exists() else {}
+    known = {(name, version, _shape(body)) for name, version, body, _ in corpus_events(index)}
+    found: dict[tuple[str, int], dict[str, dict[str, str]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        ledgers = [*OLD_LEDGERS, *live_through(Path(folder))]
-        found: dict[str, dict[str, dict[str, str]]] = {}
-        for ledger in ledgers:
+        for ledger in [*OLD_LEDGERS, *live_through(Path(folder))]:
             for name, version, body, leaf in bodies_of(ledger):
-                shapes = found.setdefault(f"{name}.{version}.json", {})
-                shapes.setdefault(_shape(json.loads(body)["data"]), {"body": body, "leaf_hash": leaf})
-    added = sorted(found.keys() - index.keys())
+                if (name, version, _shape(body)) not in known:
+                    event = {"body": body, "leaf_hash": leaf}
+                    found.setdefault((name, version), {}).setdefault(_shape(body), event)
     CORPUS.mkdir(parents=True, exist_ok=True)
-    for file in added:
-        name, version = file.removesuffix(".json").rsplit(".", 1)
-        document = {"type": name, "version": int(version), "events": list(found[file].values())}
+    added = []
+    for (name, version), shapes in sorted(found.items()):
+        document = {"type": name, "version": version, "events": list(shapes.values())}
         content = json.dumps(document, indent=1, ensure_ascii=False).encode("utf-8") + b"\n"
+        others = sum(file.startswith(f"{name}.{version}.") for file in index)
+        file = f"{name}.{version}.{f'{others + 1}.' if others else ''}json"
         with (CORPUS / file).open("xb") as target:
             target.write(content)
         index[file] = sha256(content).hexdigest()
+        added.append(file)
     INDEX.write_text(json.dumps(dict(sorted(index.items())), indent=1) + "\n", encoding="utf-8")
     return added
 
 
-def _shape(data: Mapping[str, Any]) -> str:
+def corpus_events(files: Iterable[str]) -> Iterator[tuple[str, int, str, str]]:
+    """Yield type, version, body and leaf hash of each event in *files* of the corpus."""
+    for file in files:
+        document: dict[str, Any] = json.loads((CORPUS / file).read_text(encoding="utf-8"))
+        for event in document["events"]:
+            yield document["type"], document["version"], event["body"], event["leaf_hash"]
+
+
+def _shape(body: str) -> str:
     """Return what two bodies must share to be the same for the corpus: the fields that are there, and what some of them say."""
+    data: dict[str, Any] = json.loads(body)["data"]
     telling = [f"{name}={data[name]}" for name in ("status", "format", "exit_code") if name in data]
     return " ".join([*sorted(data), *telling])
 
@@ -163,11 +182,11 @@ def _environment(folder: Path) -> dict[str, str]:
     return kept | {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / ".config"), "LOGNAME": "anna"}
 
 
-def _program(folder: Path, *arguments: str, host: str = "etl1") -> None:
+def _program(folder: Path, *arguments: str, host: str = "etl1", clock_back: int = 0) -> None:
     subprocess.run(
         [sys.executable, "-c", HOST, host, *arguments],
         cwd=folder,
-        env=_environment(folder) | {"PYTHONPATH": str(ROOT)},
+        env=_environment(folder) | {"PYTHONPATH": str(ROOT), "CLOCK_BACK_SECONDS": str(clock_back)},
         stdin=subprocess.DEVNULL,
         check=False,
         timeout=60,

@@ -185,6 +185,7 @@ class TestExamples:
         """The commands of a page, typed in order into one shell, print what the page says."""
         script, examples = _script(page)
         environment = {**os.environ, "PATH": f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
+        environment["XDG_CONFIG_HOME"] = str(tmp_path / ".config")  # keys of one page are no keys of another
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=tmp_path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ledger.errors import LedgerNotFoundError, NewerLedgerError
@@ -18,6 +18,12 @@ from orchestrator.projections.find_run import RunLookupError, find_run
 from orchestrator.projections.queries import pipeline_of_path, pipeline_row, run_detail, run_process
 from orchestrator.projections.read_model_tables import NAME, VERSION
 from orchestrator.runtime.liveness import is_alive
+
+Row = Mapping[str, object]
+
+_CONTINUES = "SELECT count(*) FROM events WHERE seq = 0 AND json_type(data, '$.continues') = 'object'"
+_NOT_HERE = ("unknown_run", "no_runs", "unknown_pipeline")
+"""Why a run is not found that a former ledger may hold."""
 
 
 class View:
@@ -38,6 +44,7 @@ class View:
         self.connection = connection
         self.pipeline = pipeline
         self.older = older
+        self._former: Sequence[View] | None = None
 
     @property
     def folder(self) -> Path:
@@ -45,8 +52,42 @@ class View:
         return self.path.parent
 
     def find(self, word: str) -> str:
-        """Return the id of the run that *word* means; see `find_run`."""
+        """Return the id of the run of this ledger that *word* means; see `find_run`."""
         return find_run(self.connection, word, pipeline=self.pipeline)
+
+    def holding(self, word: str) -> tuple[View, str]:
+        """Return the id of the run that *word* means, and the view of the ledger that holds it: this one, or one that it continues."""
+        try:
+            return self, self.find(word)
+        except RunLookupError as error:
+            for view in self.former() if error.kind in _NOT_HERE else ():
+                with contextlib.suppress(RunLookupError):
+                    return view, view.find(word)
+            raise
+
+    def former(self) -> Sequence[View]:
+        """Return views of the ledgers that this one continues, the newest first; paths and commands in them are those of this one."""
+        if self._former is None and not self.connection.execute(_CONTINUES).fetchone()[0]:
+            self._former = ()
+        elif self._former is None:
+            from orchestrator.cli.former import former_views
+
+            self._former = former_views(self)
+        return self._former
+
+    def along_the_chain(self, rows: Callable[[View, int | None], Sequence[Row]], most: int | None) -> list[Row]:
+        """Return what *rows* gives of this ledger, and then of those that it continues: *most* of them altogether, or all."""
+        found = list(rows(self, most))
+        for view in self.former():
+            if most is not None and len(found) >= most:
+                break
+            found += rows(view, None if most is None else most - len(found))
+        return found
+
+    def close_former(self) -> None:
+        """Let go of the ledgers that this one continues."""
+        for view in self._former or ():
+            view.connection.close()
 
     def is_active(self, run_id: str) -> bool:
         """Whether the run *run_id* is on; one that counts as running but lost its orchestrator is not."""
@@ -97,7 +138,11 @@ def viewing(pipeline: str | None, ledger: str | None) -> Iterator[View]:
             if named is None:
                 message = f"the ledger {path} knows no pipeline of {definition}; `orchestrate run` makes it known"
                 raise UsageRefusedError("unknown_pipeline", message)
-        yield View(path, reader.connection, named, older=older)
+        view = View(path, reader.connection, named, older=older)
+        try:
+            yield view
+        finally:
+            view.close_former()
         reader.check_unchanged()
 
 

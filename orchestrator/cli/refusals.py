@@ -10,15 +10,15 @@ import attrs
 
 from ledger.errors import LedgerError
 from ledger.events import NewEvent
-from ledger.store import Ledger, open_ledger
+from ledger.store import Ledger
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger
+from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.project import Options
 from orchestrator.core.events import RunRefused, event_data, event_type
 from orchestrator.core.problems import Problem
 from orchestrator.core.redaction import Redactor
 from orchestrator.projections.queries import pipeline_of_path
-from orchestrator.projections.read_models import ReadModels
 from orchestrator.runtime.dotenv import read_env_file
 from orchestrator.runtime.environment import DEFAULT_FILE
 from orchestrator.runtime.provenance import current_actor
@@ -61,7 +61,7 @@ def record_definition_refusal(options: Options, problems: Sequence[Problem]) -> 
         return
     relative = relative_to_ledger(path, ledger_file)
     try:
-        with open_ledger(ledger_file, projections=[ReadModels()]) as ledger:
+        with open_to_write(ledger_file) as ledger:
             pipeline = pipeline_of_path(ledger.connection, relative)
             if pipeline is not None:
                 record_refusal(ledger, pipeline, _without_values(path, problems), definition=relative)

@@ -14,7 +14,14 @@ from typing import TypeAlias
 import attrs
 
 from orchestrator.core.definition import Step
-from orchestrator.core.fingerprint import Difference, first_difference, key_digest
+from orchestrator.core.fingerprint import (
+    Difference,
+    Material,
+    first_difference,
+    key_components,
+    key_digest,
+    known_recipe,
+)
 
 SUCCESSES = frozenset({"succeeded", "no_new_data", "accepted"})
 """Statuses of a last attempt after which a step counts as done."""
@@ -65,28 +72,35 @@ class Measurement:
     The content that a decision rests on, as it is now.
 
     Attributes:
-        components: The key's material, see `core.fingerprint`.
+        material: What the key is made of, see `core.fingerprint`.
         outputs: Content digest of each dataset that the step writes; None where it does not exist.
         files: For an input, how many files were added, changed and removed since the last success.
+        components: The material as the newest recipe has it.
     """
 
-    components: Mapping[str, object]
+    material: Material
     outputs: Mapping[str, str | None] = attrs.field(factory=dict)
     files: Mapping[str, Mapping[str, int]] = attrs.field(factory=dict)
+    components: Mapping[str, object] = attrs.field(
+        init=False, default=attrs.Factory(lambda self: key_components(self.material), takes_self=True)
+    )
 
     @property
     def inputs(self) -> Mapping[str, str | None]:
         """Content digest of each dataset that the step reads."""
-        inputs = self.components.get("inputs", {})
-        assert isinstance(inputs, Mapping)
-        return inputs
+        return self.material.inputs
 
     @property
     def needs(self) -> Mapping[str, str | None]:
         """The attempt that last succeeded of each step that it needs."""
-        needs = self.components.get("needs", {})
-        assert isinstance(needs, Mapping)
-        return needs
+        return self.material.needs
+
+    def components_like(self, others: Mapping[str, object]) -> Mapping[str, object]:
+        """Return the material as the recipe of *others* has it, or as the newest one does where that recipe is not known."""
+        recipe = known_recipe(others)
+        if recipe is None or recipe == self.components["recipe"]:
+            return self.components
+        return key_components(self.material, recipe)
 
 
 @attrs.frozen
@@ -212,14 +226,15 @@ def _decide_key(facts: Facts, measurement: Measurement) -> Decision:
         return Run("never_succeeded", overwritten)
     if not facts.step.reads and not facts.step.needs:
         return Run("no_inputs", overwritten)
-    difference = first_difference(baseline.components, measurement.components)
+    components = measurement.components_like(baseline.components)
+    difference = first_difference(baseline.components, components)
     if difference is not None:
         return Run(_difference_reason(difference), {**_difference_evidence(difference, measurement), **overwritten})
     if touched is not None:
         return Run("output_changed" if touched["actual"] is not None else "output_missing", touched)
     return Skip(
         "no_new_data" if facts.sources else "up_to_date",
-        {"key": key_digest(measurement.components), "since": baseline.success},
+        {"key": key_digest(components), "since": baseline.success},
     )
 
 

@@ -279,6 +279,22 @@ class CheckpointAnchored:
     anchors: tuple[Json, ...]
 
 
+@attrs.frozen
+class HistoryCarried:
+    """
+    A ledger that continues a former one takes over what decisions need of it; in the stream of the ledger, right after its first event.
+
+    Attributes:
+        ledger: Id of the former ledger.
+        events: How many of its events were saved.
+        state: Digest of the blob with its pipelines and baselines, and with the attempts that those compare with.
+    """
+
+    ledger: str
+    events: int
+    state: str
+
+
 Event: TypeAlias = (
     RunStarted
     | RunFinished
@@ -293,6 +309,7 @@ Event: TypeAlias = (
     | NoteAdded
     | RunAcknowledged
     | CheckpointAnchored
+    | HistoryCarried
 )
 
 EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
@@ -309,6 +326,7 @@ EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
     "note.added": (NoteAdded, 1),
     "run.acknowledged": (RunAcknowledged, 1),
     "checkpoint.anchored": (CheckpointAnchored, 1),
+    "history.carried": (HistoryCarried, 1),
 }
 """Stored name to class and current version of its data."""
 

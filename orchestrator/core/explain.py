@@ -143,7 +143,7 @@ def _change(evidence: Evidence) -> str:
         case "needs":
             return f"{name} ran again"
         case "recipe":
-            return "keys are made in another way now"
+            return f"its key was made by recipe {before}, which this program does not know"
         case _:
             return "its command changed"
 

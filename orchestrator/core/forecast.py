@@ -81,8 +81,8 @@ def _decide_measured(
         dataset: known.get(dataset, digest) if outlooks.get(plan.writers.get(dataset, "")) in _MAY_WRITE else digest
         for dataset, digest in measurement.inputs.items()
     }
-    components = {**measurement.components, "inputs": inputs}
-    return decide(attrs.evolve(facts, measurement=attrs.evolve(measurement, components=components)))
+    material = attrs.evolve(measurement.material, inputs=inputs)
+    return decide(attrs.evolve(facts, measurement=attrs.evolve(measurement, material=material)))
 
 
 def _entry(plan: RunPlan, name: str, decision: Run | Skip | Fail, outlooks: Mapping[str, str]) -> Forecast:

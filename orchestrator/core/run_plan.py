@@ -8,7 +8,7 @@ import attrs
 
 from orchestrator.core.decide import NEVER_RUN, Baseline, Facts, Measurement, Upstream
 from orchestrator.core.definition import Pipeline, Step
-from orchestrator.core.fingerprint import key_components
+from orchestrator.core.fingerprint import Material
 from orchestrator.core.graph import Graph
 from orchestrator.core.state import RunState
 
@@ -97,14 +97,14 @@ class RunPlan:
     ) -> Measurement:
         """Join what was measured of the step *name* with the parts of its key that need no measuring."""
         plan = self.steps[name]
-        components = key_components(
+        material = Material(
             command=plan.command,
             code=code,
             variables=plan.variables,
             inputs=inputs,
             needs={other: self.success_of(other, state) for other in plan.step.needs},
         )
-        return Measurement(components, outputs, files)
+        return Measurement(material, outputs, files)
 
     def success_of(self, name: str, state: RunState) -> str | None:
         """Return `run_id/attempt` of the last success of the step *name*, in this run or before it."""

@@ -210,5 +210,22 @@ DICTIONARY: Mapping[str, Table] = {
             "anchors": "Each place, and what came of it, as JSON.",
         },
     ),
+    "carried_attempts": Table(
+        "One row for each attempt of a former ledger that this one, which continues it, still compares with.",
+        {
+            "ledger": "Id of the former ledger.",
+            "status": "How it ended; one without an end counts as failed.",
+            "reason": "Why it failed; `lost` where it has no end.",
+            "key": "Digest of its components.",
+            "components": 'What its result depended on, as JSON; `{"blob": digest}` where it is large.',
+        },
+    ),
+    "carried_pipelines": Table(
+        "One row for each pipeline that a former ledger knew.",
+        {
+            "ledger": "Id of the former ledger.",
+            "host": "The machine that its last run was started on; empty where there was none.",
+        },
+    ),
 }
 """By name: the ledger's own first."""

@@ -89,12 +89,18 @@ def moves_as_changes(connection: sqlite3.Connection, pipeline: str | None = None
 
 
 def last_host(connection: sqlite3.Connection, pipelines: Sequence[str]) -> str | None:
-    """Return the host that the newest run of any of *pipelines* was started on, or None where there is no run."""
+    """Return the host that the newest run of any of *pipelines* was started on, in a former ledger if need be, or None where there is no run."""
+    names = json.dumps(list(pipelines))
     row = connection.execute(
         "SELECT json_extract(data, '$.host') FROM events WHERE seq = (SELECT max(first_seq) FROM runs"
         " WHERE pipeline IN (SELECT value FROM json_each(?)))",
-        (json.dumps(list(pipelines)),),
+        (names,),
     ).fetchone()
+    if row is None:
+        row = connection.execute(
+            "SELECT host FROM carried_pipelines WHERE host IS NOT NULL AND pipeline IN (SELECT value FROM json_each(?))",
+            (names,),
+        ).fetchone()
     return None if row is None else str(row[0])
 
 

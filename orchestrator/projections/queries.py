@@ -20,7 +20,6 @@ from orchestrator.projections.manual_actions import (
     notes_of,
     unacknowledged,
 )
-from orchestrator.projections.sealing import checkpoint_over
 
 Row = dict[str, object]
 
@@ -64,6 +63,8 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
     Args:
         history: Also look up how long each step took before, for comparison.
     """
+    from orchestrator.projections.sealing import checkpoint_over
+
     (run,) = _rows(connection, "SELECT * FROM runs WHERE run_id = ?", (run_id,))
     graph = load_blob(connection, str(run["graph"])) or {"steps": [], "datasets": {}}
     former = history_of_graph(connection, str(run["pipeline"]), graph, before=run_id) if history else {}
@@ -206,11 +207,15 @@ def baselines_for(
     for name in (*reversed(formerly), pipeline):
         rows = _rows(
             connection,
-            "SELECT b.step, b.night, b.run_id, b.attempt, b.key, b.outputs, b.last_run_id, b.last_attempt, s.components,"
-            " CASE WHEN b.accepted THEN 'accepted' WHEN l.reason = 'lost' THEN 'lost' ELSE l.status END AS last_status"
+            "SELECT b.step, b.night, b.run_id, b.attempt, b.key, b.outputs, b.last_run_id, b.last_attempt,"
+            " coalesce(s.components, cs.components) AS components, CASE WHEN b.accepted THEN 'accepted'"
+            " WHEN coalesce(l.reason, cl.reason) = 'lost' THEN 'lost' ELSE coalesce(l.status, cl.status) END AS last_status"
             " FROM baselines b"
             " LEFT JOIN attempts s ON s.run_id = b.run_id AND s.step = b.step AND s.attempt = b.attempt"
             " LEFT JOIN attempts l ON l.run_id = b.last_run_id AND l.step = b.step AND l.attempt = b.last_attempt"
+            # What a former ledger knows of attempts that this one compares with.
+            " LEFT JOIN carried_attempts cs ON cs.run_id = b.run_id AND cs.step = b.step AND cs.attempt = b.attempt"
+            " LEFT JOIN carried_attempts cl ON cl.run_id = b.last_run_id AND cl.step = b.step AND cl.attempt = b.last_attempt"
             " WHERE b.pipeline = ? AND (? IS NULL OR b.night IN ('', ?))",
             (name, night, night),
         )

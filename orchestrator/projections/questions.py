@@ -69,7 +69,7 @@ FROM audit_manual_actions ORDER BY seq DESC
             "SELECT seq, recorded_at, stream, type, data FROM audit_unsealed ORDER BY seq",
         ),
         Question(
-            "checkpoints",
+            "all-checkpoints",
             "Checkpoints",
             "Every checkpoint, newest first: how many events it seals, under which root, with how many signatures.",
             "SELECT recorded_at, size, root, signatures, note FROM audit_checkpoints ORDER BY id DESC",
@@ -85,7 +85,7 @@ FROM audit_steps WHERE status = 'succeeded' AND attempts > 0 GROUP BY pipeline, 
 """,
         ),
         Question(
-            "refusals",
+            "refused-starts",
             "Refused starts",
             "Every start that was refused before anything ran, newest first, with its first problem.",
             """

@@ -21,6 +21,8 @@ TABLES = (
     "acknowledgements",
     "moves",
     "anchorings",
+    "carried_attempts",
+    "carried_pipelines",
 )
 
 SCRIPT = """
@@ -196,5 +198,23 @@ CREATE TABLE anchorings (
     size INTEGER NOT NULL,
     root TEXT NOT NULL,
     anchors TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE carried_attempts (
+    run_id TEXT NOT NULL,
+    step TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    ledger TEXT NOT NULL,
+    status TEXT NOT NULL,
+    reason TEXT,
+    key TEXT NOT NULL,
+    components TEXT NOT NULL,
+    PRIMARY KEY (run_id, step, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE carried_pipelines (
+    pipeline TEXT PRIMARY KEY,
+    ledger TEXT NOT NULL,
+    host TEXT
 ) STRICT;
 """

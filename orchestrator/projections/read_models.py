@@ -19,6 +19,7 @@ from orchestrator.core.events import (
     AttemptStarted,
     CheckpointAnchored,
     DefinitionChanged,
+    HistoryCarried,
     HostChanged,
     NoteAdded,
     OutputAccepted,
@@ -30,6 +31,7 @@ from orchestrator.core.events import (
     StepFinished,
     event_from_data,
 )
+from orchestrator.projections.carried import take_carried
 from orchestrator.projections.read_model_tables import NAME, SCRIPT, TABLES, VERSION
 from orchestrator.projections.views import VIEW_SCRIPT, VIEWS
 
@@ -257,10 +259,10 @@ class ReadModels:
 
     def _moved(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: PipelineMoved) -> None:
         connection.execute("UPDATE pipelines SET definition_path = ? WHERE pipeline = ?", (event.after, event.pipeline))
-        _insert_move(connection, recorded, event, kind="definition", reason=event.reason)
+        _insert_move(connection, recorded, event, "definition", event.reason)
 
     def _host_changed(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: HostChanged) -> None:
-        _insert_move(connection, recorded, event, kind="host", reason=None)
+        _insert_move(connection, recorded, event, "host", None)
 
     def _accepted(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: OutputAccepted) -> None:
         connection.execute(
@@ -346,22 +348,13 @@ def _insert_move(
     connection: sqlite3.Connection,
     recorded: RecordedEvent,
     event: PipelineMoved | HostChanged,
-    *,
     kind: str,
     reason: str | None,
 ) -> None:
+    place = (recorded.seq, event.pipeline, recorded.recorded_at)
     connection.execute(
         "INSERT INTO moves VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            recorded.seq,
-            event.pipeline,
-            recorded.recorded_at,
-            kind,
-            event.before,
-            event.after,
-            reason,
-            canonical_text(event.actor),
-        ),
+        (*place, kind, event.before, event.after, reason, canonical_text(event.actor)),
     )
 
 
@@ -392,6 +385,7 @@ _HANDLERS: Mapping[type[object], Callable[..., None]] = {
     RunRefused: ReadModels._refused,  # noqa: SLF001
     DefinitionChanged: ReadModels._definition_changed,  # noqa: SLF001
     PipelineMoved: ReadModels._moved,  # noqa: SLF001
+    HistoryCarried: take_carried,
     HostChanged: ReadModels._host_changed,  # noqa: SLF001
     OutputAccepted: ReadModels._accepted,  # noqa: SLF001
     NoteAdded: ReadModels._note_added,  # noqa: SLF001

@@ -35,6 +35,7 @@ class View(NamedTuple):
         columns: Name to type and meaning, in order.
         select: The statement behind it, whose columns stand in the order of *columns*.
         sort: Of its columns, for whoever lists it.
+        place: The column that says which event a row begins with, or None where a row is of the whole history.
     """
 
     name: str
@@ -42,6 +43,7 @@ class View(NamedTuple):
     columns: Mapping[str, tuple[str, str]]
     select: str
     sort: str
+    place: str | None = "seq"
 
     @property
     def sql(self) -> str:

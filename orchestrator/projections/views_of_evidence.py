@@ -37,6 +37,7 @@ SELECT id, size, lower(hex(root)), (length(note) - length(replace(note, char(10)
 FROM checkpoints
 """,
     "id",
+    None,
 )
 
 UNSEALED = View(

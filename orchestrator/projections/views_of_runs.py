@@ -50,6 +50,7 @@ SELECT run_id, pipeline, night, status, exit_code, started_at, finished_at, dura
 FROM runs
 """,  # noqa: S608 -- ours
     "first_seq",
+    "first_seq",
 )
 
 STEPS = View(
@@ -109,6 +110,7 @@ SELECT a.run_id, r.pipeline, r.night, a.step, a.attempt, a.status, a.reason, a.e
 FROM attempts a JOIN runs r ON r.run_id = a.run_id
 """,
     "run_id, step, attempt",
+    "first_seq",
 )
 
 SKIPS = View(
@@ -182,6 +184,7 @@ SELECT pipeline, night, count(*), sum(status IN ('succeeded', 'nothing_to_do')),
 FROM runs GROUP BY pipeline, night
 """,
     "pipeline, night",
+    None,
 )
 
 MISSING_NIGHTS = View(
@@ -199,4 +202,5 @@ EXCEPT
 SELECT pipeline, night FROM runs
 """,
     "pipeline, night",
+    None,
 )

@@ -166,7 +166,9 @@ class TestSigner:
     def test_refuses_another_origin(self, signer: Signer) -> None:
         """Given a checkpoint of another ledger, then it is refused."""
         other = checkpoint(20)._replace(origin="ledger.example/two")
-        with pytest.raises(InconsistentHistoryError, match="its origin is ledger.example/two, what was signed".replace(".", r"\.")):
+        with pytest.raises(
+            InconsistentHistoryError, match="its origin is ledger.example/two, what was signed".replace(".", r"\.")
+        ):
             signer.sign(other, proving(20), "it")
 
     def test_no_key(self, tmp_path: Path) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from hashlib import sha256
-from typing import Any
 
 import attrs
 import pytest
@@ -15,7 +13,7 @@ from ledger.events import RecordedEvent, event_of_body
 from ledger.verifier import leaf_hash
 from orchestrator.core.events import EVENT_TYPES, event_from_data
 from orchestrator.core.upcasts import UPCASTS
-from tests.event_corpus import CORPUS, INDEX, known_types
+from tests.event_corpus import CORPUS, INDEX, corpus_events, known_types
 
 HINT = "run `python -m tests.event_corpus`, which adds what is missing"
 
@@ -26,15 +24,7 @@ def listed() -> dict[str, str]:
     return index
 
 
-def events() -> Iterator[tuple[str, int, str, str]]:
-    """Yield type, version, body and leaf hash of each event of the corpus."""
-    for file in listed():
-        document: dict[str, Any] = json.loads((CORPUS / file).read_text(encoding="utf-8"))
-        for event in document["events"]:
-            yield document["type"], document["version"], event["body"], event["leaf_hash"]
-
-
-EVENTS = list(events())
+EVENTS = list(corpus_events(listed()))
 """The whole corpus; a ledger's own events are in it too, since they are leaves like all others."""
 
 DOMAIN = [event_of_body(body) for name, _, body, _ in EVENTS if name in EVENT_TYPES]

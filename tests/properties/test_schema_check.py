@@ -54,6 +54,7 @@ RIGHT: dict[str, object] = {
     },
     "schedule": {"cron": "0 3 * * *", "timezone": "Europe/Berlin"},
     "access": {"group": "data"},
+    "audit": {"require_reason": True, "anchors": ["a"], "anchor_command": ["c"], "anchor_timeout": "5s"},
     "alerts": {"x": 1},
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
@@ -32,7 +32,9 @@ _SHOWN_AT_MOST = 120
 def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: bool) -> int:
     """List the changes of the definition, its host and its place, newest first: what differs, at which commit, and who was there."""
     with viewing_if_any(pipeline, ledger) as view:
-        rows = [] if view is None else definition_changes(view.connection, pipeline=view.pipeline)
+        rows: Sequence[Mapping[str, object]] = []
+        if view is not None:
+            rows = view.along_the_chain(lambda of, _: definition_changes(of.connection, pipeline=of.pipeline), None)
     if as_json:
         render.out_json(rows)
     for row in rows if not as_json else []:

@@ -41,8 +41,8 @@ Examples:
 @json_option
 def command(run: str, step: str, pipeline: str | None, ledger: str | None, *, local: bool, as_json: bool) -> int:
     """Say why a step ran, was skipped or failed, with the evidence: digests, exit codes, the step upstream."""
-    with viewing(pipeline, ledger) as view:
-        run_id = view.find(run)
+    with viewing(pipeline, ledger) as present:
+        view, run_id = present.holding(run)
         check_step(view.connection, run_id, step)
         detail = view.detail(run_id, recorded=as_json)
         found = next(entry for entry in _steps(detail) if entry["step"] == step)

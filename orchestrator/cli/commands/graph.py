@@ -57,7 +57,8 @@ def _of_definition(pipeline: str | None, ledger: str | None) -> tuple[dict[str, 
 
 def _of_run(run: str, pipeline: str | None, ledger: str | None) -> tuple[dict[str, object], dict[str, str]]:
     with viewing(pipeline, ledger) as view:
-        detail = view.detail(view.find(run), history=False)
+        holder, run_id = view.holding(run)
+        detail = holder.detail(run_id, history=False)
     graph, steps = detail["graph"], detail["steps"]
     assert isinstance(graph, dict)
     assert isinstance(steps, list)

@@ -49,8 +49,8 @@ def command(
     """
     if follow and as_json:
         raise UsageRefusedError("usage", "--follow prints as it comes; --json waits for the end: choose one")
-    with viewing(pipeline, ledger) as view:
-        run_id = view.find(run)
+    with viewing(pipeline, ledger) as present:
+        view, run_id = present.holding(run)
         if step is not None:
             check_step(view.connection, run_id, step)
 

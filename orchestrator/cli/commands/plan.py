@@ -15,6 +15,7 @@ from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.holding import owner_problem
 from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, load_project, prepare
+from orchestrator.cli.reading import show_present
 from orchestrator.cli.running import cache_path, make_digester, make_plan
 from orchestrator.core.decide import Measurement
 from orchestrator.core.explain import overwritten_text, reason_text
@@ -94,6 +95,7 @@ def _forecast(prepared: Prepared, options: Options) -> tuple[Sequence[Forecast],
         plan = _plan_without_history(prepared, options)
         return _entries(prepared, plan, None), {}
     with ledger:
+        show_present(ledger.connection, path)
         problem = owner_problem(prepared.project, ledger.connection)
         if problem is not None:
             raise RefusedError([problem])

@@ -42,7 +42,8 @@ def command(
     if [html, markdown].count("-") + as_json > 1:
         raise UsageRefusedError("usage", "only one of --html -, --markdown - and --json can have stdout")
     with viewing(pipeline, ledger) as view:
-        detail = view.detail(view.find(run), recorded=as_json)
+        holder, run_id = view.holding(run)
+        detail = holder.detail(run_id, recorded=as_json)
         tails = failed_tails(detail, view.folder)
     if html is not None:
         from orchestrator.projections.report_html import report_html

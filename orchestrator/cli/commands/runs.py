@@ -9,7 +9,7 @@ import click
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option
-from orchestrator.cli.reading import viewing_if_any
+from orchestrator.cli.reading import View, viewing_if_any
 from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.nights import parse_date
 from orchestrator.core.printable import printable
@@ -47,16 +47,20 @@ def command(
     local: bool,
     as_json: bool,
 ) -> int:
-    """List the runs, newest first."""
+    """List the runs, newest first; those of ledgers that this one continues come after its own."""
     if night is not None and parse_date(night) is None:
         raise UsageRefusedError("bad_night", f"--night takes a date such as 2026-01-31, not {night[:60]!a}")
     most = None if everything else limit
     with viewing_if_any(pipeline, ledger) as view:
         rows: Sequence[Mapping[str, object]] = []
-        if view is not None and refused:
-            rows = refusals(view.connection, pipeline=view.pipeline, limit=-1 if most is None else most)
-        elif view is not None:
-            rows = list_runs(view.connection, pipeline=view.pipeline, status=status, night=night, limit=most)
+        if view is not None:
+
+            def listed(of: View, limit: int | None) -> Sequence[Mapping[str, object]]:
+                if refused:
+                    return refusals(of.connection, pipeline=of.pipeline, limit=-1 if limit is None else limit)
+                return list_runs(of.connection, pipeline=of.pipeline, status=status, night=night, limit=limit)
+
+            rows = view.along_the_chain(listed, most)
     if as_json:
         render.out_json(rows)
     elif refused:

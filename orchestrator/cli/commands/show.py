@@ -33,7 +33,8 @@ Examples:
 def command(run: str, pipeline: str | None, ledger: str | None, *, local: bool, as_json: bool) -> int:
     """Show one run: its steps, their attempts and their reasons. RUN is an id, the beginning of one, latest or latest:PIPELINE."""
     with viewing(pipeline, ledger) as view:
-        detail = view.detail(view.find(run), history=not as_json, recorded=as_json)
+        holder, run_id = view.holding(run)
+        detail = holder.detail(run_id, history=not as_json, recorded=as_json)
     if as_json:
         render.out_json(show_json(detail))
     else:

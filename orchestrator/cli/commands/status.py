@@ -63,19 +63,34 @@ def _entries(view: View, *, local: bool) -> list[dict[str, object]]:
     overview = pipeline_overview(view.connection, today=today)
     entries = [entry for entry in overview if view.pipeline in (None, entry["pipeline"])]
     for entry in entries:
+        holder = view if entry["last_success"] is not None else _completed(entry, view, today=today)
         entry["alive"], entry["next"], entry["acknowledged"] = None, [], None
         last = entry["last_run"]
         if isinstance(last, Mapping):
             run_id = str(last["run_id"])
             if last["status"] == "running":
-                entry["alive"] = view.is_active(run_id)
+                entry["alive"] = holder.is_active(run_id)
             # After a night that went well nothing is left to type, and a run may have 20,000 steps.
             if last["status"] not in _WELL:
-                detail = view.detail(run_id, history=False)
+                detail = holder.detail(run_id, history=False)
                 entry["next"], entry["acknowledged"] = next_command(detail), detail["acknowledged"]
         entry["next"] = [*_list(entry["next"]), *_acknowledge(view, entry)]
         entry["attention"] = _attention(entry, local=local)
     return entries
+
+
+def _completed(entry: dict[str, object], view: View, *, today: str) -> View:
+    """Complete *entry* with what ledgers know that the one of *view* continues, and return the view that holds its last run."""
+    holder = view
+    for former in view.former():
+        overview = pipeline_overview(former.connection, today=today)
+        for known in (found for found in overview if found["pipeline"] == entry["pipeline"]):
+            if entry["last_run"] is None and known["last_run"] is not None:
+                holder = former
+                # Nobody can acknowledge any more what a ledger holds that is closed.
+                entry.update({key: known[key] for key in known if not key.startswith("unacknowledged")})
+            entry["last_success"] = entry["last_success"] or known["last_success"]
+    return holder
 
 
 def _acknowledge(view: View, entry: Mapping[str, object]) -> list[str]:

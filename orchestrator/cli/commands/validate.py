@@ -15,6 +15,7 @@ from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.holding import owner_problem
 from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, Project, load_project, prepare
+from orchestrator.cli.reading import show_present
 from orchestrator.core.inert import inert_notices
 from orchestrator.core.interpolation import references, resolve
 from orchestrator.core.problems import Problem
@@ -96,6 +97,7 @@ def _owned(project: Project) -> list[Problem]:
     if not project.ledger.is_file():
         return []
     with LedgerReader(project.ledger) as reader:
+        show_present(reader.connection, project.ledger)
         problem = owner_problem(project, reader.connection)
     return [] if problem is None else [problem]
 

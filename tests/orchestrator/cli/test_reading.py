@@ -198,7 +198,6 @@ class TestUnfitLedger:
         [
             ("PRAGMA user_version = 99", 3, "use a newer program"),
             ("UPDATE projections SET version = 99", 3, "use a newer program"),
-            ("UPDATE projections SET version = 0", 2, "the next `orchestrate run` renews them"),
             ("DROP TABLE steps", 3, "is damaged: no such table: steps"),
         ],
     )

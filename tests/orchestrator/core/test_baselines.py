@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from orchestrator.core.baselines import Row, step_baselines
 from orchestrator.core.decide import NEVER_RUN, Baseline
 from orchestrator.core.definition import Dataset, Pipeline, Step
-from orchestrator.core.fingerprint import key_components, key_digest
+from orchestrator.core.fingerprint import Material, key_components, key_digest
 
-MATERIAL = key_components(
-    command={"argv": ["x"]}, code={}, variables={}, inputs={"old_data": "sha256:d"}, needs={"old_step": "run-0/1"}
-)
+MATERIAL = key_components(Material({"argv": ["x"]}, inputs={"old_data": "sha256:d"}, needs={"old_step": "run-0/1"}))
 ROW: Row = {
     "key": key_digest(MATERIAL),
     "components": MATERIAL,
@@ -46,7 +44,7 @@ class TestStepBaselines:
 
     def test_last_success_and_last_attempt(self) -> None:
         """Given a success and a later failure, then both are there."""
-        material = key_components(command={"argv": ["x"]}, code={}, variables={}, inputs={}, needs={})
+        material = key_components(Material({"argv": ["x"]}))
         row = {**ROW, "components": material, "key": key_digest(material)}
 
         assert Baseline(
@@ -67,9 +65,7 @@ class TestStepBaselines:
     def test_a_renaming_changes_no_key(self) -> None:
         """Given renamed datasets, steps and the step itself, then its history counts, under the present names."""
         datasets = (Dataset("data", formerly=("old_data",)), Dataset("out", formerly=("old_out",)))
-        material = key_components(
-            command={"argv": ["x"]}, code={}, variables={}, inputs={"data": "sha256:d"}, needs={"step": "run-0/1"}
-        )
+        material = key_components(Material({"argv": ["x"]}, inputs={"data": "sha256:d"}, needs={"step": "run-0/1"}))
 
         found = baseline(Step("a", ("x",), formerly=("b", "c")), {("c", ""): ROW}, datasets=datasets)
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.core import fingerprint
 from orchestrator.core.decide import (
     SUCCESSES,
     Baseline,
+    Decision,
     Facts,
     Fail,
     Measure,
@@ -24,21 +27,21 @@ from orchestrator.core.decide import (
     decide,
 )
 from orchestrator.core.definition import Step
-from orchestrator.core.fingerprint import first_difference, key_components, key_digest
+from orchestrator.core.fingerprint import Material, first_difference, key_components, key_digest, known_recipe
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "decisions.md"
 
 
-def components(
+def material(
     *,
     argv: str = "true",
     code: str | None = None,
     variable: str | None = None,
     inputs: dict[str, str | None] | None = None,
     needs: dict[str, str | None] | None = None,
-) -> dict[str, object]:
+) -> Material:
     """Return the material of a key with few parts."""
-    return key_components(
+    return Material(
         command={"argv": [argv]},
         code={} if code is None else {"a.py": code},
         variables={} if variable is None else {"V": variable},
@@ -47,11 +50,17 @@ def components(
     )
 
 
-def known(material: dict[str, object], **changes: object) -> Baseline:
-    """Return the baseline of a step that succeeded with *material*."""
+def components(**parts: Any) -> dict[str, object]:  # noqa: ANN401 - as `material` takes them
+    """Return the components of a key with few parts."""
+    return key_components(material(**parts))
+
+
+def known(made_of: Material, recipe: int | None = None, **changes: object) -> Baseline:
+    """Return the baseline of a step that succeeded with the material *made_of*, recorded under *recipe* or the newest."""
+    components = key_components(made_of, recipe)
     baseline = Baseline(
-        key=key_digest(material),
-        components=material,
+        key=key_digest(components),
+        components=components,
         success="run-0/1",
         last_status="succeeded",
         last_attempt="run-0/1",
@@ -138,8 +147,8 @@ def facts(draw: st.DrawFn) -> Facts:
         rerun=draw(st.sampled_from(["safe", "never"])),
     )
 
-    def material() -> dict[str, object]:
-        return components(
+    def drawn() -> Material:
+        return material(
             argv=draw(st.sampled_from(["true", "true", "true", "false"])),
             code=draw(maybe),
             variable=draw(st.none() | st.just("1")),
@@ -147,8 +156,8 @@ def facts(draw: st.DrawFn) -> Facts:
             needs={name: draw(st.none() | st.just("run-0/1")) for name in needs},
         )
 
-    now = material()
-    before = draw(st.sampled_from([now, now, material()]))
+    now = drawn()
+    before = draw(st.sampled_from([now, now, drawn()]))
     status = draw(
         st.sampled_from([None, "succeeded", "no_new_data", "accepted", "failed", "cancelled", "lost", "running"])
     )
@@ -214,7 +223,7 @@ class TestEvidence:
     def test_changed_input_names_the_dataset_and_both_digests(self) -> None:
         """Given new content, then the reason is that input, with the number of new files."""
         step = Step(name="s", command=("true",), reads=("raw",))
-        before, now = components(inputs={"raw": "sha256:a"}), components(inputs={"raw": "sha256:b"})
+        before, now = material(inputs={"raw": "sha256:a"}), material(inputs={"raw": "sha256:b"})
         measurement = Measurement(now, files={"raw": {"added": 2}})
 
         decision = decide(Facts(step=step, baseline=known(before), sources=frozenset({"raw"}), measurement=measurement))
@@ -227,8 +236,8 @@ class TestEvidence:
     def test_output_changed_by_hand_is_named_even_when_another_reason_comes_first(self) -> None:
         """Given new input and a touched output, then both are in the evidence before the output is overwritten."""
         step = Step(name="s", command=("true",), reads=("raw",), writes=("out",))
-        baseline = known(components(inputs={"raw": "sha256:a"}), outputs={"out": "sha256:a"})
-        measurement = Measurement(components(inputs={"raw": "sha256:b"}), {"out": "sha256:b"})
+        baseline = known(material(inputs={"raw": "sha256:a"}), outputs={"out": "sha256:a"})
+        measurement = Measurement(material(inputs={"raw": "sha256:b"}), {"out": "sha256:b"})
 
         decision = decide(Facts(step=step, baseline=baseline, measurement=measurement))
 
@@ -238,7 +247,7 @@ class TestEvidence:
     def test_untrusted_input_names_both_digests(self) -> None:
         """Given a writer outside of the run, then what it left and what is there are both named."""
         step = Step(name="s", command=("true",), reads=("bronze",))
-        measurement = Measurement(components(inputs={"bronze": "sha256:b"}))
+        measurement = Measurement(material(inputs={"bronze": "sha256:b"}))
 
         decision = decide(Facts(step=step, trusted={"bronze": "sha256:a"}, measurement=measurement))
 
@@ -247,17 +256,27 @@ class TestEvidence:
     def test_skip_names_the_success_that_it_rests_on(self) -> None:
         """Given an equal key, then the evidence is the key and the attempt that last succeeded with it."""
         step = Step(name="s", command=("true",), needs=("other",))
-        material = components(needs={"other": "run-0/1"})
+        now = material(needs={"other": "run-0/1"})
 
-        decision = decide(Facts(step=step, baseline=known(material), measurement=Measurement(material)))
+        decision = decide(Facts(step=step, baseline=known(now), measurement=Measurement(now)))
 
-        assert decision == Skip("up_to_date", {"key": key_digest(material), "since": "run-0/1"})
+        assert decision == Skip("up_to_date", {"key": key_digest(key_components(now)), "since": "run-0/1"})
+
+    def test_nothing_read_and_nothing_needed(self) -> None:
+        """Given a step whose input is the outside world, then it runs, though its key is the same."""
+        decision = decide(
+            Facts(
+                step=Step(name="s", command=("true",)), baseline=known(material()), measurement=Measurement(material())
+            )
+        )
+
+        assert decision == Run("no_inputs")
 
     def test_accepted_before_it_ever_succeeded(self) -> None:
         """Given outputs that somebody accepted, but no success to compare with, then it runs as one that never succeeded."""
         step = Step(name="s", command=("true",), reads=("raw",))
         baseline = Baseline(last_status="accepted", last_attempt="run-0/1")
-        measurement = Measurement(components(inputs={"raw": "sha256:a"}))
+        measurement = Measurement(material(inputs={"raw": "sha256:a"}))
 
         assert decide(Facts(step=step, baseline=baseline, measurement=measurement)) == Run("never_succeeded")
 
@@ -274,6 +293,8 @@ class TestFirstDifference:
             (components(inputs={"raw": None}), "input:raw"),
             (components(needs={"other": "run-0/1"}), "needs:other"),
             ({**components(), "recipe": 2}, "recipe"),
+            ({**components(), "zone": "UTC"}, "zone"),
+            ({**components(), "tools": {"python": "3.12"}}, "tools:python"),
         ],
     )
     def test_component_is_named(self, now: dict[str, object], component: str) -> None:
@@ -295,3 +316,62 @@ class TestFirstDifference:
         before, after = one.measurement.components, other.measurement.components
 
         assert (first_difference(before, after) is None) == (key_digest(before) == key_digest(after))
+
+
+def _recipe_2(of: Material) -> dict[str, object]:
+    """A recipe that also takes in which interpreter runs, and says the command in another way."""
+    older = fingerprint.RECIPES[1](of)
+    return {**older, "recipe": 2, "command": {"words": of.command["argv"]}, "tools": {"python": "3.12"}}
+
+
+class TestRecipes:
+    """A success is compared under the recipe that it was recorded under."""
+
+    STEP = Step(name="s", command=("true",), reads=("raw",))
+
+    @pytest.fixture(autouse=True)
+    def _two_recipes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(fingerprint.RECIPES, 2, _recipe_2)
+
+    def decided(self, baseline: Baseline, **now: object) -> Decision | Measure:
+        """Return the decision about a step with one source."""
+        measurement = Measurement(material(**{"inputs": {"raw": "sha256:a"}} | now))  # type: ignore[arg-type]
+        return decide(Facts(step=self.STEP, sources=frozenset({"raw"}), baseline=baseline, measurement=measurement))
+
+    def test_a_success_is_recorded_under_the_newest(self) -> None:
+        """Given two recipes, then what is measured now becomes a key of the second."""
+        assert Measurement(material()).components["recipe"] == 2
+        assert "tools" in Measurement(material()).components
+
+    @pytest.mark.parametrize("recipe", [1, 2])
+    def test_equal_material_is_skipped_under_either(self, recipe: int) -> None:
+        """Given a success under either recipe, then a new recipe alone is no reason to run; the evidence is the key that was compared."""
+        baseline = known(material(inputs={"raw": "sha256:a"}), recipe)
+
+        assert self.decided(baseline) == Skip("no_new_data", {"key": baseline.key, "since": "run-0/1"})
+
+    @pytest.mark.parametrize("recipe", [1, 2])
+    def test_a_difference_is_found_under_either(self, recipe: int) -> None:
+        """Given other content, then that is the reason, not the recipe."""
+        decision = self.decided(known(material(inputs={"raw": "sha256:b"}), recipe))
+
+        assert decision == Run("input_changed", {"component": "input:raw", "before": "sha256:b", "after": "sha256:a"})
+
+    def test_what_only_the_newer_recipe_sees(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given a change in what the second recipe added, then it counts for a success under the second alone."""
+        old, new = (known(material(inputs={"raw": "sha256:a"}), recipe) for recipe in (1, 2))
+        monkeypatch.setitem(fingerprint.RECIPES, 2, lambda of: _recipe_2(of) | {"tools": {"python": "3.13"}})
+
+        assert isinstance(self.decided(old), Skip)
+        assert self.decided(new) == Run(
+            "tools_changed", {"component": "tools:python", "before": "3.12", "after": "3.13"}
+        )
+
+    @pytest.mark.parametrize("recipe", [3, None, "2"])
+    def test_an_unknown_recipe_runs_and_is_named(self, recipe: object) -> None:
+        """Given a key of a recipe that this program does not know, then it runs, and the reason names both."""
+        made = {**key_components(material(inputs={"raw": "sha256:a"})), "recipe": recipe}
+        baseline = attrs.evolve(known(material()), components=made, key=key_digest(made))
+
+        assert known_recipe(made) is None
+        assert self.decided(baseline) == Run("recipe_changed", {"component": "recipe", "before": recipe, "after": 2})

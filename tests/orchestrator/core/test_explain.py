@@ -114,7 +114,12 @@ class TestReasonText:
             ("run", "upstream_failed", {"step": "a"}, "upstream a failed"),
             ("run", "upstream_runs", {"upstream": ["a", "b"]}, "depends on a, b"),
             ("run", "upstream_runs", {}, "depends on its upstreams"),
-            ("run", "recipe_changed", {"component": "recipe"}, "keys are made in another way now"),
+            (
+                "run",
+                "recipe_changed",
+                {"component": "recipe", "before": 9, "after": 1},
+                "its key was made by recipe 9, which this program does not know",
+            ),
             ("run", "command_changed", {"component": "command"}, "its command changed"),
             ("run", "code_changed", {"component": "code:a.py", "after": A}, "code file a.py is new"),
             ("run", "code_changed", {"component": "code:a.py", "before": A}, "code file a.py is gone"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.definition import Dataset, Freshness, Parameter, Pipeline, RetryPolicy, Step, Variable
+from orchestrator.core.definition import Audit, Dataset, Freshness, Parameter, Pipeline, RetryPolicy, Step, Variable
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.parse import PROBLEMS_MAX, Parsed, parse_pipeline
 from orchestrator.core.parse_values import scalar_text
@@ -45,6 +45,11 @@ cron = "0 3 * * *"
 timezone = "Europe/Berlin"
 [access]
 group = "data"
+[audit]
+require_reason = true
+anchors = ["/mnt/elsewhere", "anchor"]
+anchor_command = ["mail", "-s", "checkpoint", "auditor"]
+anchor_timeout = "1m"
 
 [datasets.raw]
 path = "raw/${REGION}"
@@ -106,6 +111,11 @@ def told(text: str | bytes) -> list[tuple[str, str]]:
 class TestRight:
     """A right file becomes exactly the values that it says."""
 
+    def test_nothing_is_owed_to_an_auditor_by_default(self) -> None:
+        """Given no table [audit], or an empty one, then no reason is required and there is no anchor."""
+        assert Audit() == parse(HEAD + STEP).pipeline.audit == parse(HEAD + STEP + "[audit]\n").pipeline.audit
+        assert Audit(anchor_timeout_us=30_000_000) == Audit()
+
     def test_every_key_is_read(self) -> None:
         """Given a file that uses every key, then every value is in the pipeline."""
         pipeline = parse(FULL).pipeline
@@ -121,6 +131,7 @@ class TestRight:
             schedule_cron="0 3 * * *",
             timezone="Europe/Berlin",
             access_group="data",
+            audit=Audit(True, ("/mnt/elsewhere", "anchor"), ("mail", "-s", "checkpoint", "auditor"), 60_000_000),
             pools={"database": 2},
             variables={
                 "KEY": Variable("KEY", required=True, secret=True, rekey=True),
@@ -305,6 +316,23 @@ class TestShape:
             (
                 HEAD + "[steps.a]\ncommand = []\n",
                 [("empty", "p.toml:4:1: steps.a.command is empty, at least one entry is expected")],
+            ),
+            (
+                HEAD + STEP + '[audit]\nanchor = "a"\nanchor_timeout = 5\nanchor_command = "mail me"\n',
+                [
+                    ("unknown_key", "p.toml:6:1: unknown key 'anchor' in audit (did you mean anchors?)"),
+                    (
+                        "wrong_type",
+                        'p.toml:7:1: audit.anchor_timeout is the number 5, expected a text (write it with its unit, in quotes: "5s")',
+                    ),
+                    (
+                        "wrong_type",
+                        (
+                            "p.toml:8:1: audit.anchor_command is the text 'mail me', expected an array "
+                            '(write ["mail", "me"])'
+                        ),
+                    ),
+                ],
             ),
             (
                 HEAD + STEP + "[datasets.d]\npath = 'd'\nfresh_within = {}\n",

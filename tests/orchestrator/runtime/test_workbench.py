@@ -12,6 +12,7 @@ import attrs
 import pytest
 
 from orchestrator.core.decide import Baseline, Measurement
+from orchestrator.core.fingerprint import Material
 from orchestrator.core.report import StepReport
 from orchestrator.runtime.digest_cache import DigestCache
 from orchestrator.runtime.digests import CodePlace, DatasetPlace, FileDigester
@@ -77,7 +78,7 @@ def _bench(tmp_path: Path) -> Bench:
 
 def prepared(workbench: RunWorkbench, digest: str | None) -> tuple[Launch, dict[str, object]]:
     """Return what the first attempt of `a` is started with, and the entry of its source in the input list."""
-    launch = workbench.prepare("a", 1, Measurement({"inputs": {"raw": digest}}))
+    launch = workbench.prepare("a", 1, Measurement(Material({}, inputs={"raw": digest})))
     entry = json.loads(Path(launch.env["ORCHESTRATE_INPUTS"]).read_text(encoding="utf-8"))["datasets"]["raw"]
     return launch, entry
 
@@ -87,7 +88,7 @@ class TestPrepare:
 
     def test_environment(self, bench: Bench) -> None:
         """The variables of the step, and facts of the attempt; nothing else."""
-        launch = bench.workbench().prepare("b", 3, Measurement({}))
+        launch = bench.workbench().prepare("b", 3, Measurement(Material({})))
         result = bench.folder / "ledger/exchange/run-1/b.3.result.json"
 
         assert {
@@ -161,7 +162,7 @@ class TestPrepare:
         (bench.folder / "ledger/exchange/run-1/a.1.inputs.json").symlink_to(victim)
 
         with pytest.raises(FileExistsError):
-            workbench.prepare("a", 1, Measurement({"inputs": {"raw": None}}))
+            workbench.prepare("a", 1, Measurement(Material({}, inputs={"raw": None})))
         assert not victim.exists()
 
 
@@ -181,7 +182,7 @@ class TestCollect:
     def test_bad_report_is_removed_too(self, bench: Bench) -> None:
         """It must not be taken for that of somebody else."""
         workbench = bench.workbench()
-        launch = workbench.prepare("b", 1, Measurement({}))
+        launch = workbench.prepare("b", 1, Measurement(Material({})))
         path = Path(launch.env["ORCHESTRATE_RESULT"])
         path.write_text("nonsense")
 
@@ -192,7 +193,7 @@ class TestCollect:
     def test_close_removes_whatever_is_left(self, bench: Bench) -> None:
         """Also a folder in the place of a report; twice is no mistake."""
         workbench = bench.workbench()
-        launch = workbench.prepare("b", 1, Measurement({}))
+        launch = workbench.prepare("b", 1, Measurement(Material({})))
         Path(launch.env["ORCHESTRATE_RESULT"], "deep").mkdir(parents=True)
 
         with pytest.raises(BadResultError):

@@ -1,0 +1,298 @@
+"""
+Verifying a ledger: how far its file, its events, checkpoints, keys and witnesses show that the history is complete and unaltered.
+
+Five levels, each of which needs the one before it to say something: 0 the file is a sound one of this program's, 1 it agrees with itself,
+2 somebody with a pinned key has sealed it, 3 it continues what the auditor has seen before, 4 a pinned witness has seen it. What is derived
+from the events, and the ledgers that this one continues, are reported apart. Nothing is written, nothing is trusted for being in the file, and a
+finding is never the end: all that can be looked at is looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ledger.audit_checkpoints import (
+    Cosigned,
+    Note,
+    Seen,
+    Signatures,
+    check_times,
+    compare,
+    cosigned,
+    later,
+    notes_beside,
+    notes_given,
+    notes_in,
+)
+from ledger.audit_events import Leaves, Texts, pages
+from ledger.audit_findings import Findings, is_of_the_machine
+from ledger.audit_projections import FAILED, HELD, Rebuilding
+from ledger.audit_tree import StoredTree, Tree
+from ledger.audit_verdict import LEVELS, KeyNote, Options, Verdict
+from ledger.canonical import blob_digest
+from ledger.errors import (
+    DamagedLedgerError,
+    ForeignFileError,
+    LedgerError,
+    NewerLedgerError,
+    ProofError,
+    StorageError,
+)
+from ledger.keys import KeyChange, key_changes
+from ledger.reader import LedgerReader
+from ledger.schema import check_schema, registered_projections
+from ledger.verifier import EMPTY_ROOT, signature_is_good
+
+NOT_ASKED = "not_asked"
+
+
+_NEVER_CALLED = ("load_extension", "fts3_tokenizer")
+
+
+def _nothing(*_: object) -> None:
+    return None
+
+
+def _authorized(action: int, _: str | None, name: str | None, *__: str | None) -> int:
+    """Keep what somebody wrote into the schema from calling more than it needs, or opening other files."""
+    if action == sqlite3.SQLITE_ATTACH or (action == sqlite3.SQLITE_FUNCTION and name in _NEVER_CALLED):
+        return sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK
+
+
+_INTEGRITY_AT_MOST = 100
+
+
+def verify(path: Path, options: Options | None = None) -> Verdict:
+    """
+    Verify the ledger at *path*.
+
+    Raises:
+        LedgerNotFoundError: There is no such file.
+        ChangedWhileReadingError: It was read without locks, and changed meanwhile.
+        StorageError: The machine does not let it be read.
+    """
+    findings = Findings()
+    try:
+        reader = LedgerReader(path)
+    except (ForeignFileError, NewerLedgerError, DamagedLedgerError) as error:
+        findings.add(_KIND_OF[type(error)], str(error))
+        return _unread(path, findings)
+    except StorageError as error:
+        if not isinstance(error.__cause__, sqlite3.DatabaseError) or is_of_the_machine(error.__cause__):
+            raise
+        findings.add("unreadable", str(error))
+        return _unread(path, findings)
+    with reader:
+        audit = Audit(path, reader.connection, reader.format, options or Options(), findings)
+        try:
+            verdict = audit.run()
+        except sqlite3.Error as error:
+            raise StorageError(str(path), str(error)) from error
+        reader.check_unchanged()
+    return verdict
+
+
+_KIND_OF = {ForeignFileError: "not_a_ledger", NewerLedgerError: "newer_format", DamagedLedgerError: "unreadable"}
+
+
+def _unread(path: Path, findings: Findings) -> Verdict:
+    return Verdict(path, levels=dict.fromkeys(LEVELS, NOT_ASKED) | {0: FAILED}, problems=findings.problems)
+
+
+class Audit:
+    """One verifying of the ledger behind *connection*, which nobody else uses."""
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, found_format: int, options: Options, findings: Findings
+    ) -> None:
+        self._path = path.resolve()
+        self._connection = connection
+        self._format = found_format
+        self._options = options
+        self._findings = findings
+
+    def run(self) -> Verdict:
+        """
+        Look at everything, in one transaction, and return what was found.
+
+        Raises:
+            sqlite3.Error: The machine does not let it be read.
+        """
+        connection, findings, trust = self._connection, self._findings, self._options.trust
+        # Not trusted_schema = OFF: SQLite 3.40 then refuses json_extract in our own columns.
+        connection.set_authorizer(_authorized)
+        # Pages are looked at before they are used.
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute("BEGIN")
+        ledger_id: str | None = None
+        registered: Mapping[str, int] = {}
+        with self._going_on(0):
+            registered = registered_projections(connection)
+        with self._going_on(0):
+            self._check_file(registered)
+        with self._going_on(1):
+            ledger_id = self._ledger_id()
+        notes: list[Note] = []
+        if self._format > 1:
+            with self._going_on(1):
+                notes += notes_in(connection, findings)
+        if ledger_id is not None:
+            notes += notes_beside(self._path, ledger_id, findings)
+        notes += notes_given(trust.checkpoints, findings)
+        rebuilding = Rebuilding(connection, self._options.projections, registered, findings)
+        seen = Seen(ledger_id or "unknown", 0, {})
+        root = EMPTY_ROOT
+        with self._going_on(1):
+            seen, root = self._read_events(ledger_id, notes, rebuilding)
+        compare(notes, seen, findings)
+        return self._judged(ledger_id, seen, root, notes, rebuilding.status())
+
+    def _judged(self, ledger_id: str | None, seen: Seen, root: bytes, notes: list[Note], projections: str) -> Verdict:
+        """Ask who stands behind what was read."""
+        trust, findings = self._options.trust, self._findings
+        changes: list[KeyChange] = []
+        with self._going_on(1):
+            changes = key_changes(self._connection)
+        signatures = Signatures(trust.keys, changes, seen, findings)
+        cosignatures: list[Cosigned] = []
+        if self._can_check():
+            if trust.keys:
+                signatures.judge(notes)
+            cosignatures = list(cosigned(notes, trust.witnesses, seen, findings))
+        with self._going_on(1):
+            check_times(self._connection, cosignatures, findings)
+        any_good = max((note.checkpoint.size for note in notes if note.checkpoint and seen.agrees(note)), default=0)
+        sealed = signatures.sealed if trust.keys else any_good
+        if self._options.strict:
+            self._check_strictly(seen, sealed, signatures)
+        return Verdict(
+            path=self._path,
+            ledger_id=ledger_id,
+            levels=self._levels(),
+            projections=projections,
+            events=seen.events,
+            sealed=sealed,
+            root=root,
+            problems=findings.problems,
+            more=findings.more,
+            keys=[
+                KeyNote(item.seq, item.type, item.after, item.is_vouched, item.after in signatures.trusted)
+                for item in changes
+            ],
+            cosignatures=cosignatures,
+            is_signed=any("\n\n" in note.text for note in notes),
+        )
+
+    def _levels(self) -> dict[int, str]:
+        trust = self._options.trust
+        asked = (True, True, bool(trust.keys), bool(trust.checkpoints), bool(trust.witnesses))
+        return {
+            level: (FAILED if self._findings.failed(level) else HELD) if asked[level] else NOT_ASKED for level in LEVELS
+        }
+
+    # The file
+
+    def _check_file(self, registered: Mapping[str, int]) -> None:
+        rows = self._connection.execute(f"PRAGMA main.integrity_check({_INTEGRITY_AT_MOST})")
+        for (text,) in rows:
+            if text != "ok":
+                self._findings.add("integrity", text)
+        scripts = [item.script for item in self._options.projections if registered.get(item.name) == item.version]
+        try:
+            check_schema(self._connection, str(self._path), scripts)
+        except DamagedLedgerError as error:
+            for what in error.findings:
+                self._findings.add("schema", what)
+        if self._connection.execute("PRAGMA main.encoding").fetchone() != ("UTF-8",):
+            self._findings.add("schema", "its texts are not in UTF-8")
+        for item in self._options.projections:
+            if registered.get(item.name, 0) > item.version:
+                what = f"its tables {item.name} have version {registered[item.name]}, this program knows up to {item.version}"
+                self._findings.add("newer_format", what)
+
+    def _ledger_id(self) -> str | None:
+        rows = self._connection.execute("SELECT ledger FROM main.ledger_meta").fetchall()
+        if len(rows) != 1:
+            self._findings.add("wrong_ledger", f"ledger_meta has {len(rows)} rows, expected one with the ledger's id")
+            return None
+        found: str = rows[0][0]
+        return found
+
+    # The events
+
+    def _read_events(self, ledger_id: str | None, notes: Sequence[Note], rebuilding: Rebuilding) -> tuple[Seen, bytes]:
+        connection, findings, options = self._connection, self._findings, self._options
+        (total,) = connection.execute("SELECT coalesce(max(seq) + 1, 0) FROM main.events").fetchone()
+        stored = StoredTree(connection, findings) if self._format > 1 else None
+        tree = Tree(
+            {note.checkpoint.size for note in notes if note.checkpoint is not None},
+            _nothing if stored is None else stored.compare,
+        )
+        leaves, texts = Leaves(tree, findings), Texts(ledger_id, later(options.now()), findings)
+        named: dict[str, int] = {}
+        finished = False
+        with self._going_on(1, lambda: tree.size):
+            for page in pages(connection):
+                leaves.take(page)
+                events = texts.take(page)
+                for event in events:
+                    for digest in options.blobs_of(event):
+                        named.setdefault(digest, event.seq)
+                rebuilding.take(events, complete=texts.readable)
+                options.watch(tree.size, total)
+            finished = True
+        tree.close()
+        if not tree.size:
+            findings.add("missing_event", "the ledger has no event at all", seq=0)
+        if not finished:
+            rebuilding.stop(f"event {tree.size} cannot be read", seq=tree.size)
+        with self._going_on(1):
+            self._check_blobs(named)
+        if stored is not None:
+            with self._going_on(1):
+                stored.close()
+        return Seen(ledger_id or "unknown", tree.size, tree.roots), tree.root()
+
+    def _check_blobs(self, named: dict[str, int]) -> None:
+        for digest, data in self._connection.execute("SELECT digest, CAST(bytes AS BLOB) FROM main.blobs"):
+            seq = named.pop(digest, None)
+            if blob_digest(data) != digest:
+                self._findings.add("altered_blob", f"the blob {digest} is not what its digest says", seq=seq)
+        for digest, seq in named.items():
+            self._findings.add("missing_blob", f"event {seq} names the blob {digest}", seq=seq)
+
+    # What else
+
+    def _can_check(self) -> bool:
+        if not self._options.trust.keys and not self._options.trust.witnesses:
+            return True
+        try:
+            signature_is_good(bytes(32), b"", bytes(64))
+        except ProofError as error:
+            self._findings.add("no_verifier", str(error), level=2 if self._options.trust.keys else 4)
+            return False
+        return True
+
+    def _check_strictly(self, seen: Seen, sealed: int, signatures: Signatures) -> None:
+        if sealed < seen.events:
+            what = f"{seen.events - sealed} events are covered by no checkpoint"
+            self._findings.add("unsealed", what, seq=sealed)
+        for change in signatures.gaps:
+            what = f"event {change.seq} replaces the key without the signature of the one before"
+            self._findings.add("key_gap", what, seq=change.seq)
+
+    @contextlib.contextmanager
+    def _going_on(self, level: int, place: Callable[[], int | None] = _nothing) -> Iterator[None]:
+        """Turn what keeps a part from being looked at into a finding, at the event that *place* gives, and go on with the next part."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            if is_of_the_machine(error):
+                raise
+            self._findings.add("unreadable", str(error), seq=place(), level=level)
+        except (LedgerError, UnicodeDecodeError, ValueError) as error:
+            self._findings.add("unreadable", str(error), seq=place(), level=level)

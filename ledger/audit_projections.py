@@ -1,0 +1,72 @@
+"""The tables of projections, made beside the stored ones from the events that are verified, and compared with them row by row."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from ledger.audit_findings import Findings, is_of_the_machine
+from ledger.comparison import differences
+from ledger.events import RecordedEvent
+from ledger.projection import Projection, make_beside
+
+HELD, FAILED, NOT_KEPT = "held", "failed", "not_kept"
+
+
+class Rebuilding:
+    """
+    Take the events of a ledger, one page after the other, into tables beside those that it keeps.
+
+    Args:
+        projections: Those that the ledger keeps in another version, or not at all, are left alone.
+        registered: The versions that it keeps.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        projections: Sequence[Projection],
+        registered: Mapping[str, int],
+        findings: Findings,
+    ) -> None:
+        self._connection = connection
+        self._findings = findings
+        self._kept = [item for item in projections if registered.get(item.name) == item.version]
+        self._going = list(self._kept)
+        make_beside(connection, self._kept)
+
+    def take(self, events: Sequence[RecordedEvent], *, complete: bool) -> None:
+        """Take the next *events*; where they are not *complete* no table can be made from them."""
+        if not complete:
+            self.stop("not every event can be read", seq=None)
+        for event in events if self._going else ():
+            for projection in tuple(self._going):
+                try:
+                    projection.apply(self._connection, [event])
+                except Exception as error:
+                    if is_of_the_machine(error):
+                        raise
+                    self._going.remove(projection)
+                    what = f"{projection.name} cannot take event {event.seq} ({event.type}): {_said(error)}"
+                    self._findings.add("projection_stopped", what, seq=event.seq)
+
+    def stop(self, why: str, *, seq: int | None) -> None:
+        """Give up what has not stopped yet."""
+        for projection in self._going:
+            self._findings.add("projection_stopped", f"{projection.name} cannot be made: {why}", seq=seq)
+        self._going = []
+
+    def status(self) -> str:
+        """Compare, and return what became of it; differences are findings."""
+        if not self._kept:
+            return NOT_KEPT
+        is_same = len(self._going) == len(self._kept)
+        for projection in self._going:
+            for difference in differences(self._connection, projection):
+                is_same = False
+                self._findings.add("different_row", str(difference))
+        return HELD if is_same else FAILED
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__

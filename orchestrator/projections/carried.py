@@ -1,0 +1,131 @@
+"""
+What decisions need of a former ledger, carried over into the one that continues it: every skip is kept and can be checked against the archive.
+
+The state is a function of the former ledger's events. It is kept as one blob, which an event names, and the tables are filled from it, so that they are
+made anew from the events like all others.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Mapping
+
+from ledger.canonical import blob_digest, canonical_bytes
+from ledger.events import RecordedEvent
+from orchestrator.core.events import HistoryCarried
+
+Row = dict[str, object]
+
+VERSION = 1
+_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
+
+# What a run without an end has left: nobody can say how it went on.
+_ATTEMPTS = """
+WITH wanted (run_id, step, attempt) AS (
+    SELECT run_id, step, attempt FROM baselines WHERE run_id IS NOT NULL
+    UNION
+    SELECT last_run_id, step, last_attempt FROM baselines
+), known AS (
+    SELECT a.run_id, a.step, a.attempt, CASE a.status WHEN 'running' THEN 'failed' ELSE a.status END AS status,
+        CASE a.status WHEN 'running' THEN 'lost' ELSE a.reason END AS reason, a.key, a.components
+    FROM attempts a
+    UNION ALL
+    SELECT run_id, step, attempt, status, reason, key, components FROM carried_attempts
+)
+SELECT known.* FROM wanted JOIN known USING (run_id, step, attempt) ORDER BY run_id, step, attempt
+"""
+
+_PIPELINES = """
+SELECT p.pipeline, p.definition_path, p.definition, coalesce(
+    (SELECT json_extract(e.body, '$.data.host') FROM events e
+        WHERE e.seq = (SELECT max(first_seq) FROM runs WHERE pipeline = p.pipeline)),
+    (SELECT host FROM carried_pipelines c WHERE c.pipeline = p.pipeline)) AS host
+FROM pipelines p ORDER BY p.pipeline
+"""
+
+
+def carried_state(connection: sqlite3.Connection, ledger_id: str, size: int) -> tuple[str, dict[str, bytes]]:
+    """
+    Return the digest of what is to be carried over of a ledger, and the blobs that this needs, itself among them.
+
+    Args:
+        connection: Its tables are those of this program, made from its *size* events.
+    """
+    state = {
+        "version": VERSION,
+        "ledger": ledger_id,
+        "events": size,
+        "pipelines": _rows(connection, _PIPELINES),
+        "baselines": _rows(connection, "SELECT * FROM baselines ORDER BY pipeline, step, night"),
+        "attempts": _rows(connection, _ATTEMPTS),
+    }
+    text = canonical_bytes(state)
+    return blob_digest(text), {blob_digest(text): text, **_blobs(connection, text)}
+
+
+def carried_problem(
+    connection: sqlite3.Connection, former: sqlite3.Connection, former_id: str, size: int
+) -> str | None:
+    """
+    Say in which way the state that a ledger carries is not that of its former ledger, or return None.
+
+    Args:
+        connection: The ledger that continues.
+        former: Its former ledger; its tables are those of this program, made from its *size* events.
+    """
+    row = connection.execute(
+        "SELECT json_extract(data, '$.ledger'), json_extract(data, '$.state') FROM main.events WHERE seq = 1 AND type = 'history.carried'"
+    ).fetchone()
+    if row is None:
+        return "it carries no state of the ledger that it continues"
+    digest, _ = carried_state(former, former_id, size)
+    if row != (former_id, digest):
+        return f"the state that it carries is {row[1]}, that of {former_id} after {size} events is {digest}"
+    return None
+
+
+def take_carried(
+    _models: object, connection: sqlite3.Connection, _recorded: RecordedEvent, event: HistoryCarried
+) -> None:
+    """Fill the tables with the state that *event* names."""
+    found = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (event.state,)).fetchone()
+    state = {} if found is None else json.loads(found[0])
+    for row in state.get("pipelines", []):
+        _insert(connection, "pipelines", {key: value for key, value in row.items() if key != "host"})
+        _insert(
+            connection, "carried_pipelines", {"pipeline": row["pipeline"], "ledger": event.ledger, "host": row["host"]}
+        )
+    for row in state.get("baselines", []):
+        _insert(connection, "baselines", row)
+    for row in state.get("attempts", []):
+        _insert(connection, "carried_attempts", {**row, "ledger": event.ledger})
+
+
+def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, object]) -> None:
+    names = ", ".join(f'"{name}"' for name in row)
+    places = ", ".join("?" * len(row))
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", tuple(row.values()))  # noqa: S608 - our own names
+
+
+def _blobs(connection: sqlite3.Connection, text: bytes) -> dict[str, bytes]:
+    """Return every blob that *text* names, and those that they name."""
+    found: dict[str, bytes] = {}
+    open_ = [text]
+    while open_:
+        for match in set(_DIGEST.findall(open_.pop())):
+            digest = match.decode()
+            if digest in found:
+                continue
+            row = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
+            if row is not None:
+                found[digest] = row[0]
+                open_.append(row[0])
+    return found
+
+
+def _rows(connection: sqlite3.Connection, sql: str) -> list[Row]:
+    cursor = connection.execute(sql)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
