@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ledger.audit_checkpoints import (
+    BESIDE,
     Cosigned,
     Note,
     Seen,
@@ -148,6 +149,7 @@ class Audit:
         root = EMPTY_ROOT
         with self._going_on(1):
             seen, root = self._read_events(ledger_id, notes, rebuilding)
+        notes = [note for note in notes if not self._is_declared(note, seen)]
         compare(notes, seen, findings)
         return self._judged(ledger_id, seen, root, notes, rebuilding.status())
 
@@ -185,6 +187,14 @@ class Audit:
             ],
             cosignatures=cosignatures,
             is_signed=any("\n\n" in note.text for note in notes),
+        )
+
+    def _is_declared(self, note: Note, seen: Seen) -> bool:
+        """Whether *note* covers events beyond the last one that are known to be lost."""
+        return (
+            note.source == BESIDE
+            and note.checkpoint is not None
+            and seen.events < note.checkpoint.size <= self._options.declared
         )
 
     def _levels(self) -> dict[int, str]:

@@ -42,9 +42,10 @@ def verify_chain(path: Path, options: Options) -> Verdict:
             [key for key in trust.keys if key.name == origin],
             [given for given in trust.checkpoints if _origin(given) == origin],
         )
-        judged = _judged(former, attrs.evolve(options, projections=(), trust=brought))
+        told = attrs.evolve(options, projections=(), trust=brought, declared=_declared(former))
+        judged = _judged(former, told)
         if isinstance(judged, Verdict):
-            found.append(judged)
+            found.append(attrs.evolve(judged, lost=former.continues.lost))
         wrong = judged if isinstance(judged, str) else _wrong(former, judged)
         if wrong is not None:
             problems.append(Problem(0, "former_ledger", wrong, None))
@@ -59,6 +60,12 @@ def _formers(path: Path) -> list[Former]:
         raise
     except (LedgerError, sqlite3.Error):
         return []  # Verifying it says what is wrong.
+
+
+def _declared(former: Former) -> int:
+    """Return how many events the former ledger had, as the one after it says."""
+    last = (former.continues.lost or {}).get("last")
+    return last + 1 if isinstance(last, int) else 0
 
 
 def _judged(former: Former, options: Options) -> Verdict | str:

@@ -128,6 +128,11 @@ KINDS: Mapping[str, Kind] = {
         "The read models cannot be made from these events, so nothing can be compared.",
         "An event is unknown or damaged: see the other findings, or use a newer program.",
     ),
+    "carried_state": Kind(
+        APART,
+        "What a restored ledger has taken over of the one before it is not what that one tells.",
+        "Skips since then may rest on nothing: look into them with `orchestrate explain`, and ask who restored it.",
+    ),
     "former_ledger": Kind(
         APART,
         "A ledger that this one continues is missing, damaged, or not what this one says of it.",

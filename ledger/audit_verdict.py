@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -49,6 +49,7 @@ class Verdict:
         cosignatures: What pinned witnesses have seen.
         is_signed: Somebody has signed a checkpoint.
         formers: The same of the ledgers that this one continues, the newest first, as far as they are there.
+        lost: What the ledger after this one, which continues it, says of events of it that are lost; None where it says nothing.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class Verdict:
     cosignatures: Sequence[Cosigned] = ()
     is_signed: bool = False
     formers: Sequence[Verdict] = ()
+    lost: Mapping[str, Any] | None = None
 
     @property
     def ok(self) -> bool:
@@ -106,6 +108,8 @@ class Options:
         trust: What the auditor brings.
         strict: Events that no checkpoint covers, and changes of the key that the old one has not signed, are problems too.
         blobs_of: Names the blobs that an event refers to.
+        declared: So many events there once were, says the ledger after this one; that some of them are lost is no finding where a checkpoint
+            beside the ledger covers them too.
         watch: Told how many events are done, and of how many.
     """
 
@@ -113,5 +117,6 @@ class Options:
     trust: Trust = attrs.field(factory=Trust)
     strict: bool = False
     blobs_of: BlobNames = _nothing
+    declared: int = 0
     now: Callable[[], str] = utc_now
     watch: Callable[[int, int], None] = _nothing  # type: ignore[assignment]

@@ -85,7 +85,8 @@ def former_ledgers(path: Path, connection: sqlite3.Connection) -> list[Former]:
 
     The chain ends with the first one of all, or with one that is not there: nobody else knows what came before it.
     """
-    return list(_formers(path, continues(connection)))
+    # They stand beside the file itself, wherever a link to it may stand.
+    return list(_formers(path.resolve(), continues(connection)))
 
 
 def _formers(path: Path, told: Continues | None) -> Iterator[Former]:

@@ -24,7 +24,7 @@ from ledger import verifier
 from ledger.canonical import canonical_text
 from ledger.checkpoints import Seal, hold_to, origin_of
 from ledger.errors import InconsistentHistoryError, ProofError
-from ledger.folders import make_private, sync_folder
+from ledger.folders import make_private
 from ledger.keys import key_changes, rotations
 from ledger.merkle import consistency_proof, inclusion_proof, leaf_hash, tree_peaks
 from ledger.tree import subtrees
@@ -189,13 +189,14 @@ class BundleWriter:
             assert self._archive.fp is not None
             with self._archive.fp:
                 self._archive.close()
-        if error is None:
-            self._unfinished.replace(self.path)
-            sync_folder(self.path.parent)
-        elif self._archive is not None:
-            self._unfinished.unlink()
-        else:
-            shutil.rmtree(self._unfinished)
+        try:
+            if error is None:
+                self._unfinished.replace(self.path)
+        finally:
+            if self._archive is not None:
+                self._unfinished.unlink(missing_ok=True)
+            elif self._unfinished.exists():
+                shutil.rmtree(self._unfinished)
 
     def add(self, name: str, chunks: Iterable[bytes]) -> None:
         """Add the file *name*, which is what *chunks* are together."""

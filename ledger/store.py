@@ -25,9 +25,15 @@ from ledger.projection import Projection, read_events, replay
 from ledger.schema import check_schema, ledger_identity, looks_like_sqlite, registered_projections
 from ledger.times import utc_now
 from ledger.upgrade import Upgrading, bring_up_to_date
-from ledger.writing import INSERT_EVENT, at_their_places, one_writer, storage_errors, stream_version
+from ledger.writing import (
+    INSERT_EVENT,
+    at_their_places,
+    connect_to_write,
+    one_writer,
+    storage_errors,
+    stream_version,
+)
 
-_BUSY_SECONDS = 60.0
 _WAL_BYTES_BEFORE_CHECKPOINT = 4 << 20
 _APPENDS_BEFORE_LOOKING = 64
 _HEAD = """
@@ -90,7 +96,7 @@ class Ledger:
         with self.transaction() as connection:
             if blobs:
                 connection.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?)", blobs.items())
-            recorded = self._insert(connection, stream, events, expected_version)
+            recorded = self.record(connection, stream, events, expected_version)
         self._appends += 1
         if self._appends % _APPENDS_BEFORE_LOOKING == 0:
             self._checkpoint_if_large()
@@ -148,9 +154,14 @@ class Ledger:
     ) -> None:
         self.close()
 
-    def _insert(
-        self, connection: sqlite3.Connection, stream: str, events: Sequence[NewEvent], expected_version: int | None
+    def record(
+        self,
+        connection: sqlite3.Connection,
+        stream: str,
+        events: Sequence[NewEvent],
+        expected_version: int | None = None,
     ) -> list[RecordedEvent]:
+        """Do as `append` within the caller's `transaction`, whose *connection* it is."""
         seq, version, registered, last = connection.execute(_HEAD, (stream,)).fetchone()
         if registered != self._registered:
             self._check_projections(connection)
@@ -244,7 +255,7 @@ def open_ledger(
             # The log and the locks stand beside the file itself, wherever a link to it may stand.
             path = path.resolve()
             _ensure_exists(path, projections, now)
-            connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+            connection = connect_to_write(path)
         try:
             if read_only:
                 check_schema(connection, str(path))
@@ -283,11 +294,6 @@ def _prepare(
     upgrading: Upgrading,
     now: Callable[[], str],
 ) -> None:
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
-    connection.execute("PRAGMA foreign_keys = OFF")
-    # A REPLACE deletes what is in its way; with this it asks the guards first.
-    connection.execute("PRAGMA recursive_triggers = ON")
     check_schema(connection, str(path))
     bring_up_to_date(connection, str(path), projections, upgrading, now)
     check_schema(connection, str(path), [item.script for item in projections])

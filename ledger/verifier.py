@@ -137,13 +137,8 @@ class Frontier:
     """
     Take leaves one after the other and give the root over all of them: a compact range of at most 64 hashes.
 
-    It may begin after *size* leaves of which only the *peaks* are known: the roots of their complete subtrees, the largest first.
-
-    Attributes:
-        size: How many leaves it has taken.
-
-    Raises:
-        ProofError: So many leaves have another number of peaks.
+    It may begin after *size* leaves of which only the *peaks* are known: the roots of their complete subtrees, the largest first. The attribute
+    `size` is how many leaves it has taken. Raises `ProofError` where so many leaves have another number of peaks.
     """
 
     def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
@@ -620,9 +615,12 @@ class _Evidence:
         said = tuple(manifest[name] for name in ("origin", "size", "root"))
         _agree("the checkpoint", said, (self.checkpoint.origin, self.checkpoint.size, self.checkpoint.root.hex()))
         self.is_period = {"run": False, "period": True}[manifest["kind"]]
-        self.kept: list[dict[str, Any]] = []
-        self.seqs: list[int] = []
-        self.logs: list[str] = []
+        self.wanted = {kind for table in manifest.get("tables", {}).values() for kind in table["types"]}
+        self.types: Counter[str] = Counter()
+        self.ends: tuple[int | None, int | None] = (None, None)
+        self.logs = self.own = self.inside = 0
+        self.rows: list[tuple[str, int, str | None, str]] = []
+        self.ended: list[tuple[str, str]] = []
 
     def data(self, name: str) -> bytes:
         with self.members[name]() as file:
@@ -670,10 +668,9 @@ class _Evidence:
         if frontier is not None:
             _agree("the root over all events", (frontier.size, frontier.root()), self.checkpoint[1:])
         _agree("the number of proofs", sum(name.startswith("proofs/") for name in self.members), proved)
-        _agree("the number of logs", sum(name.startswith("logs/") for name in self.members), len(self.logs))
-        ends = (self.seqs[0], self.seqs[-1]) if self.seqs else (None, None)
+        _agree("the number of logs", sum(name.startswith("logs/") for name in self.members), self.logs)
         said = tuple(self.manifest[name] for name in ("events", "first_seq", "last_seq"))
-        _agree("what is said of the events", said, (len(self.seqs), *ends))
+        _agree("what is said of the events", said, (sum(self.types.values()), *self.ends))
 
     def _is_proved(self, seq: int, body: bytes) -> bool:
         name = f"proofs/{seq}{PROOF_SUFFIX}"
@@ -696,44 +693,50 @@ class _Evidence:
         return frontier
 
     def _keep(self, event: dict[str, Any]) -> None:
-        log = event["data"].get("log")
+        data, seq, kind, manifest = event["data"], event["seq"], event["type"], self.manifest
+        log = data.get("log")
         if log is not None and log["path"] in self.members:
-            _agree(log["path"], self.manifest["files"][log["path"]]["sha256"], log["sha256"])
-            self.logs.append(log["path"])
-        if self.seqs and event["seq"] <= self.seqs[-1]:
-            raise ProofError(f"event {event['seq']} stands after event {self.seqs[-1]}")
-        self.seqs.append(event["seq"])
-        kept = {name: event[name] for name in ("seq", "type", "stream", "version", "recorded_at")}
-        self.kept.append(kept | {name: event["data"].get(name) for name in ("pipeline", "run_id", "step")})
+            _agree(log["path"], manifest["files"][log["path"]]["sha256"], log["sha256"])
+            self.logs += 1
+        first, last = self.ends
+        if last is not None and seq <= last:
+            raise ProofError(f"event {seq} stands after event {last}")
+        self.ends = (seq if first is None else first, seq)
+        self.types[kind] += 1
+        if event["stream"] == manifest.get("stream"):
+            _agree(f"the next event of {event['stream']}", event["version"], self.own)
+            self.own += 1
+        if self.is_period:
+            inside = manifest["from"] <= event["recorded_at"][:10] <= manifest["to"]
+            self.inside += inside
+            if inside and kind in self.wanted:
+                self.rows.append((kind, seq, data.get("pipeline"), f"run/{data.get('run_id')}"))
+            if kind == "step.finished":
+                self.ended.append((event["stream"], data["step"]))
 
     def check_run(self) -> tuple[str, ...]:
-        stream = self.manifest["stream"]
-        versions = [event["version"] for event in self.kept if event["stream"] == stream]
-        _agree(f"the events of {stream}", versions, [*range(len(versions))])
         return (
-            f"{len(self.seqs)} events stand in the history, each at its place",
-            f"the first {len(versions)} events of {stream} are all here",
+            f"{sum(self.types.values())} events stand in the history, each at its place",
+            f"the first {self.own} events of {self.manifest['stream']} are all here",
         )
 
     def check_period(self) -> tuple[str, ...]:
         manifest, chosen = self.manifest, self.manifest["pipelines"]
-        inside = [event for event in self.kept if manifest["from"] <= event["recorded_at"][:10] <= manifest["to"]]
-        named = [event for event in inside if chosen is None or event["pipeline"] in chosen]
+        named = [row for row in self.rows if chosen is None or row[2] in chosen]
         for name, table in manifest["tables"].items():
             rows = self.data(f"tables/{name}.jsonl").splitlines()
             _agree(f"the rows of {name}", table["rows"], len(rows))
             if table["types"]:
                 seqs = [seq for seq in map(_seq_of, rows) if seq < self.checkpoint.size]
-                _agree(f"the table {name}", seqs, [event["seq"] for event in named if event["type"] in table["types"]])
-        runs = {event["run_id"] for event in named if event["type"] == "run.started"}
-        ended = [event for event in self.kept if event["type"] == "step.finished"]
-        items = [f"{run}/{event['step']}" for event in ended if (run := event["stream"].removeprefix("run/")) in runs]
+                _agree(f"the table {name}", seqs, [seq for kind, seq, *_ in named if kind in table["types"]])
+        runs = {run for kind, _, _, run in named if kind == "run.started"}
+        items = [f"{run.removeprefix('run/')}/{step}" for run, step in self.ended if run in runs]
         sample = manifest["sample"]
         _agree("the sample", sample["items"], sample_of(items, sample["seed"], sample["size"]))
         whole = ", ".join(name for name, table in manifest["tables"].items() if table["types"])
         return (
-            f"{len(self.seqs)} events follow each other without a gap and lead to the root",
-            f"{len(inside)} of them were recorded from {manifest['from']} to {manifest['to']}",
+            f"{sum(self.types.values())} events follow each other without a gap and lead to the root",
+            f"{self.inside} of them were recorded from {manifest['from']} to {manifest['to']}",
             f"no event of the period is missing in the tables {whole}",
             f"the sample of {len(sample['items'])} steps was drawn with the seed {sample['seed']}",
         )
@@ -752,11 +755,14 @@ def check_bundle(path: Path, keys: Sequence[VerifierKey] = ()) -> Checked:
             found = _Evidence(members, keys)
             found.check_events()
             shown = found.check_period() if found.is_period else found.check_run()
-    except (ProofError, OSError):
+    except ProofError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever hostile bytes lead to, they are refused
+    except Exception as error:
+        # Whatever hostile bytes lead to, they are refused; a place in a file that is none has no name, other than a file that is not there.
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
         raise ProofError(f"it is no evidence of this form: {type(error).__name__}: {error}") from None
-    types = dict(sorted(Counter(event["type"] for event in found.kept).items()))
+    types = dict(sorted(found.types.items()))
     facts = {name: found.manifest[name] for name in ("kind", "events", "first_seq", "last_seq")} | {"types": types}
     shown += (f"events by type: {', '.join(f'{kind} {count}' for kind, count in types.items())}",)
     hidden = ("what pages and tables in it say beyond the events: whoever made this has made them",)

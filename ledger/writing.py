@@ -12,7 +12,24 @@ from ledger.errors import DamagedLedgerError, StorageError
 from ledger.events import NewEvent, RecordedEvent, new_ids, record
 from ledger.merkle import leaf_hash
 
+_BUSY_SECONDS = 60.0
+
 INSERT_EVENT = "INSERT INTO events (seq, body, leaf_hash) VALUES (?, ?, ?)"
+
+
+def connect_to_write(path: Path) -> sqlite3.Connection:
+    """Connect to the file *path*, which exists, as every writer of a ledger has to."""
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA foreign_keys = OFF")
+        # A REPLACE deletes what is in its way; with this it asks the guards first.
+        connection.execute("PRAGMA recursive_triggers = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def at_their_places(

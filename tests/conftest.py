@@ -26,6 +26,7 @@ SYSTEM_TOOLS: Mapping[str, str] = {
     "chromium": "reports and notebooks as a browser shows them",
     "ninja": "the comparison with ninja",
     "make": "the developers' commands",
+    "openssl": "signatures where the extra `sign` is not installed",
     "sqlite3": "the ledger as SQLite's own shell reads it",
 }
 """Programs that pip cannot supply, and what is tested with each."""

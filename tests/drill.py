@@ -55,6 +55,7 @@ class Drill:
         self.shop, self.away = folder / "shop", folder / "away"
         self._say = say
         self._config = folder / "config"
+        self._keys: list[str] = []
 
     @property
     def ledger(self) -> Path:
@@ -74,7 +75,7 @@ class Drill:
         (self.shop / "raw" / "1.csv").write_text("1\n", encoding="utf-8")
         (self.shop / "pipeline.toml").write_text(DEFINITION, encoding="utf-8")
         self._run("run", "--quiet", "--for", "2026-01-01")
-        self._run("audit", "keygen")
+        self._keys.append(self._run("audit", "keygen").stdout.strip())
         self._run("run", "--quiet", "--for", "2026-01-02")
 
     def back_up(self) -> None:
@@ -104,11 +105,12 @@ class Drill:
         lost = value["lost"]
         self._say(f"lost: events {lost['first']} to {lost['last']}, runs {', '.join(lost['runs'])}")
         _expect(len(lost["runs"]) == 1, "the run that was lost is not named")
-        self._run("audit", "keygen")
+        self._keys.append(self._run("audit", "keygen").stdout.strip())
 
     def verify(self) -> None:
-        """The new ledger and the former one verify."""
-        self._run("audit", "verify")
+        """The new ledger and the former one verify under both keys, the former one against the checkpoint that was kept."""
+        pinned = [word for key in self._keys for word in ("--key", key)]
+        self._run("audit", "verify", *pinned, "--checkpoint", str(self.away / "ledger.checkpoint"))
 
     def next_night(self) -> None:
         """The next night skips what is up to date, and the former runs are still found."""

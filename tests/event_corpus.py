@@ -122,6 +122,9 @@ def live_through(folder: Path) -> list[Path]:
     ledger = shop / ".orchestrate" / "ledger.db"
     _program(shop / "etc", "run", "--moved", "--ledger", str(ledger), *why)
     _program(shop / "etc", "note", "latest", "the clock was wrong", *why, "--ledger", str(ledger), clock_back=3600)
+    with contextlib.closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute("UPDATE runs SET night = '2026-01-03' WHERE night = '2026-01-02'")
+    _program(shop / "etc", "audit", "rebuild", *why, "--ledger", str(ledger))
     backup, restored = str(folder / "backup.db"), folder / "restored" / "ledger.db"
     _program(shop / "etc", "audit", "backup", backup, "--ledger", str(ledger))
     _program(shop / "etc", "audit", "restore", backup, "--ledger", str(restored), *why)

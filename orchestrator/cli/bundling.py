@@ -87,7 +87,7 @@ def prove_event(pipeline: str | None, ledger: str | None, seq: int, *, out: str 
         prover = prover_at(moment, seq + 1, at)
         body = prover.body(seq)
         proof = prover.proof(seq, body)
-    path = Path(f"event-{seq}{PROOF_SUFFIX}" if out is None else out)
+    path = output_path(f"event-{seq}{PROOF_SUFFIX}" if out is None else out)
     beside = path.with_suffix(".json")
     if beside == path:
         raise UsageRefusedError("output", f"{path} is where the event's text goes: name the proof *{PROOF_SUFFIX}")
@@ -108,7 +108,7 @@ def prove_run(
         concerned = list(run_events(connection, run_id, of))
         prover = prover_at(moment, max(seq for seq, own in concerned if own) + 1, at)
         seqs = [seq for seq, _ in concerned if seq < prover.size]
-        path = Path(f"run-{run_id}.zip" if out is None else out)
+        path = output_path(f"run-{run_id}.zip" if out is None else out)
         with writing(path), BundleWriter(path) as bundle:
             problems = _fill(bundle, moment, prover, run_id, seqs, logs=logs, blobs=blobs)
             said = {
@@ -169,6 +169,19 @@ def signed_words(seal: Seal) -> str:
         if names
         else "signed by nobody: only who kept the root elsewhere can hold the ledger to it"
     )
+
+
+def output_path(out: str) -> Path:
+    """
+    Return the path that *out* means.
+
+    Raises:
+        UsageRefusedError: It has no name of its own, such as the present folder.
+    """
+    path = Path(out)
+    if path.name in ("", ".."):
+        raise UsageRefusedError("output", f"{out!a} is no name for something new")
+    return path
 
 
 @contextlib.contextmanager

@@ -14,7 +14,15 @@ from ledger.checkpoints import Seal
 from ledger.evidence import BundleWriter, Prover, common_members, known_seals, seals_around, signers_of
 from ledger.schema import ledger_identity
 from ledger.verifier import PROOF_SUFFIX, check_bundle, sample_of
-from orchestrator.cli.bundling import log_state, range_facts, readable_json, sealed_facts, signed_words, writing
+from orchestrator.cli.bundling import (
+    log_state,
+    output_path,
+    range_facts,
+    readable_json,
+    sealed_facts,
+    signed_words,
+    writing,
+)
 from orchestrator.cli.csv_text import csv_line
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.evidence import Moment, one_moment
@@ -100,7 +108,7 @@ def package_period(
         UsageRefusedError: There is no checkpoint or no such pipeline, or it cannot be written.
         InconsistentHistoryError: The ledger is not what its checkpoints say.
     """
-    path = Path(out)
+    path = output_path(out)
     with one_moment(pipeline, ledger) as moment:
         unknown = unknown_pipelines(moment.connection, period.pipelines or ())
         if unknown:

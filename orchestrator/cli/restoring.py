@@ -119,7 +119,7 @@ def restore(
         UnverifiableLedgerError: The backup is damaged, or is not what is known of it outside.
         StorageError: The disk refused.
     """
-    path = ledger_path(ledger, definition_path(pipeline))
+    path = ledger_path(ledger, definition_path(pipeline)).resolve()
     _check_not_the_target(file, path)
     contents = check_file(file, watch=told("checking the backup"))
     known = _known_outside(path, contents.ledger_id, checkpoints)

@@ -150,7 +150,7 @@ class TestBackup:
 
         reader = LedgerReader(source)
         monkeypatch.setattr(module, "LedgerReader", lambda _: reader)
-        monkeypatch.setattr(module.sqlite3, "connect", Full)
+        monkeypatch.setattr(sqlite3, "connect", Full)
         with pytest.raises(StorageError, match="disk is full"):
             write_backup(source, tmp_path / "backup.db")
         assert [path.name for path in tmp_path.iterdir()] == ["state"]

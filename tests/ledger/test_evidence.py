@@ -200,6 +200,10 @@ class TestBundles:
         write_run(tmp_path / "folder", ledger)
         with pytest.raises(OSError, match="not empty"):
             write_run(tmp_path / "folder", ledger)
+        (tmp_path / "b.zip").mkdir()
+        with pytest.raises(IsADirectoryError):
+            write_run(tmp_path / "b.zip", ledger)
+        assert not list(tmp_path.glob(".*"))
         (tmp_path / "a.zip").write_bytes(b"old")
         assert check_bundle(write_run(tmp_path / "a.zip", ledger))
 

@@ -298,7 +298,7 @@ class TestRotations:
 class TestSignatures:
     """Ed25519, by whichever of two programs is there."""
 
-    @pytest.fixture(params=["cryptography", "openssl"])
+    @pytest.fixture(params=["cryptography", pytest.param("openssl", marks=pytest.mark.needs("openssl"))])
     def check(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
         """Leave only one of them to find."""
         if request.param == "openssl":
@@ -323,6 +323,16 @@ class TestSignatures:
         assert not signature_is_good(NEUMANN.public, message, line[:-1])
         assert not signature_is_good(b"\xff" * 32, message, line)
         assert not signature_is_good(b"short", message, line)
+
+    @pytest.mark.parametrize("code", [0, 1])
+    def test_what_openssl_says_counts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+        """Given a program of that name, then its exit code is the verdict; it is handed the key, the message and the signature as files."""
+        (tmp_path / "openssl").write_text(
+            f"#!/bin/sh\n[ -s key ] && [ -s message ] && [ -s signature ] && exit {code}\nexit 9\n"
+        )
+        (tmp_path / "openssl").chmod(0o700)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        assert verifier._checked_by_openssl(b"k" * 32, b"m", b"s") == (code == 0)
 
     def test_neither_is_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Given neither of the two, then nothing is taken for good."""
@@ -534,8 +544,8 @@ def _put(name: str, change: Callable[[bytes], bytes]) -> Change:
 
 
 def _swap_lines(data: bytes) -> bytes:
-    first, second, *rest = data.splitlines(keepends=True)
-    return b"".join([second, first, *rest])
+    *rest, one, other = data.splitlines(keepends=True)
+    return b"".join([*rest, other, one])
 
 
 def _without_the_second(files: dict[str, bytes], manifest: Json) -> None:
@@ -562,8 +572,8 @@ RUN_CHANGES: dict[str, tuple[Change, str]] = {
     "proof of another event": (
         lambda files, _: files.update({"proofs/4.tlog-proof": files["proofs/3.tlog-proof"]}), "proofs/4.tlog-proof"),
     "event changed": (_put("events.jsonl", lambda data: data.replace(b"succeeded", b"suceeeded")), "is not in the tree"),
-    "event left out": (_without_the_second, "the events of run/r1"),
-    "events in another order": (_put("events.jsonl", _swap_lines), "event 1 stands after event 2"),
+    "event left out": (_without_the_second, "the next event of run/r1: 2, expected 1"),
+    "events in another order": (_put("events.jsonl", _swap_lines), "event 4 stands after event 5"),
     "events are no JSON": (_put("events.jsonl", lambda data: b"{" + data), "JSONDecodeError"),
     "events are no objects": (_put("events.jsonl", lambda data: b"3\n" + data), "TypeError"),
     "no events": (lambda files, _: files.pop("events.jsonl"), "KeyError"),
@@ -721,6 +731,15 @@ class TestMembers:
         with pytest.raises(ProofError, match="its members are larger than the file"):
             check_bundle(path)
 
+    def test_place_before_the_file(self, tmp_path: Path) -> None:
+        """Given a member that claims to stand before the beginning of the file, then it is refused like any other nonsense."""
+        path = self._zip(tmp_path / "x.zip", "manifest.json")
+        data = path.read_bytes()
+        place = data.index(b"PK\x05\x06") + 16
+        path.write_bytes(data[:place] + (len(data) + 99).to_bytes(4, "little") + data[place + 4 :])
+        with pytest.raises(ProofError, match="it is no evidence of this form"):
+            check_file(path)
+
     def test_folders_in_a_zip_are_no_files(self, evidence: Evidence, tmp_path: Path) -> None:
         """Given a folder that somebody packed again with another program, uncompressed, then it is the same evidence."""
         with zipfile.ZipFile(tmp_path / "again.zip", "w") as archive:
@@ -827,6 +846,7 @@ class TestAlone:
     """The copy in a bundle, run where nothing of this program is."""
 
     @pytest.mark.system
+    @pytest.mark.needs("openssl")
     @pytest.mark.parametrize("form", ["run", "zip", "period"])
     def test_bare_interpreter(self, evidence: Evidence, tmp_path: Path, form: str) -> None:
         """Given Python without any package, then `openssl` checks the signature and the evidence holds; changed, it is refused."""
@@ -843,6 +863,7 @@ class TestAlone:
         assert done.stdout.startswith("REFUSED ")
 
     @pytest.mark.system
+    @pytest.mark.needs("openssl")
     def test_nothing_of_ours_or_others_is_loaded(self, evidence: Evidence, tmp_path: Path) -> None:
         """Given the copy alone, then it loads the standard library and nothing else."""
         (tmp_path / "verify.py").write_bytes(SOURCE.read_bytes())

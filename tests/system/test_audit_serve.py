@@ -80,6 +80,9 @@ def served(folder: Path, *arguments: str) -> Iterator[Page]:
         said = json.loads(line)
         follows(said, "audit-serve")
         yield Page(process, said["url"], said)
+        if process.poll() is None:
+            process.terminate()
+            ended(process)
 
 
 @pytest.fixture(scope="module")
@@ -272,6 +275,18 @@ class TestEnd:
             connection.executescript("DROP VIEW audit_skips; CREATE VIEW audit_skips AS SELECT 1 WHERE 0")
         (problem,) = refused(program("audit", "serve", "--json", cwd=tmp_path / "shop"), 3)
         assert "audit_skips is not as it was made" in problem["message"]
+
+    def test_older_ledger_has_no_views_to_show(self, nights: Nights, tmp_path: Path) -> None:
+        """Given tables that an older program made, then exit code 2, and the command that renews them is named."""
+        shutil.copytree(nights.shop, tmp_path / "shop")
+        with contextlib.closing(sqlite3.connect(tmp_path / "shop" / ".orchestrate" / "ledger.db")) as connection:
+            connection.execute("UPDATE projections SET version = 1")
+            connection.commit()
+        for words in ((), ("--snapshot", "copy.db")):
+            (problem,) = refused(program("audit", "serve", *words, "--json", cwd=tmp_path / "shop"))
+            assert problem["kind"] == "old_tables"
+            assert "`orchestrate audit upgrade`" in problem["message"]
+        assert not (tmp_path / "shop" / "copy.db").exists()
 
     def test_browser_is_opened(self, nights: Nights, tmp_path: Path) -> None:
         """Given --open, then the browser that the environment names is called with the address."""

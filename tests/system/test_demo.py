@@ -43,7 +43,10 @@ class TestDemo:
         shown = value_of(program("show", broken["run_id"], "--json", cwd=folder), "show")
         assert shown["root_cause"]["step"] == "quality"
         assert runs[2]["night"] == broken["night"]
-        assert [entry["attention"] for entry in value_of(program("status", "--json", cwd=folder), "status")] == [[]]
+        (entry,) = value_of(program("status", "--json", cwd=folder), "status")
+        assert entry["attention"] == ["a failure that nobody has acknowledged: 2013-02-07"]
+        assert len(entry["next"]) == 1
+        assert entry["next"][0].startswith("orchestrate ack ")
 
         key = (folder / ".env").read_text(encoding="utf-8").strip().partition("=")[2].encode()
         files = [path for path in (folder / ".orchestrate").rglob("*") if path.is_file()]

@@ -258,6 +258,7 @@ class TestPackage:
             for name in archive.namelist():
                 assert archive.read(name) == (tmp_path / "folder" / name).read_bytes()
 
+    @pytest.mark.needs("openssl")
     def test_verifier_in_the_package(self, made: Made, tmp_path: Path) -> None:
         """Given the folder and Python without any package, then the file in it checks the whole, and finds one changed row or event."""
         made.package(tmp_path, "2026-01-02", "2026-01-05")

@@ -74,6 +74,9 @@ class TestProveEvent:
         assert everything_in(tmp_path) == ["first.json", "first.tlog-proof"]
         (problem,) = refused(program(*arguments, "x.json", "--json", cwd=tmp_path))
         assert "x.json is where the event's text goes" in problem["message"]
+        for nothing in ("", ".", "/", "..", "a/.."):
+            (problem,) = refused(program(*arguments, nothing, "--json", cwd=tmp_path))
+            assert "is no name for something new" in problem["message"]
         (problem,) = refused(program(*arguments, "no/such/folder", "--json", cwd=tmp_path))
         assert problem["kind"] == "output"
 
@@ -228,6 +231,7 @@ class TestCheckProof:
         assert done.returncode == 0, done.stderr
         return tmp_path / "b.zip"
 
+    @pytest.mark.needs("openssl")
     def test_verifier_in_the_bundle(self, sealed: Sealed, bundle: Path) -> None:
         """Given the file verify.py of a bundle and Python without any package, then it says the same as the program."""
         with zipfile.ZipFile(bundle) as archive:

@@ -20,6 +20,7 @@ from ledger.reader import LedgerReader
 from ledger.schema import ledger_identity
 from ledger.store import open_ledger
 from orchestrator.cli import restoring
+from orchestrator.cli.carried_check import carried_problems
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.older import show_as_present
 from orchestrator.projections.carried import carried_problem
@@ -174,6 +175,28 @@ class TestLoss:
         assert created["continues"]["lost"] is None
         assert created["continues"]["checkpoint"] == rows_of(shop.parent / "backup.db", "checkpoints")[-1][3]
 
+    def test_archive_of_a_newer_program_is_named(self, shop: Path) -> None:
+        """Given a former ledger whose tables this program does not know, then stderr says so, and what is there is shown."""
+        lose(shop)
+        archive = Path(restore(shop)["archive"])
+        archive.chmod(0o600)
+        with closing(sqlite3.connect(archive)) as connection:
+            connection.execute("UPDATE projections SET version = 99")
+            connection.commit()
+        done = program("runs", "--json", cwd=shop)
+        assert value_of(done, "runs") == []
+        assert "use a newer program" in done.stderr
+
+    def test_only_logs_tell_of_the_loss(self, shop: Path) -> None:
+        """Given no checkpoint outside but logs of a run that the backup does not know, then the loss has a beginning and no known end."""
+        shutil.rmtree(shop / ".orchestrate" / "checkpoints")
+        lose(shop)
+        done = program("audit", "restore", "../backup.db", *WHY, cwd=shop)
+        (created,) = data_of(ledger_of(shop), "ledger.created")
+        lost = created["continues"]["lost"]
+        assert lost.keys() == {"first", "after", "runs"}
+        assert f"lost:      events from {lost['first']} on, after {lost['after']}" in done.stdout
+
     def test_nothing_lost(self, tmp_path: Path) -> None:
         """Given a backup made right before the loss, then nothing is known to be lost."""
         shop = write_shop(tmp_path / "shop")
@@ -219,6 +242,30 @@ class TestCarriedState:
             assert problem is not None
             assert f"after {size - 1} events" in problem
             assert "carries no state" in str(carried_problem(former.connection, former.connection, former_id, size))
+
+    def test_whole_chain_is_compared(self, shop: Path) -> None:
+        """Given three ledgers of a chain, then each state is compared with the ledger before; a forged one is named."""
+        lose(shop)
+        restore(shop)
+        assert program("audit", "backup", "../backup.db", "--force", cwd=shop).returncode == 0
+        lose(shop)
+        archive = Path(restore(shop)["archive"])
+        assert carried_problems(ledger_of(shop)) == []
+        for path, problems in ((ledger_of(shop), ["ledger.db"]), (archive, ["ledger.db", archive.name])):
+            path.chmod(0o600)
+            with closing(sqlite3.connect(path)) as connection:
+                connection.execute("DROP TRIGGER events_immutable")
+                connection.execute("UPDATE events SET body = replace(body, 'sha256:', 'sha256:0') WHERE seq = 1")
+                connection.commit()
+            assert [problem.partition(": ")[0] for problem in carried_problems(ledger_of(shop))] == problems
+        with closing(sqlite3.connect(archive)) as connection:
+            connection.execute("UPDATE events SET body = replace(body, 'history.carried', 'history.merged')")
+            connection.commit()
+        assert "cannot be compared" in carried_problems(ledger_of(shop))[0]
+        archive.unlink()
+        assert carried_problems(ledger_of(shop)) == []
+        ledger_of(shop).write_text("text")
+        assert carried_problems(ledger_of(shop)) == []
 
     def test_tables_of_the_backup_are_not_believed(self, shop: Path) -> None:
         """Given a backup whose tables say otherwise than its events, then the events count."""
@@ -267,6 +314,80 @@ class TestCarriedState:
         assert reasons(shop, "--for", "2026-01-05") == SKIPPED
         assert len(value_of(program("runs", "--json", cwd=shop), "runs")) == 8
         assert data_of(ledger_of(shop), "host.changed")[0]["before"] == "etl1.example"
+
+
+class TestVerifying:
+    """`audit verify` follows the chain."""
+
+    def test_declared_loss_is_told_and_no_problem(self, shop: Path) -> None:
+        """Given a loss that the new ledger names, then the checkpoints beside it over lost events are no problem, and the loss is shown."""
+        lose(shop)
+        value = restore(shop)
+        verdict = value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify")
+        assert (verdict["ok"], verdict["problems"]) == (True, [])
+        (former,) = verdict["former"]
+        assert (former["ledger"], former["events"], former["ok"]) == (
+            value["continues"]["ledger"],
+            value["continues"]["events"],
+            True,
+        )
+        assert former["lost"] == value["lost"]
+        last = value["lost"]["last"]
+        assert (
+            f"lost, as this one says: events from {value['lost']['first']} to {last}"
+            in program("audit", "verify", cwd=shop).stdout
+        )
+
+    def test_loss_without_a_known_end_is_told(self, shop: Path) -> None:
+        """Given that only logs tell of the loss, then it is shown from its beginning on."""
+        shutil.rmtree(shop / ".orchestrate" / "checkpoints")
+        lose(shop)
+        value = restore(shop)
+        assert f"events from {value['lost']['first']} on" in program("audit", "verify", cwd=shop).stdout
+
+    def test_more_was_lost_than_is_told(self, shop: Path) -> None:
+        """Given a checkpoint beside the ledger over more events than the new one admits, then that is a problem of the former one."""
+        lose(shop)
+        value = restore(shop)
+        origin = f"orchestrate-ledger/{value['continues']['ledger']}"
+        size = value["lost"]["last"] + 2
+        folder = Path(value["known"]["file"]).parent
+        (folder / f"{size:012d}.checkpoint").write_text(f"{origin}\n{size}\n{'A' * 43}=\n", encoding="utf-8")
+        verdict = value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify", code=3)
+        assert [problem["kind"] for problem in verdict["problems"]] == ["former_ledger"]
+
+    def test_archive_that_is_gone_or_was_changed(self, shop: Path) -> None:
+        """Given a former ledger that is not what the new one says, then exit code 3, whatever was done to it."""
+        lose(shop)
+        archive = Path(restore(shop)["archive"])
+        archive.chmod(0o600)
+        with closing(sqlite3.connect(archive)) as connection:
+            connection.execute("DROP TRIGGER events_immutable")
+            connection.execute(
+                "UPDATE events SET body = replace(body, 'succeeded', 'failed') WHERE type = 'run.finished'"
+            )
+            connection.commit()
+        for change in (lambda: None, archive.unlink):
+            change()
+            verdict = value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify", code=3)
+            assert "former_ledger" in {problem["kind"] for problem in verdict["problems"]}
+
+    def test_state_that_was_not_that_of_the_archive(self, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given somebody who carried over a state of his own, then every hash is right, and the state is named all the same."""
+        whole = restoring.carried_state
+
+        def forged(connection: sqlite3.Connection, ledger_id: str, size: int) -> tuple[str, dict[str, bytes]]:
+            connection.execute("UPDATE temp.baselines SET outputs = replace(outputs, 'sha256:', 'sha256:0')")
+            return whole(connection, ledger_id, size)
+
+        lose(shop)
+        monkeypatch.chdir(shop)
+        monkeypatch.setattr(restoring, "carried_state", forged)
+        restoring.restore(shop.parent / "backup.db", None, None, checkpoints=(), reason="x", replace=False)
+        verdict = value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify", code=3)
+        (problem,) = verdict["problems"]
+        assert problem["kind"] == "carried_state"
+        assert (verdict["level"], verdict["projections"]) == (1, "held")
 
 
 class TestChain:

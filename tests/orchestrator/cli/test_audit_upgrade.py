@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import older, opening
+from ledger.store import open_ledger
+from orchestrator.cli import older, opening, safekeeping
 from orchestrator.cli.app import run_command
+from orchestrator.cli.errors import RefusedError
 from orchestrator.runtime.liveness import boot_id, process_start
-from tests.old_ledgers import FORMAT_1, INDEX, digest_of, old_shop, rows_of
+from tests.old_ledgers import FORMAT_1, INDEX, digest_of, make_older, old_shop, rows_of
 from tests.programs import data_of, events_of, ledger_of, no_traceback, program, refused, value_of
 
 READING = (
@@ -216,6 +218,41 @@ class TestCommand:
         assert "event 12: its text is not what its hash covers" in problem["message"]
         assert not list(ledger_of(shop).parent.glob("*before-upgrade*"))
         assert data_of(ledger_of(shop), "ledger.upgraded") == []
+
+    def test_refusal_leaves_no_backup(self, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given a run of the older program that is on when the upgrade begins, then nothing is left of the attempt."""
+
+        def refuse(*_: object, **__: object) -> None:
+            raise RefusedError([])
+
+        monkeypatch.setattr(safekeeping, "open_to_write", refuse)
+        with pytest.raises(RefusedError):
+            safekeeping.upgrade(None, str(ledger_of(shop)))
+        assert [path.name for path in ledger_of(shop).parent.glob("ledger.db*") if "-" not in path.name] == [
+            "ledger.db"
+        ]
+        assert not list(ledger_of(shop).parent.glob("*before-upgrade*"))
+
+    def test_progress_is_told_where_it_takes_long(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Given work that goes on for more than a second, then stderr says how far it is, and not for each event."""
+        monkeypatch.setattr(older, "PATIENCE_SECONDS", 0.0)
+        watch = safekeeping.told("checking")
+        watch(10_000, 30_000)
+        monkeypatch.setattr(older, "PATIENCE_SECONDS", 3600.0)
+        watch(20_000, 30_000)
+        watch(30_000, 30_000)
+        shown = capsys.readouterr().err.splitlines()
+        assert shown == ["checking: 10000 of 30000 events", "checking: 20000 of 30000 events"]
+
+    def test_ledger_without_tables_gets_them(self, tmp_path: Path) -> None:
+        """Given an older ledger that nothing of the orchestrator's was ever written to, then it is taken on all the same."""
+        path = tmp_path / "ledger.db"
+        open_ledger(path).close()
+        make_older(path)
+        opening.open_to_write(path).close()
+        assert rows_of(path, "runs") == []
 
     def test_no_ledger(self, tmp_path: Path) -> None:
         """Given no ledger, then there is nothing to upgrade, and none is made."""

@@ -1,0 +1,124 @@
+"""`orchestrate audit rebuild`: the tables over the events, made anew and compared with what stands there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ledger.errors import LedgerNotFoundError
+from ledger.reader import LedgerReader
+from ledger.rebuild import Found, compare_projections, rebuild
+from ledger.schema import FORMAT, registered_projections
+from orchestrator.cli import render
+from orchestrator.cli.damage import naming_damage
+from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.locate import definition_path, ledger_path
+from orchestrator.cli.options import json_option, ledger_option, pipeline_option
+from orchestrator.core.printable import as_utf8, printable
+from orchestrator.projections.find_run import RunLookupError
+from orchestrator.projections.read_model_tables import NAME, VERSION
+from orchestrator.projections.read_models import ReadModels
+from orchestrator.runtime.provenance import current_actor
+
+EXAMPLES = """\b
+Examples:
+  orchestrate audit rebuild --dry-run
+  orchestrate audit rebuild --reason "verify named a changed row, ticket 4711"
+"""
+_SHOWN_AT_MOST = 20
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--dry-run", is_flag=True, help="Compare, and change nothing; exit code 3 where something differs.")
+@click.option("--reason", metavar="TEXT", help="Why; recorded.")
+@pipeline_option
+@ledger_option
+@json_option
+def command(pipeline: str | None, ledger: str | None, reason: str | None, *, dry_run: bool, as_json: bool) -> int:
+    """
+    Make the tables over the events anew, compare them with those that are there, and replace what differs.
+
+    For tables that were changed, damaged or lost: the events decide, and are verified first. All of it is one transaction, which ends with an event that
+    tells who did it, why, and what differed. Where nothing differs, nothing is written.
+    """
+    path = ledger_path(ledger, definition_path(pipeline))
+    _check_version(path)
+
+    def facts() -> dict[str, object]:
+        told: dict[str, object] = {"actor": current_actor(os.environ)}
+        return told | ({"reason": as_utf8(reason)} if reason else {})
+
+    if dry_run:
+        found, event = compare_projections(path, [ReadModels()]), None
+    else:
+        found, event = rebuild(path, [ReadModels()], facts)
+    if as_json:
+        render.out_json(_json(found, None if event is None else event.seq))
+    else:
+        render.out_lines(_lines(found, None if event is None else event.seq, dry_run=dry_run))
+    return ExitCode.UNVERIFIED if dry_run and not found.is_same else ExitCode.OK
+
+
+def _check_version(path: Path) -> None:
+    """
+    Make sure that there is a ledger, and that no older program made it.
+
+    Raises:
+        RunLookupError: There is none.
+        UsageRefusedError: It is older: bringing it up to date is more than this.
+    """
+    try:
+        with LedgerReader(path) as reader, naming_damage(path):
+            known = registered_projections(reader.connection).get(NAME, VERSION)
+            is_older = reader.format < FORMAT or known < VERSION
+    except LedgerNotFoundError:
+        raise RunLookupError("no_ledger", f"there is no ledger at {path}: nothing can be made anew") from None
+    if is_older:
+        message = (
+            f"the tables of {path} were made by an older program: orchestrate audit upgrade brings them up to date"
+        )
+        raise UsageRefusedError("old_tables", message)
+
+
+def _json(found: Found, seq: int | None) -> dict[str, Any]:
+    return {
+        "same": found.is_same,
+        "rebuilt": seq is not None,
+        "seq": seq,
+        "events": found.events,
+        "tables": dict(found.counts),
+        "schema": list(found.schema),
+        "rows": [
+            {
+                "table": row.table,
+                "kind": row.kind,
+                "key": dict(row.key),
+                "columns": list(row.columns),
+                "stored": row.stored,
+                "made": row.made,
+            }
+            for row in found.rows
+        ],
+    }
+
+
+def _lines(found: Found, seq: int | None, *, dry_run: bool) -> Iterator[str]:
+    if found.is_same:
+        yield f"the tables are what the {found.events} events give: nothing was to be done"
+        return
+    yield from (f"schema: {printable(what)}" for what in found.schema)
+    yield from (f"row: {printable(str(row))}" for row in found.rows[:_SHOWN_AT_MOST])
+    total = sum(found.counts.values())
+    if total > _SHOWN_AT_MOST:
+        yield f"and {total - _SHOWN_AT_MOST} more: " + ", ".join(
+            f"{name} {count}" for name, count in found.counts.items()
+        )
+    if dry_run:
+        yield "nothing was changed; without --dry-run they are made anew"
+    else:
+        yield f"made anew from {found.events} events, and recorded as event {seq}"

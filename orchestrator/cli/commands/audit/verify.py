@@ -1,0 +1,75 @@
+"""`orchestrate audit verify`: is the history complete and unaltered, how far is that shown, and who stands behind it."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.cli import render
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.options import json_option, ledger_option, pipeline_option
+
+EXAMPLES = """\b
+Examples:
+  orchestrate audit verify
+  orchestrate audit verify --key operator.vkey
+  orchestrate audit verify --key operator.vkey --checkpoint last-visit.checkpoint --witness anna.vkey
+  orchestrate audit verify --ledger /mnt/copy/ledger.db --key operator.vkey --strict --json
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="KEY",
+    help="Pin this public key, or the one in a file; several for several.",
+)
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(),
+    help="Hold the ledger to this checkpoint that you kept; may be given several times.",
+)
+@click.option(
+    "--witness",
+    "witnesses",
+    multiple=True,
+    metavar="KEY",
+    help="Pin this public key of a witness, or the one in a file.",
+)
+@click.option("--strict", is_flag=True, help="Count unsealed events and keys replaced without a signature as problems.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing where all is well; the exit code tells.")
+@pipeline_option
+@ledger_option
+@json_option
+def command(
+    keys: tuple[str, ...],
+    checkpoints: tuple[str, ...],
+    witnesses: tuple[str, ...],
+    pipeline: str | None,
+    ledger: str | None,
+    *,
+    strict: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """
+    Verify the whole ledger: the file, every event, every checkpoint, who signed them, and the tables over them.
+
+    Never stops at a finding, writes nothing, and works while a run is on. Level 0 and 1 need the file alone and show that it agrees with itself; what
+    it says of keys is not believed. Level 2 needs the operator's public key from elsewhere, level 3 a checkpoint that you kept, level 4 the key of a
+    witness. Exit code 0 where nothing was found, else 3.
+    """
+    from orchestrator.cli.verifying import verdict_json, verdict_lines, verified
+
+    verdict = verified(
+        pipeline, ledger, keys=keys, checkpoints=checkpoints, witnesses=witnesses, strict=strict, quiet=quiet or as_json
+    )
+    if as_json:
+        render.out_json(verdict_json(verdict))
+    elif not quiet or not verdict.ok:
+        render.out_lines(verdict_lines(verdict))
+    return ExitCode.OK if verdict.ok else ExitCode.UNVERIFIED

@@ -1,0 +1,253 @@
+"""What `audit verify` is asked, and what it answers: as JSON, and in words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ledger.audit_chain import verify_chain
+from ledger.audit_checkpoints import Given, Trust
+from ledger.audit_findings import APART, KINDS, Problem
+from ledger.audit_verdict import LEVELS, Options, Verdict
+from ledger.errors import LedgerNotFoundError
+from ledger.outside import read_note
+from orchestrator.cli.carried_check import carried_problems
+from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.keyring import given_key
+from orchestrator.cli.locate import definition_path, ledger_path
+from orchestrator.cli.older import PATIENCE_SECONDS, counting
+from orchestrator.core.printable import printable
+from orchestrator.projections.blob_names import blob_names
+from orchestrator.projections.find_run import RunLookupError
+from orchestrator.projections.read_models import ReadModels
+
+Watch = Callable[[int, int], None]
+
+_SHOWN_AT_MOST = 20
+_HELD = (
+    "the file is a sound one, with the tables and guards of this program",
+    "it agrees with itself: every place, hash, stream, time, blob and checkpoint, made anew from the texts",
+    "a key that you pinned, or that it vouches for, has sealed it",
+    "it continues each checkpoint that you have kept",
+    "each witness that you pinned has seen it",
+)
+_NOT_ASKED = (
+    "",
+    "",
+    "no key was pinned (--key)",
+    "no checkpoint of yours was given (--checkpoint)",
+    "no witness was pinned (--witness)",
+)
+_TABLES = {
+    "held": "runs, steps, attempts and the others are what the events give",
+    "failed": "they are not what the events give",
+    "not_kept": "the ledger keeps none of this version",
+}
+
+
+def verified(
+    pipeline: str | None,
+    ledger: str | None,
+    *,
+    keys: Sequence[str],
+    checkpoints: Sequence[str],
+    witnesses: Sequence[str],
+    strict: bool,
+    quiet: bool,
+) -> Verdict:
+    """
+    Verify the ledger that the options name, with the keys and checkpoints that they name.
+
+    Raises:
+        RunLookupError: There is none.
+        UsageRefusedError: A checkpoint cannot be read.
+        KeyFileError: A key is none.
+        StorageError: The machine does not let it be read.
+    """
+    path = ledger_path(ledger, definition_path(pipeline))
+    trust = Trust(
+        [given_key(key) for key in keys],
+        [Given(name, _read(name)) for name in checkpoints],
+        [given_key(key) for key in witnesses],
+    )
+    with watching(f"verifying {os.path.relpath(path)}", quiet=quiet) as watch:
+        options = Options([ReadModels()], trust, strict=strict, blobs_of=blob_names, watch=watch)
+        try:
+            verdict = verify_chain(path, options)
+        except LedgerNotFoundError:
+            raise RunLookupError("no_ledger", f"there is no ledger at {path}: nothing can be verified") from None
+    if not verdict.formers:
+        return verdict
+    wrong = [Problem(APART, "carried_state", what, None) for what in carried_problems(path)]
+    return attrs.evolve(verdict, problems=[*verdict.problems, *wrong])
+
+
+@contextlib.contextmanager
+def watching(what: str, *, quiet: bool = False) -> Iterator[Watch]:
+    """Give what shows on stderr how far *what* has come: a bar on a terminal, a line now and then elsewhere; nothing for what is done in a second."""
+    if quiet:
+        yield lambda *_: None
+    elif sys.stderr is not None and sys.stderr.isatty():
+        with _bar(what) as watch:
+            yield watch
+    else:
+        yield _lines(what)
+
+
+def _lines(what: str) -> Watch:
+    told: list[Callable[[int], None]] = []
+
+    def watch(done: int, total: int) -> None:
+        if not told:
+            told.append(counting(what, total))
+        told[0](done)
+
+    return watch
+
+
+@contextlib.contextmanager
+def _bar(what: str) -> Iterator[Watch]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = progress.add_task(printable(what), total=None)
+    from_then_on = time.monotonic() + PATIENCE_SECONDS
+
+    def watch(done: int, total: int) -> None:
+        progress.update(task, completed=done, total=total)
+        if time.monotonic() >= from_then_on and not progress.live.is_started:
+            progress.start()
+
+    try:
+        yield watch
+    finally:
+        progress.stop()
+
+
+def _read(name: str) -> str:
+    try:
+        return read_note(Path(name))
+    except OSError as error:
+        raise UsageRefusedError("no_checkpoint", f"the checkpoint {name} cannot be read: {error.strerror}") from None
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """Return what `--json` prints."""
+    return {
+        "ok": verdict.ok,
+        "level": verdict.level,
+        "projections": verdict.projections,
+        "events": verdict.events,
+        "sealed": verdict.sealed,
+        "root": verdict.root.hex(),
+        "problems": [item.as_json() for item in verdict.problems],
+        "more": dict(verdict.more),
+        "ledger": verdict.ledger_id,
+        "levels": {f"L{level}": verdict.levels[level] for level in LEVELS},
+        "unsealed": verdict.unsealed,
+        "held_by": verdict.held_by,
+        "keys": [
+            {
+                "seq": item.seq,
+                "type": item.type,
+                "key": item.key.text,
+                "vouched": item.is_vouched,
+                "trusted": item.is_trusted,
+            }
+            for item in verdict.keys
+        ],
+        "witnesses": [{"name": item.witness.name, "size": item.size, "at": item.at} for item in verdict.cosignatures],
+        "former": [
+            {
+                "ledger": item.ledger_id,
+                "file": item.path.name,
+                "ok": item.ok,
+                "level": item.level,
+                "events": item.events,
+                "root": item.root.hex(),
+                "lost": item.lost,
+            }
+            for item in verdict.formers
+        ],
+    }
+
+
+def verdict_lines(verdict: Verdict) -> Iterator[str]:
+    """Yield what people read."""
+    yield f"ledger {verdict.ledger_id or '(without an id)'}: {verdict.events} events"
+    yield f"  root {verdict.root.hex()}"
+    for level in LEVELS:
+        yield f"  L{level} {_level_text(verdict, level)}"
+    yield f"  tables: {verdict.projections.replace('_', ' ')}: {_TABLES[verdict.projections]}"
+    for former in verdict.formers:
+        ok = "ok" if former.ok else "not ok"
+        yield printable(f"  continues {former.path.name}: {former.events} events, {ok}{_lost_text(former)}")
+    yield f"level {verdict.level}; behind it stands {verdict.held_by}"
+    yield f"sealed: {verdict.sealed} events; unsealed: {verdict.unsealed}{_unsealed_hint(verdict)}"
+    yield from _key_lines(verdict)
+    for seen in verdict.cosignatures:
+        after = verdict.events - seen.size
+        yield printable(f"witness {seen.witness.name}: saw {seen.size} events at {seen.at}; {after} came after them")
+    yield from _problem_lines(verdict)
+
+
+def _lost_text(former: Verdict) -> str:
+    lost = former.lost
+    if lost is None:
+        return ""
+    end = f" to {lost['last']}" if "last" in lost else " on"
+    return f"; lost, as this one says: events from {lost.get('first')}{end}, recorded after {lost.get('after')}"
+
+
+def _level_text(verdict: Verdict, level: int) -> str:
+    status = verdict.levels[level]
+    if status == "held":
+        return f"held: {_HELD[level]}"
+    if status == "not_asked":
+        return f"not asked: {_NOT_ASKED[level] or 'the file cannot be read'}"
+    count = sum(1 for item in verdict.problems if item.level == level)
+    return f"FAILED: {count} {'problem' if count == 1 else 'problems'}"
+
+
+def _unsealed_hint(verdict: Verdict) -> str:
+    if not verdict.unsealed:
+        return ""
+    return ", which nothing but the file speaks for; the next run seals them, or orchestrate audit checkpoint"
+
+
+def _key_lines(verdict: Verdict) -> Iterator[str]:
+    for item in verdict.keys:
+        what = {"ledger.key_added": "the first key", "ledger.key_rotated": "rotated, signed by both keys"}.get(
+            item.type
+        )
+        if item.type != "ledger.key_added" and not item.is_vouched:
+            what = "replaced without the signature of the one before: a gap"
+        trusted = ", trusted" if item.is_trusted else ""
+        yield printable(f"key {item.key.id.hex()} since event {item.seq}: {what}{trusted}")
+    if verdict.keys and verdict.levels[2] == "not_asked":
+        yield "no key was pinned, and none is trusted for standing in the file: have its owner confirm the last one, then"
+        yield f"  orchestrate audit verify --key {verdict.keys[-1].key.text}"
+
+
+def _problem_lines(verdict: Verdict) -> Iterator[str]:
+    if verdict.ok:
+        yield "no problem was found"
+        return
+    kinds = list(dict.fromkeys(item.kind for item in verdict.problems))
+    for kind in kinds:
+        items = [item for item in verdict.problems if item.kind == kind]
+        count = len(items) + verdict.more.get(kind, 0)
+        yield f"{kind} ({count}): {KINDS[kind].meaning}"
+        yield from (f"  {printable(item.detail)}" for item in items[:_SHOWN_AT_MOST])
+        if count > _SHOWN_AT_MOST:
+            yield f"  and {count - _SHOWN_AT_MOST} more; --json lists the first hundred"
+        yield f"  what to do: {KINDS[kind].remedy}"
