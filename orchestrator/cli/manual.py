@@ -10,10 +10,12 @@ from pathlib import Path
 from ledger.errors import WrongExpectedVersionError
 from ledger.events import NewEvent, RecordedEvent
 from ledger.store import Ledger
+from orchestrator.cli import render
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import RefusedError, UsageRefusedError
 from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.reading import View, viewing
+from orchestrator.cli.sealing import sealing_after
 from orchestrator.core.events import Event, event_data, event_type
 from orchestrator.core.manual import missing_reason, text_problem
 from orchestrator.core.printable import as_utf8
@@ -34,7 +36,7 @@ def acting(pipeline: str | None, ledger: str | None) -> Iterator[tuple[View, Led
     """
     with viewing(pipeline, ledger) as view:
         path, named = view.path, view.pipeline
-    with naming_damage(path), open_to_write(path) as store:
+    with naming_damage(path), open_to_write(path) as store, sealing_after(store, say=render.err):
         yield View(path, store.connection, named), store
 
 

@@ -6,10 +6,11 @@ Before a run the ledger is held to what was sealed last: one that was turned bac
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ledger.checkpoints import Seal, Sign, hold_to, seal
@@ -42,6 +43,22 @@ def hold_to_last_seal(ledger: Ledger) -> None:
     for checkpoint in known:
         if checkpoint is not None:
             hold_to(ledger.connection, ledger.ledger_id, str(ledger.path), checkpoint)
+
+
+@contextlib.contextmanager
+def sealing_after(ledger: Ledger, *, say: Say) -> Iterator[None]:
+    """
+    Hold *ledger* to its last seal, let a person's action be recorded, and seal that: what was done by hand is not what should stay unsealed.
+
+    Raises:
+        InconsistentHistoryError: The ledger was turned back, or is another one.
+    """
+    hold_to_last_seal(ledger)
+    yield
+    try:
+        seal_ledger(ledger, say=say)
+    except LedgerError as error:
+        say(f"warning: it is recorded and not sealed: {error}")
 
 
 def seal_ledger(ledger: Ledger, size: int | None = None, *, say: Say) -> Seal:

@@ -25,6 +25,7 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.project import Options, Prepared, Project, load_project, prepare
 from orchestrator.cli.running import cache_path, make_digester
+from orchestrator.cli.sealing import sealing_after
 from orchestrator.core.events import OutputAccepted, event_data
 from orchestrator.core.explain import short_digest
 from orchestrator.core.names import shown
@@ -81,7 +82,7 @@ def command(
         open_ledger(project.ledger, read_only=True).close()
     except LedgerNotFoundError:
         raise RunLookupError("no_ledger", f"there is no ledger at {project.ledger} yet") from None
-    with open_to_write(project.ledger) as store:
+    with open_to_write(project.ledger) as store, sealing_after(store, say=render.err):
         run_id = find_run(store.connection, run, pipeline=project.pipeline.name)
         check_step(store.connection, run_id, step)
         holder = {"run_id": run_id, "pid": os.getpid(), "command": "accept"}

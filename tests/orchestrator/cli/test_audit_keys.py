@@ -185,6 +185,25 @@ class TestSealedRun:
         assert checkpoint(project, "--last")["signed"] is False
 
 
+class TestManualActions:
+    """What people do by hand is sealed at once."""
+
+    def test_a_note_is_sealed(self, project: Path) -> None:
+        """Given a note, then the last checkpoint covers it."""
+        before = int(str(checkpoint(project, "--last")["size"]))
+        assert program("note", "latest", "seen", cwd=project).returncode == 0
+        assert checkpoint(project, "--last")["size"] == before + 1
+
+    def test_a_note_that_cannot_be_sealed(self, project: Path) -> None:
+        """Given a key whose memory is gone, then the note is recorded, and a warning says that it is not sealed."""
+        keygen(project)
+        (operator_folder(id_of(project)) / MEMORY).unlink()
+        done = program("note", "latest", "seen", cwd=project)
+        assert done.returncode == 0
+        assert "warning: it is recorded and not sealed: the key" in done.stderr
+        assert len(data_of(ledger_of(project), "note.added")) == 1
+
+
 class TestTurnedBack:
     """A ledger that is not what was sealed is not continued."""
 
