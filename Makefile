@@ -61,6 +61,10 @@ slow: $(VENV)/.dev  ## the bounded long tests that `make test` leaves out
 docs: $(VENV)/.dev  ## the reference pages that are made from the program
 	$(BIN)/python -m docs.generate
 
+.PHONY: drill
+drill: $(VENV)/.dev  ## play backup, loss, restore, verify and the next night in a folder of its own
+	$(BIN)/python -m tests.drill
+
 .PHONY: bench
 bench: $(VENV)/.dev  ## the benchmarks; ARGS=--smoke for a minute's worth
 	$(BIN)/python -m benchmarks $(ARGS)

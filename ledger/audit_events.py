@@ -49,9 +49,12 @@ def pages(connection: sqlite3.Connection) -> Iterator[list[Row]]:
             if len(page) == PAGE_EVENTS:
                 yield page
                 page = []
-    finally:
+    except sqlite3.Error:
         if page:
             yield page
+        raise
+    if page:
+        yield page
 
 
 class Leaves:

@@ -33,7 +33,12 @@ class Rebuilding:
         self._findings = findings
         self._kept = [item for item in projections if registered.get(item.name) == item.version]
         self._going = list(self._kept)
-        make_beside(connection, self._kept)
+        try:
+            make_beside(connection, self._kept)
+        except sqlite3.Error as error:
+            if is_of_the_machine(error):
+                raise
+            self.stop(str(error), seq=None)
 
     def take(self, events: Sequence[RecordedEvent], *, complete: bool) -> None:
         """Take the next *events*; where they are not *complete* no table can be made from them."""
@@ -62,9 +67,15 @@ class Rebuilding:
             return NOT_KEPT
         is_same = len(self._going) == len(self._kept)
         for projection in self._going:
-            for difference in differences(self._connection, projection):
+            try:
+                for difference in differences(self._connection, projection):
+                    is_same = False
+                    self._findings.add("different_row", str(difference))
+            except sqlite3.Error as error:
+                if is_of_the_machine(error):
+                    raise
                 is_same = False
-                self._findings.add("different_row", str(difference))
+                self._findings.add("projection_stopped", f"the tables of {projection.name} cannot be read: {error}")
         return HELD if is_same else FAILED
 
 

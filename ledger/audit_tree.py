@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
-from ledger.audit_findings import Findings
+from ledger.audit_findings import Findings, is_of_the_machine
 from ledger.verifier import EMPTY_ROOT
 
 _FANOUT = 256
@@ -77,12 +77,11 @@ class StoredTree:
         self._connection = connection
         self._findings = findings
         self._found: dict[int, int] = {}
+        self._is_readable = True
 
     def compare(self, level: int, position: int, root: bytes) -> None:
         """Compare one stored root; a checkpoint may not have kept it yet."""
-        row = self._connection.execute(
-            "SELECT hash FROM main.tree WHERE level = ? AND position = ?", (level, position)
-        ).fetchone()
+        row = self._stored(level, position)
         if row is None:
             return
         self._found[level] = self._found.get(level, 0) + 1
@@ -90,6 +89,24 @@ class StoredTree:
             first, last = position << level, ((position + 1) << level) - 1
             what = f"the stored root over the events {first} to {last} is not theirs"
             self._findings.add("wrong_tree", what, seq=first)
+
+    def _stored(self, level: int, position: int) -> tuple[bytes] | None:
+        if not self._is_readable:
+            return None
+        try:
+            return self._looked_up(level, position)
+        except sqlite3.Error as error:
+            if is_of_the_machine(error):
+                raise
+            self._is_readable = False
+            self._findings.add("unreadable", f"the table tree: {error}", level=1)
+            return None
+
+    def _looked_up(self, level: int, position: int) -> tuple[bytes] | None:
+        row: tuple[bytes] | None = self._connection.execute(
+            "SELECT hash FROM main.tree WHERE level = ? AND position = ?", (level, position)
+        ).fetchone()
+        return row
 
     def close(self) -> None:
         """Find rows that do not belong, and holes."""

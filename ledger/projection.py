@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from ledger.events import RecordedEvent, event_of_body
-from ledger.schema import statements
+from ledger.schema import schema_objects, statements
 
 _PAGE_EVENTS = 1000
 _CREATE = re.compile(r"CREATE (UNIQUE )?(TABLE|TRIGGER|INDEX|VIEW) ")
@@ -78,7 +78,8 @@ def replay(connection: sqlite3.Connection, projections: Sequence[Projection], ev
 
 def make_objects(connection: sqlite3.Connection, projection: Projection) -> None:
     """Make the tables and views of *projection*, empty, in the place of whatever has their names, and register it."""
-    for name in (*projection.views, *projection.tables):
+    # Their indexes go with them; one that stands elsewhere under its name goes then.
+    for name in (*projection.views, *projection.tables, *schema_objects([projection.script])):
         found = connection.execute("SELECT type FROM main.sqlite_schema WHERE name = ?", (name,)).fetchone()
         if found is not None:
             connection.execute(f'DROP {found[0]} main."{name}"')

@@ -297,3 +297,5 @@ def _prepare(
     check_schema(connection, str(path))
     bring_up_to_date(connection, str(path), projections, upgrading, now)
     check_schema(connection, str(path), [item.script for item in projections])
+    # It is so already, but for a backup that was put in a ledger's place by hand.
+    connection.execute("PRAGMA journal_mode = WAL").fetchone()

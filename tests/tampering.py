@@ -18,6 +18,7 @@ from typing import Any
 
 import attrs
 
+from ledger import NewEvent, open_ledger
 from ledger.audit_chain import verify_chain
 from ledger.audit_checkpoints import Given, Trust
 from ledger.audit_verdict import Options, Verdict
@@ -103,7 +104,10 @@ def make_case(folder: Path) -> Case:
     (cosigned,) = ledger.parent.glob("checkpoints/*/*.cosigned")
     done("run", "-q", "--for", "2026-01-04")
     last = done("audit", "checkpoint", "--last")
-    done("note", "latest", "written after the last seal")
+    with open_ledger(ledger, projections=[ReadModels()]) as store:
+        store.append(
+            "ledger", [NewEvent("ledger.noted", 1, {"text": "written after the last seal"})], expected_version=None
+        )
     (secret,) = (folder / "operator").rglob("key")
     stolen = SigningKey.parse(secret.read_text(encoding="utf-8"), "key")
     return Case(ledger, stolen.verifier, stolen, witness, mine, last, cosigned.read_text(encoding="utf-8"), older)

@@ -102,6 +102,13 @@ class TestBackup:
                 assert found.root == tree_root(reader.connection, found.events)
                 assert found.events % 20 == EVENTS % 20
 
+    def test_put_in_place_by_hand_it_is_a_ledger_again(self, source: Path, tmp_path: Path) -> None:
+        """Given a copy in a ledger's place, then whoever writes to it writes to a log, so that readers are never in the way."""
+        write_backup(source, tmp_path / "backup.db")
+        with open_ledger(tmp_path / "backup.db") as ledger:
+            assert ledger.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            ledger.append("run/1", [NewEvent("a.b", 1, {})], expected_version=-1)
+
     def test_file_that_is_there_is_kept(self, source: Path, tmp_path: Path) -> None:
         """Given a file of that name, or a link that leads nowhere, then it stays; with force it is replaced."""
         target = tmp_path / "backup.db"

@@ -263,7 +263,7 @@ class TestAppending:
 
     def test_locked_ledger_is_an_error_in_the_end(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Given another program that does not let go, then the append fails after its patience, and records nothing."""
-        monkeypatch.setattr("ledger.store._BUSY_SECONDS", 0.01)
+        monkeypatch.setattr("ledger.writing._BUSY_SECONDS", 0.01)
         with open_ledger(path) as ledger, closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(StorageError, match="locked"):

@@ -77,6 +77,15 @@ class TestReading:
         assert (done.returncode, done.stdout.splitlines()[1]) == (0, "7,0")
         assert digest_of(ledger_of(shop)) == INDEX[FORMAT_1.name]
 
+    def test_it_verifies_before_and_after(self, shop: Path) -> None:
+        """Given the golden ledger, then verifying finds nothing, as it is and once it is upgraded."""
+        for upgraded in (False, True):
+            if upgraded:
+                assert program("audit", "upgrade", cwd=shop).returncode == 0
+            verdict = value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify")
+            assert (verdict["ok"], verdict["level"], verdict["events"]) == (True, 1, 61 if upgraded else 60)
+            assert upgraded or digest_of(ledger_of(shop)) == INDEX[FORMAT_1.name]
+
     def test_folder_that_takes_no_writing(self, shop: Path) -> None:
         """Given a ledger in a folder that is not ours to write, then it is read all the same."""
         os.chmod(ledger_of(shop).parent, 0o500)  # noqa: PTH101

@@ -1,0 +1,251 @@
+"""Tests of `audit verify` and `audit rebuild` as commands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from ledger.audit_findings import KINDS
+from orchestrator.cli import verifying
+from tests.nights import Nights
+from tests.programs import no_traceback, program, refused, value_of
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(name="shop")
+def _shop(nights: Nights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a copy of the history, with keys of its own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    shutil.copytree(nights.shop, tmp_path / "shop")
+    return tmp_path / "shop"
+
+
+def execute(shop: Path, *statements: str) -> None:
+    """Change the ledger behind the program's back."""
+    with contextlib.closing(sqlite3.connect(shop / ".orchestrate/ledger.db", isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+class TestVerify:
+    """What is said."""
+
+    def test_nothing_is_pinned(self, shop: Path) -> None:
+        """Given a good ledger, then level 1, exit code 0, and the line to type once its key is confirmed."""
+        key = program("audit", "keygen", cwd=shop).stdout.strip()
+        done = program("audit", "verify", cwd=shop)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "level 1; behind it stands nobody: no key was pinned" in done.stdout
+        assert f"orchestrate audit verify --key {key}" in done.stdout
+        value = value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify")
+        assert (value["ok"], value["level"], value["projections"], value["unsealed"]) == (True, 1, "held", 0)
+
+    def test_everything_is_pinned(self, shop: Path, tmp_path: Path) -> None:
+        """Given key, checkpoint and witness, in files and as texts, then level 4, and who stands behind it."""
+        key = shop / "operator.vkey"
+        key.write_text(program("audit", "keygen", cwd=shop).stdout, encoding="utf-8")
+        mine = shop / "mine.checkpoint"
+        mine.write_text(program("audit", "checkpoint", "--last", cwd=shop).stdout, encoding="utf-8")
+        anna = {"XDG_CONFIG_HOME": str(tmp_path / "anna")}
+        witness = program("audit", "keygen", "--witness", "anna", cwd=shop, env=anna).stdout.strip()
+        assert program("audit", "cosign", "--key", str(key), cwd=shop, env=anna).returncode == 0
+        options = ("--key", str(key), "--checkpoint", str(mine), "--witness", witness)
+        done = program("audit", "verify", *options, cwd=shop)
+        assert done.returncode == 0, done.stdout
+        assert "level 4; behind it stands the operator, the witness anna and your own copy" in done.stdout
+        assert "witness anna: saw " in done.stdout
+        value = value_of(program("audit", "verify", *options, "--json", cwd=shop), "audit-verify")
+        assert set(value["levels"].values()) == {"held"}
+        assert value["witnesses"][0]["name"] == "anna"
+        assert [item["trusted"] for item in value["keys"]] == [True]
+
+    def test_problems(self, shop: Path) -> None:
+        """Given damage, then exit code 3, what it is and what to do, and no more lines than can be read."""
+        execute(shop, "DROP TRIGGER events_immutable", "UPDATE events SET leaf_hash = zeroblob(32)")
+        done = program("audit", "verify", "-q", cwd=shop)
+        no_traceback(done)
+        assert done.returncode == 3
+        assert "L0 FAILED: 1 problem\n" in done.stdout
+        assert f"  what to do: {KINDS['altered_event'].remedy}" in done.stdout
+        assert "more; --json lists the first hundred" in done.stdout
+        value = value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify", code=3)
+        assert {"seq": 0, "kind": "altered_event", "level": 1}.items() <= next(
+            item for item in value["problems"] if item["kind"] == "altered_event"
+        ).items()
+
+    def test_quiet(self, shop: Path) -> None:
+        """Given --quiet and nothing wrong, then nothing is printed."""
+        done = program("audit", "verify", "--quiet", cwd=shop)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    def test_rotated_and_replaced(self, shop: Path) -> None:
+        """Given a key that was rotated and one that was lost, then both show."""
+        program("audit", "keygen", cwd=shop)
+        program("audit", "rotate-key", "--reason", "yearly", cwd=shop)
+        program("audit", "keygen", "--lost", "--reason", "the laptop is gone", cwd=shop)
+        lines = program("audit", "verify", cwd=shop).stdout
+        assert "rotated, signed by both keys" in lines
+        assert "replaced without the signature of the one before: a gap" in lines
+        assert program("audit", "verify", "--strict", cwd=shop).returncode == 3
+
+    def test_unsealed(self, shop: Path) -> None:
+        """Given events that no checkpoint covers, then they are counted, and a problem only for who asks strictly."""
+        execute(shop, "DROP TRIGGER checkpoints_permanent")
+        trigger = "BEFORE DELETE ON checkpoints\nBEGIN SELECT RAISE(ABORT, 'checkpoints are never deleted'); END"
+        execute(shop, "DELETE FROM checkpoints", f"CREATE TRIGGER checkpoints_permanent {trigger}")
+        shutil.rmtree(shop / ".orchestrate/checkpoints")
+        done = program("audit", "verify", cwd=shop)
+        assert done.returncode == 0, done.stdout
+        assert "sealed: 0 events; unsealed: " in done.stdout
+        assert "unsealed (1)" in program("audit", "verify", "--strict", cwd=shop).stdout
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"hello", b"SQLite format 3\0" + b"\1" * 5000], ids=["empty", "text", "noise"]
+    )
+    def test_no_ledger(self, tmp_path: Path, content: bytes) -> None:
+        """Given a file that is none, then exit code 3, in the same form, and the file is as it was."""
+        path = tmp_path / "ledger.db"
+        path.write_bytes(content)
+        value = value_of(
+            program("audit", "verify", "--ledger", str(path), "--json", cwd=tmp_path), "audit-verify", code=3
+        )
+        assert (value["ok"], value["level"], value["ledger"]) == (False, -1, None)
+        assert (
+            "not asked: the file cannot be read"
+            in program("audit", "verify", "--ledger", str(path), cwd=tmp_path).stdout
+        )
+        assert path.read_bytes() == content
+
+    def test_nothing_there(self, tmp_path: Path) -> None:
+        """Given no ledger, or a checkpoint or key that cannot be read, then it is refused: nothing was verified."""
+        for command in ("verify", "rebuild"):
+            assert refused(program("audit", command, "--json", cwd=tmp_path), code=2) == ["no_ledger"]
+        assert refused(program("audit", "verify", "--checkpoint", "nowhere", "--json", cwd=tmp_path), code=2) == [
+            "no_checkpoint"
+        ]
+        assert refused(program("audit", "verify", "--key", "nokey", "--json", cwd=tmp_path)) == ["key_file"]
+
+    def test_read_only_folder(self, shop: Path) -> None:
+        """Given a ledger in a folder that cannot be written, then it verifies, and nothing is written."""
+        folder = shop / ".orchestrate"
+        before = sorted(path.name for path in folder.iterdir())
+        for path in (folder / "ledger.db", folder):
+            path.chmod(0o500)
+        try:
+            assert program("audit", "verify", cwd=shop).returncode == 0
+        finally:
+            folder.chmod(0o700)
+        assert sorted(path.name for path in folder.iterdir()) == before
+
+    def test_reference(self) -> None:
+        """Given the page of the reference, then it has a row for each kind, as the program says it."""
+        page = (ROOT / "docs/reference/verify.md").read_text(encoding="utf-8")
+        for name, kind in KINDS.items():
+            level = "apart" if kind.level is None else f"L{kind.level}"
+            assert f"| `{name}` | {level} | {kind.meaning} | {kind.remedy} |" in page
+
+
+class TestProgress:
+    """What is shown while it takes long."""
+
+    def test_lines(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given no terminal, then a line now and then."""
+        monkeypatch.setattr("orchestrator.cli.older.PATIENCE_SECONDS", 0.0)
+        with verifying.watching("verifying x") as watch:
+            watch(1000, 3000)
+        assert capsys.readouterr().err == "verifying x: 1000 of 3000 events\n"
+
+    def test_silent(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given --quiet, then nothing."""
+        monkeypatch.setattr("orchestrator.cli.older.PATIENCE_SECONDS", 0.0)
+        with verifying.watching("verifying x", quiet=True) as watch:
+            watch(1000, 3000)
+        assert capsys.readouterr().err == ""
+
+    def test_bar(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given a terminal, then a bar."""
+        monkeypatch.setattr(verifying, "PATIENCE_SECONDS", 0.0)
+        monkeypatch.setenv("TERM", "xterm")
+        leader, follower = pty.openpty()
+        with open(follower, "w", encoding="utf-8") as terminal, monkeypatch.context() as patch:
+            patch.setattr("sys.stderr", terminal)
+            with verifying.watching("verifying x") as watch:
+                watch(1000, 3000)
+                watch(2000, 3000)
+            terminal.flush()
+            shown = os.read(leader, 65536).decode()
+        os.close(leader)
+        assert "verifying x" in shown
+        assert "2000/3000" in shown or "1000/3000" in shown
+
+
+class TestRebuild:
+    """Tables made anew."""
+
+    def test_nothing_differs(self, shop: Path) -> None:
+        """Given good tables, then nothing is written."""
+        events = value_of(program("audit", "verify", "--json", cwd=shop))["events"]
+        done = program("audit", "rebuild", cwd=shop)
+        assert (done.returncode, done.stdout) == (
+            0,
+            f"the tables are what the {events} events give: nothing was to be done\n",
+        )
+        assert value_of(program("audit", "verify", "--json", cwd=shop))["events"] == events
+
+    def test_rows(self, shop: Path) -> None:
+        """Given rows that were changed, then a dry run names them and exits 3, and rebuilding mends, records and says who and why."""
+        execute(shop, "UPDATE runs SET status = 'succeeded' WHERE status = 'failed'", "DELETE FROM steps")
+        dry = program("audit", "rebuild", "--dry-run", cwd=shop)
+        assert dry.returncode == 3
+        assert "'succeeded' instead of 'failed'" in dry.stdout
+        assert "nothing was changed" in dry.stdout
+        value = value_of(program("audit", "rebuild", "--dry-run", "--json", cwd=shop), "audit-rebuild", code=3)
+        assert value["tables"]["runs"] == 1
+        done = value_of(program("audit", "rebuild", "--reason", "ticket 7", "--json", cwd=shop), "audit-rebuild")
+        assert (done["rebuilt"], done["same"]) == (True, False)
+        verified = value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify")
+        assert (verified["ok"], verified["events"]) == (True, done["seq"] + 1)
+        row = value_of(
+            program(
+                "audit",
+                "query",
+                "--json",
+                f"SELECT action, reason, user FROM audit_manual_actions WHERE seq = {done['seq']}",
+                cwd=shop,
+            )
+        )
+        assert "ledger.rebuilt" in str(row)
+        assert "ticket 7" in str(row)
+
+    def test_many_rows(self, shop: Path) -> None:
+        """Given more rows than can be read, then they are counted by table."""
+        execute(shop, *(f"INSERT INTO pipelines VALUES ('p{number}', 'x', NULL)" for number in range(30)))
+        done = program("audit", "rebuild", cwd=shop)
+        assert "and 10 more: pipelines 30" in done.stdout
+        assert "made anew from " in done.stdout
+
+    @pytest.mark.parametrize("statement", ["DROP TABLE attempts", "DROP VIEW audit_runs", "DROP INDEX runs_by_start"])
+    def test_lost(self, shop: Path, statement: str) -> None:
+        """Given a table, view or index that is gone, so that nothing else works, then rebuilding brings it back."""
+        execute(shop, statement)
+        done = program("audit", "rebuild", cwd=shop)
+        assert done.returncode == 0, done.stderr
+        assert "schema: " in done.stdout
+        assert program("audit", "verify", "-q", cwd=shop).returncode == 0
+        assert program("run", "-q", "--pipeline", "pipeline.toml", cwd=shop).returncode in (0, 1)
+
+    def test_refused(self, shop: Path) -> None:
+        """Given events that do not verify, or an older ledger, then nothing is made anew."""
+        execute(shop, "UPDATE projections SET version = 1")
+        assert refused(program("audit", "rebuild", "--json", cwd=shop), code=2) == ["old_tables"]
+        execute(shop, "UPDATE projections SET version = 999")
+        assert refused(program("audit", "rebuild", "--json", cwd=shop), code=3) == ["newer_ledger"]
+        execute(shop, "DROP TRIGGER events_immutable")
+        assert refused(program("audit", "rebuild", "--json", cwd=shop), code=3) == ["damaged_ledger"]
