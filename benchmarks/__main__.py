@@ -13,11 +13,12 @@ import attrs
 
 from benchmarks import measures
 from benchmarks.contenders import missing
+from benchmarks.evidence import evidence
 from benchmarks.machine import machine_facts
 from benchmarks.printing import print_results
 from benchmarks.shapes import SHAPES
 
-PARTS = ("steps", "startup", "validation", "growth")
+PARTS = ("steps", "startup", "validation", "growth", "evidence")
 
 
 @attrs.frozen
@@ -31,10 +32,12 @@ class Size:
     validation_rounds: int
     grown: int
     growth_rounds: int
+    nights: int
+    evidence_rounds: int
 
 
-WHOLE = Size(1000, 9, 25, 10_000, 5, 20_000, 3)
-SMOKE = Size(100, 2, 3, 1_000, 1, 1_000, 1)
+WHOLE = Size(1000, 9, 25, 10_000, 5, 20_000, 3, 10, 9)
+SMOKE = Size(100, 2, 3, 1_000, 1, 1_000, 1, 2, 1)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,6 +75,8 @@ def _measured(part: str, folder: Path, size: Size) -> Mapping[str, object]:
         return measures.startup(folder, rounds=size.startup_rounds)
     if part == "validation":
         return measures.validation(folder, count=size.validated, rounds=size.validation_rounds)
+    if part == "evidence":
+        return evidence(folder, steps=size.steps, nights=size.nights, rounds=size.evidence_rounds)
     return measures.growth(folder, small=size.steps, large=size.grown, rounds=size.growth_rounds)
 
 

@@ -10,13 +10,22 @@ Results: TypeAlias = Mapping[str, Any]
 GOALS: Mapping[str, float] = {"make": 2.8, "ninja": 1.5, "peak": 40, "status": 4.5}
 """Ratios that the layered graph is held to, mebibytes, and bare starts of `status`."""
 
+EVIDENCE_GOALS: Mapping[str, float] = {"append": 0.6, "leaves and root": 0.35, "rebuild": 0.5}
+"""Of the speed of what each is measured beside."""
+
 
 def print_results(results: Results) -> None:
     """Print everything that was measured."""
     print("machine: " + ", ".join(f"{name} {value}" for name, value in results["machine"].items()))
     for name in results["missing"]:
         print(f"left out, not installed: {name}")
-    printers = {"steps": _steps, "startup": _startup, "validation": _validation, "growth": _growth}
+    printers = {
+        "steps": _steps,
+        "startup": _startup,
+        "validation": _validation,
+        "growth": _growth,
+        "evidence": _evidence,
+    }
     for part, printer in printers.items():
         if part in results:
             print()
@@ -53,6 +62,15 @@ def _growth(found: Results) -> None:
     for count, taken in found["microseconds_per_step"].items():
         print(_row(f"{count} steps", [f"{taken} us", f"{found['peak_mib'][count]} MiB"]))
     print(f"ratio {found['ratio']:.2f}; goal: 1")
+
+
+def _evidence(found: Results) -> None:
+    print(f"{found['events']} events of {found['mean_bytes']} bytes, median of {found['rounds']} rounds")
+    for name, taken in found["microseconds_per_event"].items():
+        beside = found["beside"].get(name)
+        ratio = "" if beside is None else f"{found['ratio'][name]:.2f} of {beside}"
+        goal = f"  goal: {EVIDENCE_GOALS[name]}" if name in EVIDENCE_GOALS else ""
+        print(f"{name:<24}{taken:>9.2f} us an event  {ratio}{goal}")
 
 
 def _row(name: str, cells: list[str]) -> str:

@@ -47,6 +47,8 @@ def events_page() -> str:
         "| type | version | stream | what happened |",
         "|---|---|---|---|",
         "| `ledger.created` | 1 | `ledger` | The file came into being; `format` is its version. |",
+        "| `ledger.rebuilt` | 1 | `ledger` | Somebody made the tables anew; which rows and objects differed, actor, reason. |",
+        "| `ledger.clock_set_back` | 1 | `ledger` | The clock went back by more than a minute; the times before and after. |",
     ]
     for name, (cls, version) in EVENT_TYPES.items():
         stream = (

@@ -16,6 +16,7 @@ from ledger import Ledger, NewEvent, audit, open_ledger
 from ledger.audit import verify
 from ledger.audit_chain import verify_chain
 from ledger.audit_checkpoints import Given, Trust
+from ledger.audit_events import pages
 from ledger.audit_findings import KINDS, Findings, is_of_the_machine
 from ledger.audit_tree import Tree
 from ledger.audit_verdict import Options, Verdict
@@ -766,3 +767,8 @@ class TestParts:
     def test_kinds(self) -> None:
         """Given all kinds, then each has a level, and says what it means and what to do."""
         assert all(kind.meaning.endswith(".") and kind.remedy.endswith(".") for kind in KINDS.values())
+
+    def test_events_that_cannot_be_read_at_all(self) -> None:
+        """Given a file without events, then nothing is yielded before the error."""
+        with contextlib.closing(sqlite3.connect(":memory:")) as connection, pytest.raises(sqlite3.Error):
+            next(pages(connection))

@@ -186,6 +186,15 @@ class TestChecking:
             assert (found.events, found.root, found.format, found.checkpoint, found.sealed) == (size, root, 1, None, 0)
         assert check_file(FORMAT_1).events == 60
 
+    def test_what_sqlite_finds_wrong(self, tmp_path: Path) -> None:
+        """Given a file whose count of free pages is not what it has, then SQLite's own finding is told."""
+        filled(tmp_path / "ledger.db", 20).close()
+        with (tmp_path / "ledger.db").open("r+b") as file:
+            file.seek(36)
+            file.write((7).to_bytes(4, "big"))
+        with pytest.raises(DamagedLedgerError, match=r"[Ff]reelist"):
+            check_file(tmp_path / "ledger.db")
+
     @pytest.mark.parametrize(
         ("change", "told"),
         [
