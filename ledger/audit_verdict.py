@@ -95,6 +95,8 @@ class Verdict:
             return "the operator alone"
         if who:
             return " and ".join(who) if len(who) < 3 else f"{', '.join(who[:-1])} and {who[-1]}"  # noqa: PLR2004
+        if self.levels[2] != "not_asked":
+            return "nobody: no key that you pinned has sealed it"
         return "nobody: no key was pinned" if self.is_signed else "nobody: nothing is signed"
 
 

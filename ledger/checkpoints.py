@@ -84,12 +84,14 @@ def seal(
     with ledger.transaction() as connection:
         head = ledger_size(connection)
         size = head if size is None else min(size, head)
-        found = _known(connection, size, signed=sign is not None)
-        if found is not None:
-            return found
         extend_tree(connection, head)
         checkpoint = checkpoint_at(connection, ledger.ledger_id, size)
-        new = Seal(checkpoint, checkpoint.text if sign is None else sign(checkpoint), now())
+        # Whatever stands there already, the signer is asked: a row is not his word. The same text has the same signature.
+        note = None if sign is None else sign(checkpoint)
+        found = _known(connection, checkpoint, note)
+        if found is not None:
+            return found
+        new = Seal(checkpoint, note or checkpoint.text, now())
         connection.execute(
             "INSERT INTO checkpoints (size, root, note, recorded_at) VALUES (?, ?, ?, ?)",
             (size, checkpoint.root, new.note, new.recorded_at),
@@ -143,15 +145,16 @@ def sealed_size(connection: sqlite3.Connection) -> int:
     return row[0]
 
 
-def _known(connection: sqlite3.Connection, size: int, *, signed: bool) -> Seal | None:
+def _known(connection: sqlite3.Connection, checkpoint: Checkpoint, note: str | None) -> Seal | None:
+    """Return the newest row that is *note*, or where that is None, the newest that says of the ledger what *checkpoint* does."""
     rows = connection.execute(
-        "SELECT note, recorded_at FROM checkpoints WHERE size = ? ORDER BY id DESC", (size,)
+        "SELECT note, recorded_at FROM checkpoints WHERE size = ? ORDER BY id DESC", (checkpoint.size,)
     ).fetchall()
-    for note, recorded_at in rows:
+    for text, recorded_at in rows:
         try:
-            found = Seal(open_checkpoint(note)[0], note, recorded_at)
+            found = Seal(open_checkpoint(text)[0], text, recorded_at)
         except ProofError:
             continue  # Somebody has put it there; verifying says so.
-        if found.is_signed or not signed:
+        if found.checkpoint == checkpoint and note in (None, found.note):
             return found
     return None

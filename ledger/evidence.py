@@ -129,7 +129,8 @@ def seals_around(seals: Iterable[Seal], begin: int, end: int) -> tuple[Seal | No
     # Of several with one size the last is the best.
     pool = list({seal.checkpoint.size: seal for seal in pool}.values())
     last = next((seal for seal in pool if seal.checkpoint.size >= end), pool[-1])
-    before = [seal for seal in pool if 0 < seal.checkpoint.size <= min(begin, last.checkpoint.size)]
+    # At least one event of before the period has to be there: it shows where the period begins.
+    before = [seal for seal in pool if 0 < seal.checkpoint.size < min(begin, last.checkpoint.size)]
     return (before[-1] if before else None), last
 
 

@@ -70,6 +70,8 @@ class Signer:
             InconsistentHistoryError: It does not agree.
         """
         with KernelLock(self.folder / LOCK):
+            # It may have been replaced since.
+            self.key = read_key(self.folder / KEY)
             last = self.remembered()
             check_agreement(checkpoint, last, prove, path)
             if checkpoint.size > last.size:

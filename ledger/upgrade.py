@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
 
+from ledger.clock import settled_time
 from ledger.errors import NewerLedgerError, UnregisteredProjectionError, UpgradeNeededError
 from ledger.events import NewEvent, RecordedEvent
 from ledger.projection import Projection, read_events, replay
@@ -118,10 +119,12 @@ def _record(
         item.name: {"from": changed[item.name], "to": item.version} for item in projections if item.name in changed
     }
     data = {"format": {"from": found, "to": FORMAT}, "projections": versions, **how.facts()}
-    seq, version = _end(connection)
+    seq, version, last = _end(connection)
+    now, step = settled_time(now, last)
+    events = [NewEvent(UPGRADED, 1, data)]
     _, rows = at_their_places(
         "ledger",
-        [NewEvent(UPGRADED, 1, data)],
+        events if step is None else [step, *events],
         ledger=ledger_identity(connection, path),
         seq=seq,
         version=version,
@@ -130,9 +133,10 @@ def _record(
     connection.executemany(INSERT_EVENT, rows)
 
 
-def _end(connection: sqlite3.Connection) -> tuple[int, int]:
-    (seq,) = connection.execute("SELECT coalesce(max(seq) + 1, 0) FROM events").fetchone()
-    return seq, stream_version(connection, "ledger") + 1
+def _end(connection: sqlite3.Connection) -> tuple[int, int, str]:
+    """Return the next place, the next version of the ledger's own stream, and the time of the last event."""
+    seq, last = connection.execute("SELECT max(seq) + 1, recorded_at FROM events").fetchone()
+    return seq, stream_version(connection, "ledger") + 1, last
 
 
 def _watched(events: Iterator[RecordedEvent], watch: Callable[[int, int], None], total: int) -> Iterator[RecordedEvent]:

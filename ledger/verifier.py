@@ -614,6 +614,8 @@ class _Evidence:
         self.checkpoint, self.signed = open_vouched(self.note, keys, self.rotations)
         said = tuple(manifest[name] for name in ("origin", "size", "root"))
         _agree("the checkpoint", said, (self.checkpoint.origin, self.checkpoint.size, self.checkpoint.root.hex()))
+        self.start = 0
+        self.first_at: str | None = None
         self.is_period = {"run": False, "period": True}[manifest["kind"]]
         self.wanted = {kind for table in manifest.get("tables", {}).values() for kind in table["types"]}
         self.types: Counter[str] = Counter()
@@ -685,6 +687,7 @@ class _Evidence:
         """Return what stood before the first event, after checking that it is what the first checkpoint says."""
         said = self.value("range.json")
         frontier = Frontier(said["start"], [bytes.fromhex(item) for item in said["peaks"]])
+        self.start = frontier.size
         if frontier.size:
             start = open_checkpoint(self.data("checkpoint.start").decode())[0]
             _agree("the first checkpoint", start, Checkpoint(self.checkpoint.origin, frontier.size, frontier.root()))
@@ -699,6 +702,7 @@ class _Evidence:
             _agree(log["path"], manifest["files"][log["path"]]["sha256"], log["sha256"])
             self.logs += 1
         first, last = self.ends
+        self.first_at = self.first_at or event["recorded_at"]
         if last is not None and seq <= last:
             raise ProofError(f"event {seq} stands after event {last}")
         self.ends = (seq if first is None else first, seq)
@@ -733,6 +737,10 @@ class _Evidence:
         items = [f"{run.removeprefix('run/')}/{step}" for run, step in self.ended if run in runs]
         sample = manifest["sample"]
         _agree("the sample", sample["items"], sample_of(items, sample["seed"], sample["size"]))
+        if self.start and not (self.first_at and self.first_at[:10] < manifest["from"]):
+            raise ProofError(
+                f"event {self.start} does not lie before the period: what was recorded before it is not here"
+            )
         whole = ", ".join(name for name, table in manifest["tables"].items() if table["types"])
         return (
             f"{sum(self.types.values())} events follow each other without a gap and lead to the root",

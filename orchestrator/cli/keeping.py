@@ -14,6 +14,7 @@ import attrs
 from ledger.checkpoints import Seal, checkpoint_at, keep_seal, last_seal, origin_of
 from ledger.errors import KeyFileError
 from ledger.events import NewEvent
+from ledger.folders import write_private
 from ledger.keys import ADDED, REPLACED, ROTATED, key_changes, rotation_statement, trusted_keys
 from ledger.outside import checkpoint_folder, read_note, write_outside
 from ledger.schema import ledger_identity
@@ -197,12 +198,13 @@ def _record(store: Ledger, name: str, data: Mapping[str, object], reason: str | 
 
 def _installed(store: Ledger, folder: Path, key: SigningKey) -> Made:
     """Put *key* to use and seal the ledger with it."""
+    # Nobody can seal meanwhile, so that what the new key remembers is the most that was ever signed.
     with store.transaction() as connection:
         first = checkpoint_at(connection, store.ledger_id, ledger_size(connection))
-    try:
-        note = use_next_key(folder, first)
-    except OSError as error:
-        raise KeyFileError(str(folder), error.strerror or str(error)) from None
+        try:
+            note = use_next_key(folder, first)
+        except OSError as error:
+            raise KeyFileError(str(folder), error.strerror or str(error)) from None
     keep_seal(store, note)
     seal_ledger(store, say=render.err)
     return Made(key.verifier, folder)
@@ -226,7 +228,7 @@ def _written(note: str, checkpoint: Checkpoint, folder: Path, witness: str, out:
     if out is not None:
         path = Path(out)
         try:
-            path.write_text(note, encoding="utf-8")
+            write_private(path, note)
         except OSError as error:
             raise UsageRefusedError("output", f"{out} cannot be written: {error.strerror}") from None
         return path

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ledger.checkpoints import Seal, Sign, hold_to, seal
-from ledger.errors import LedgerError, MissingExtraError, ProofError
+from ledger.errors import LedgerError, MissingExtraError, ProofError, UnverifiableLedgerError
 from ledger.outside import checkpoint_folder, outside_files, read_note, write_outside
 from ledger.signer import memory_of
 from ledger.store import Ledger
@@ -57,6 +57,8 @@ def sealing_after(ledger: Ledger, *, say: Say) -> Iterator[None]:
     yield
     try:
         seal_ledger(ledger, say=say)
+    except UnverifiableLedgerError:
+        raise
     except LedgerError as error:
         say(f"warning: it is recorded and not sealed: {error}")
 
@@ -97,13 +99,13 @@ def seal_run(
         (last,) = ledger.connection.execute("SELECT last_seq FROM runs WHERE run_id = ?", (run_id,)).fetchone()
         found = seal_ledger(ledger, last + 1, say=say)
         outcomes = _anchored(found, pipeline.audit, folder, ledger.ledger_id, clean)
-        for outcome in outcomes:
-            if not outcome["ok"]:
-                say(f"warning: the checkpoint did not reach the anchor {outcome['anchor']}: {outcome['detail']}")
         if outcomes:
             size, root = found.checkpoint.size, found.checkpoint.root.hex()
             event = CheckpointAnchored(pipeline.name, run_id, size, root, tuple(outcomes))
             append_event(ledger, f"pipeline/{pipeline.name}", event)
+        for outcome in outcomes:
+            if not outcome["ok"]:
+                say(f"warning: the checkpoint did not reach the anchor {outcome['anchor']}: {outcome['detail']}")
         seal_ledger(ledger, say=say)
     except LedgerError as error:
         return error

@@ -126,7 +126,8 @@ class TestLevels:
         """Given an unsigned checkpoint, then it counts as long as no key is pinned."""
         sealed(path)
         assert looked_at(path).unsealed == 0
-        assert kinds(looked_at(path, keys=[new_key(path)])) == ["no_checkpoint"]
+        verdict = looked_at(path, keys=[new_key(path)])
+        assert (kinds(verdict), verdict.held_by) == (["no_checkpoint"], "nobody: no key that you pinned has sealed it")
 
     def test_signed_and_not_pinned(self, path: Path) -> None:
         """Given a signature, then nobody stands behind it for who has not pinned its key."""
@@ -763,6 +764,7 @@ class TestParts:
         findings.add("wrong_ledger", "e")
         assert [item.detail for item in findings.problems] == ["d", "c", "e", "b", "a"]
         assert findings.more == {}
+        assert findings.problems[0].as_json() == {"seq": 2, "kind": "altered_event", "level": 1, "detail": "d"}
 
     def test_kinds(self) -> None:
         """Given all kinds, then each has a level, and says what it means and what to do."""

@@ -77,6 +77,19 @@ class TestSeal:
             with pytest.raises(ProofError):
                 seals(ledger.connection)
 
+    def test_row_that_says_something_else(self, tmp_path: Path) -> None:
+        """Given a row with another root and a signature that somebody made up, then it is nobody's seal: the signer is asked."""
+        key = SigningKey.generate("it")
+        with filled(tmp_path / "ledger.db", 10) as ledger:
+            true = checkpoint_at(ledger.connection, ledger.ledger_id, 10)
+            for wrong in (true._replace(root=bytes(32)), true):
+                note = signed_note(wrong.text, SigningKey.generate("it").signature_line(wrong.text))
+                keep_seal(ledger, note)
+            found = sealed(ledger, key=key)
+            assert found.checkpoint == true
+            assert found.note == signed_note(true.text, key.signature_line(true.text))
+            assert sealed(ledger).checkpoint == true
+
     def test_signer_that_refuses(self, tmp_path: Path) -> None:
         """Given a signer that refuses, then nothing is kept."""
 

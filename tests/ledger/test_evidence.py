@@ -57,7 +57,7 @@ class TestWhichCheckpoint:
 
     @pytest.mark.parametrize(
         ("begin", "end", "expected"),
-        [(0, 5, (None, 10)), (10, 10, (10, 10)), (12, 20, (10, 20)), (12, 21, (10, 30)), (25, 40, (20, 30)), (40, 50, (30, 30))],
+        [(0, 5, (None, 10)), (10, 10, (None, 10)), (11, 11, (10, 20)), (12, 20, (10, 20)), (12, 21, (10, 30)), (25, 40, (20, 30)), (40, 50, (20, 30))],
     )  # fmt: skip
     def test_around_a_range(self, begin: int, end: int, expected: tuple[int | None, int]) -> None:
         """Given some, then the nearest ones around the range are taken; the last one where none reaches so far."""
@@ -75,8 +75,7 @@ class TestWhichCheckpoint:
     def test_of_one_size_the_last(self) -> None:
         """Given two of one size, then the later one is taken."""
         newer = Seal(of(10).checkpoint, of(10).note + "\u2014 b QUFBQUE=\n", "later")
-        found = seals_around([of(10), newer], 10, 10)
-        assert found == (newer, newer)
+        assert seals_around([of(10), newer, of(20)], 11, 11) == (newer, of(20))
 
     def test_what_the_ledger_holds(self, ledger: Ledger) -> None:
         """Given rows that are none, or of another ledger, then they are not taken; of one size the signed one is the last."""

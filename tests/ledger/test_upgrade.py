@@ -7,10 +7,12 @@ import shutil
 import sqlite3
 import threading
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from ledger.clock import CLOCK_SET_BACK
 from ledger.errors import DamagedLedgerError, NewerLedgerError, UnregisteredProjectionError, UpgradeNeededError
 from ledger.events import NewEvent
 from ledger.schema import FORMAT, SCRIPTS, schema_objects
@@ -53,6 +55,17 @@ class TestUpgrading:
             assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
             found = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE sql IS NOT NULL")}
             assert found == schema_objects(SCRIPTS[FORMAT]).keys()
+
+    @pytest.mark.parametrize(("now", "told"), [("2020-01-01T00:00:00.000000Z", True), (None, False)])
+    def test_clock_that_is_behind(self, older: Path, now: str | None, *, told: bool) -> None:
+        """Given a clock that went back a little or a lot, then no time goes back without an event that says so."""
+        with closing(sqlite3.connect(older)) as connection:
+            (last,) = connection.execute("SELECT max(recorded_at) FROM events").fetchone()
+        behind = now or (datetime.fromisoformat(last) - timedelta(seconds=2)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        with open_ledger(older, now=lambda: behind) as ledger:
+            *_, before, upgraded = ledger.read_all()
+        assert (before.type == CLOCK_SET_BACK) is told
+        assert upgraded.recorded_at == (behind if told else last)
 
     def test_happens_once(self, older: Path) -> None:
         """Given one that was upgraded, then opening it again records nothing."""

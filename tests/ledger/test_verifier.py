@@ -637,6 +637,7 @@ PERIOD_CHANGES: dict[str, tuple[Change, str]] = {
         lambda files, manifest: (files.update({"tables/runs.jsonl": b""}), manifest["tables"]["runs"].update(rows=0)), "the table runs"),
     "row of another event": (_put("tables/runs.jsonl", lambda data: data.replace(b'"seq": 7', b'"seq": 8')), "the table runs"),
     "row without seq": (_put("tables/runs.jsonl", lambda data: data.replace(b'"seq": 7', b'"sq": 7')), "KeyError"),
+    "period that begins before what is here": (_set("from", "2026-01-01"), "event 6 does not lie before the period"),
     "another day": (_set("from", "2026-01-03"), "the table reviews"),
     "fewer pipelines": (_set("pipelines", ["q"]), "the table reviews"),
     "chosen sample": (lambda _, manifest: manifest["sample"].update(items=[]), "the sample"),

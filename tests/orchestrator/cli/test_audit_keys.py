@@ -360,7 +360,7 @@ class TestCheckpoint:
     def test_file_that_cannot_be_written(self, project: Path) -> None:
         """Given a folder in the place of the file, then it is named."""
         (problem,) = refused(program("audit", "checkpoint", "--out", ".", "--json", cwd=project))
-        assert "Is a directory" in str(problem["message"])
+        assert ". cannot be written" in str(problem["message"])
 
     def test_nothing_is_sealed(self, tmp_path: Path) -> None:
         """Given a ledger without a checkpoint, then --last is refused and names what seals."""

@@ -144,17 +144,17 @@ class TestRange:
         ("first", "last", "start", "inside"),
         [
             ("2026-01-01", "2026-01-01", 0, 8),
-            ("2026-01-02", "2026-01-02", 9, 17),
-            ("2026-01-04", "2026-01-05", 26, 23),
-            ("2026-01-03", "2026-01-03", 26, 0),
+            ("2026-01-02", "2026-01-02", 0, 17),
+            ("2026-01-04", "2026-01-05", 9, 23),
+            ("2026-01-03", "2026-01-03", 9, 0),
             ("2025-01-01", "2025-01-02", 0, 0),
-            ("2026-01-08", "2026-01-09", 57, 0),
+            ("2026-01-08", "2026-01-09", 49, 0),
         ],
     )
     def test_from_checkpoint_to_checkpoint(
         self, made: Made, tmp_path: Path, first: str, last: str, start: int, inside: int
     ) -> None:
-        """Given a period, then the events go from the checkpoint before it to the one after it, and those of the period are counted."""
+        """Given a period, then the events go from a checkpoint that leaves one of before it to the one after it, and those of the period are counted."""
         done = made.package(tmp_path, first, last)
         assert json.loads((tmp_path / "p/range.json").read_text())["start"] == start
         assert (tmp_path / "p/checkpoint.start").exists() == (start > 0)
@@ -164,7 +164,7 @@ class TestRange:
     def test_unsealed_tail_is_said(self, made: Made, tmp_path: Path) -> None:
         """Given events after the last checkpoint, then they are counted and said, and their rows are marked."""
         done = made.package(tmp_path, "2026-01-08", "2026-01-08")
-        assert (done["not_sealed"], done["events"], done["sample"]["items"]) == (8, 0, [])
+        assert (done["not_sealed"], done["recorded_in_period"], done["sample"]["items"]) == (8, 0, [])
         assert "8 events of the period were recorded after the last checkpoint" in done["warnings"][0]
         (row,) = rows_of(tmp_path / "p", "runs")
         assert row["sealed"] == 0

@@ -14,7 +14,7 @@ import pytest
 from ledger.audit_findings import KINDS
 from orchestrator.cli import verifying
 from tests.nights import Nights
-from tests.programs import no_traceback, program, value_of
+from tests.programs import ended, no_traceback, program, started, value_of, wait_until
 from tests.programs import refused as problems_of_refusal
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -148,6 +148,24 @@ class TestVerify:
         finally:
             folder.chmod(0o700)
         assert sorted(path.name for path in folder.iterdir()) == before
+
+    def test_while_a_run_is_on(self, shop: Path) -> None:
+        """Given a run that is on, then its ledger verifies as it is at that moment, and the run is not disturbed."""
+        (shop / "pipeline.toml").write_text(
+            """[pipeline]
+name = "slow"
+[steps.wait]
+shell = "touch begun; while [ ! -e go ]; do sleep 0.05; done"
+"""
+        )
+        with started("run", "-q", cwd=shop) as process:
+            wait_until((shop / "begun").exists, "the step has begun")
+            value = value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify")
+            assert value["ok"], value["problems"]
+            assert value["unsealed"] > 0
+            (shop / "go").touch()
+            assert ended(process).returncode == 0
+        assert value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify")["unsealed"] == 0
 
     def test_reference(self) -> None:
         """Given the page of the reference, then it has a row for each kind, as the program says it."""

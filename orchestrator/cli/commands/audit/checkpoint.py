@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ledger.folders import write_private
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
@@ -36,7 +37,7 @@ def command(pipeline: str | None, ledger: str | None, out: str | None, *, last: 
     seal = last_checkpoint(pipeline, ledger) if last else new_checkpoint(pipeline, ledger)
     if out is not None:
         try:
-            Path(out).write_text(seal.note, encoding="utf-8")
+            write_private(Path(out), seal.note)
         except OSError as error:
             raise UsageRefusedError("output", f"{out} cannot be written: {error.strerror}") from None
     if as_json:
