@@ -33,8 +33,9 @@ STATEMENTS_A_STEP = 1 + 3 * 3 + 3 + 3
 STATEMENTS_A_TURN = 3
 # Making the file with its tables and views, opening it, comparing the schema, the run itself, the cache of digests, sealing, the report.
 STATEMENTS_A_RUN = 150
-# Sealing keeps the root over each 256 events: is it kept, the leaves, the row; and a look for each when the root is made of them.
-STATEMENTS_A_SUBTREE = 4
+# Sealing keeps the root over each 256 events: is it kept, the leaves, the row; and a look for each whenever a root is made of them,
+# which is when the run is sealed and when what came after it is.
+STATEMENTS_A_SUBTREE = 5
 EVENTS_A_STEP = 3
 EVENTS_A_SUBTREE = 256
 
