@@ -187,7 +187,8 @@ def check_schema(connection: sqlite3.Connection, path: str, scripts: Iterable[st
     findings += [
         f"{kind} {name} on {table} does not belong"
         for kind, name, table, _ in rows
-        if kind in ("trigger", "index") and table in ours and name not in expected
+        # To SQLite, names and kinds are the same in any case.
+        if kind.lower() in ("trigger", "index") and table.lower() in ours and name not in expected
     ]
     if findings:
         raise DamagedLedgerError(path, findings)
@@ -293,4 +294,4 @@ def _sqlite_utils() -> ModuleType:
 
 
 def _normalised(sql: str) -> str:
-    return re.sub(r"\s+", " ", sql).strip()
+    return re.sub(r"[ \t\r\n]+", " ", sql).strip(" ")  # no other blank is one to SQLite

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -430,3 +431,31 @@ class TestCreation:
         assert ["ledger.db"] == [item.name for item in tmp_path.iterdir()]
         assert 32 == len(made[0])
         assert 0o600 == (tmp_path / "ledger.db").stat().st_mode & 0o777
+
+
+class TestWhatOnlySqliteSees:
+    """Spellings that are one to SQLite and two to a reader, or the other way round."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE sqlite_schema SET tbl_name = 'EVENTS' WHERE name = 'evil'",
+            "UPDATE sqlite_schema SET type = 'TRIGGER' WHERE name = 'evil'",
+        ],
+    )
+    def test_is_found(self, tmp_path: Path, change: str) -> None:
+        """Given a foreign trigger under another spelling, then it is found."""
+        path = tmp_path / "ledger.db"
+        open_ledger(path).close()
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("CREATE TRIGGER evil AFTER INSERT ON events BEGIN SELECT 1; END")
+            connection.execute("PRAGMA writable_schema = ON")
+            connection.execute(change)
+        with contextlib.closing(sqlite3.connect(path)) as connection, pytest.raises(DamagedLedgerError):
+            check_schema(connection, "it")
+
+    def test_blank_that_is_part_of_a_name(self) -> None:
+        """Given a no-break space, which SQLite takes for a letter, then it is not folded away."""
+        plain, other = "CREATE VIEW v AS SELECT 1 FROM runs", "CREATE VIEW v AS SELECT 1 FROM\u00a0runs"
+        assert schema_objects([plain]) != schema_objects([other])
+        assert schema_objects([plain]) == schema_objects([plain.replace(" FROM", "\n  FROM")])
