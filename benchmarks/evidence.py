@@ -18,11 +18,11 @@ from benchmarks.contenders import PROGRAM, write_pipeline
 from benchmarks.measuring import Contender, run_once
 from benchmarks.rebuilding_sql import SQL, TAKEN_OUT
 from benchmarks.shapes import layered
-from ledger.audit import verify
-from ledger.audit_events import Leaves, Texts, pages
-from ledger.audit_findings import Findings
-from ledger.audit_tree import Tree
-from ledger.audit_verdict import Options
+from ledger.audit.events import Leaves, Texts, pages
+from ledger.audit.findings import Findings
+from ledger.audit.tree import Tree
+from ledger.audit.verdict import Options
+from ledger.audit.verify import verify
 from ledger.events import NewEvent, RecordedEvent
 from ledger.projection import Projection, make_objects
 from ledger.schema import FORMAT, SCRIPTS, statements

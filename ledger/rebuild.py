@@ -13,9 +13,9 @@ from pathlib import Path
 
 import attrs
 
-from ledger.audit import verify
-from ledger.audit_findings import KEPT_AT_MOST
-from ledger.audit_projections import HELD
+from ledger.audit.findings import KEPT_AT_MOST
+from ledger.audit.projections import HELD
+from ledger.audit.verify import verify
 from ledger.comparison import NO_TABLE, RowDifference, differences
 from ledger.errors import DamagedLedgerError, NewerLedgerError, UpgradeNeededError
 from ledger.events import NewEvent, RecordedEvent

@@ -19,9 +19,9 @@ from typing import Any
 import attrs
 
 from ledger import NewEvent, open_ledger
-from ledger.audit_chain import verify_chain
-from ledger.audit_checkpoints import Given, Trust
-from ledger.audit_verdict import Options, Verdict
+from ledger.audit.chain import verify_chain
+from ledger.audit.checkpoints import Given, Trust
+from ledger.audit.verdict import Options, Verdict
 from ledger.canonical import canonical_text
 from ledger.merkle import Frontier, leaf_hash
 from ledger.signing import SigningKey, signed_note

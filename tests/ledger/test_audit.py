@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import Ledger, NewEvent, audit, open_ledger
-from ledger.audit import verify
-from ledger.audit_chain import verify_chain
-from ledger.audit_checkpoints import Given, Trust
-from ledger.audit_events import pages
-from ledger.audit_findings import KINDS, Findings, is_of_the_machine
-from ledger.audit_tree import Tree
-from ledger.audit_verdict import Options, Verdict
+from ledger import Ledger, NewEvent, open_ledger
+from ledger.audit.chain import verify_chain
+from ledger.audit.checkpoints import Given, Trust
+from ledger.audit.events import pages
+from ledger.audit.findings import KINDS, Findings, is_of_the_machine
+from ledger.audit.tree import Tree
+from ledger.audit.verdict import Options, Verdict
+from ledger.audit.verify import verify
 from ledger.canonical import blob_digest
 from ledger.checkpoints import checkpoint_at, origin_of, seal
 from ledger.creation import begin_ledger
@@ -205,7 +205,7 @@ class TestLevels:
         def refuse(*_: object) -> bool:
             raise ProofError("neither is there")
 
-        monkeypatch.setattr(audit, "signature_is_good", refuse)
+        monkeypatch.setattr("ledger.audit.verify.signature_is_good", refuse)
         key, anna = new_key(path), SigningKey.generate("anna", COSIGNATURE)
         sealed(path, key)
         assert [(item.kind, item.level) for item in looked_at(path, keys=[key]).problems] == [("no_verifier", 2)]
@@ -318,7 +318,7 @@ class TestDamage:
         def fail(*_: object) -> None:
             raise failing
 
-        monkeypatch.setattr("ledger.audit.check_schema", fail)
+        monkeypatch.setattr("ledger.audit.verify.check_schema", fail)
         with pytest.raises(StorageError, match="I/O"):
             verify(path)
         monkeypatch.setattr("ledger.reader.ledger_format", fail)
@@ -592,7 +592,7 @@ class TestHostile:
         assert kinds(looked_at(path)) == ["outside_checkpoint"]
 
     @pytest.mark.parametrize(
-        "place", ["ledger.audit_projections.differences", "ledger.audit_tree.StoredTree._looked_up"]
+        "place", ["ledger.audit.projections.differences", "ledger.audit.tree.StoredTree._looked_up"]
     )
     def test_disk_that_fails_late(self, path: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Given a disk that fails at a later stage, then that is an error of the machine still."""
@@ -648,7 +648,7 @@ class TestHostile:
         def fail(*_: object) -> None:
             raise failing
 
-        monkeypatch.setattr("ledger.audit_projections.make_beside", fail)
+        monkeypatch.setattr("ledger.audit.projections.make_beside", fail)
         if error == "SQLITE_FULL":
             with pytest.raises(StorageError):
                 verify(path, Options([Tally()]))
@@ -723,7 +723,7 @@ class TestChain:
                 raise StorageError(str(place), "it is gone")
             return verify(place, options)
 
-        monkeypatch.setattr("ledger.audit_chain.verify", failing)
+        monkeypatch.setattr("ledger.audit.chain.verify", failing)
         assert kinds(looked_at(path)) == ["former_ledger"]
 
 

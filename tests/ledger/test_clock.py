@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ledger import NewEvent, open_ledger
-from ledger.audit import verify
+from ledger.audit.verify import verify
 from ledger.clock import CLOCK_SET_BACK, settled_time
 
 EVENT = NewEvent("thing.happened", 1, {})

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ledger import NewEvent, open_ledger
-from ledger.audit import verify
-from ledger.audit_verdict import Options
+from ledger.audit.verdict import Options
+from ledger.audit.verify import verify
 from ledger.errors import DamagedLedgerError, LedgerNotFoundError, NewerLedgerError, UpgradeNeededError
 from ledger.rebuild import REBUILT, Found, compare_projections, rebuild
 from tests.ledger.test_store import Tally

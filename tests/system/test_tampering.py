@@ -19,9 +19,9 @@ import attrs
 import pytest
 
 from ledger import NewEvent, open_ledger
-from ledger.audit import Audit
-from ledger.audit_findings import Findings
-from ledger.audit_verdict import Options, Verdict
+from ledger.audit.findings import Findings
+from ledger.audit.verdict import Options, Verdict
+from ledger.audit.verify import Audit
 from ledger.canonical import canonical_text
 from ledger.checkpoints import seal
 from ledger.merkle import leaf_hash

@@ -19,9 +19,9 @@ import pytest
 
 from ledger.merkle import Frontier
 from ledger.schema import statements
-from orchestrator.cli.csv_text import read_back
+from orchestrator.cli.audit.csv_text import read_back
+from orchestrator.cli.audit.seq_range import range_of
 from orchestrator.cli.errors import UsageRefusedError
-from orchestrator.cli.seq_range import range_of
 from orchestrator.projections.views import VIEWS
 from tests.nights import Nights
 from tests.programs import Done, Json, follows, program, refused, value_of

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.csv_text import read_back
+from orchestrator.cli.audit.csv_text import read_back
 from tests.programs import everything_in, program, refused, value_of
 from tests.quarter import LOG, Quarter
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ledger.tree import tree_root
-from orchestrator.cli.csv_text import csv_line, read_back
+from orchestrator.cli.audit.csv_text import csv_line, read_back
 from orchestrator.projections.questions import QUESTIONS
 from orchestrator.projections.views import VIEWS
 from tests.nights import SECRET, Nights

@@ -19,8 +19,8 @@ from ledger.errors import LedgerExistsError
 from ledger.reader import LedgerReader
 from ledger.schema import ledger_identity
 from ledger.store import open_ledger
-from orchestrator.cli import restoring
-from orchestrator.cli.carried_check import carried_problems
+from orchestrator.cli.audit import restoring
+from orchestrator.cli.audit.carried_check import carried_problems
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.older import show_as_present
 from orchestrator.projections.carried import carried_problem, carried_state

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from ledger.store import open_ledger
-from orchestrator.cli import older, opening, safekeeping
+from orchestrator.cli import older, opening
 from orchestrator.cli.app import run_command
+from orchestrator.cli.audit import safekeeping
 from orchestrator.cli.errors import RefusedError
 from orchestrator.runtime.liveness import boot_id, process_start
 from tests.old_ledgers import FORMAT_1, INDEX, digest_of, make_older, old_shop, rows_of

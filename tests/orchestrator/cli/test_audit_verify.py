@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.audit_findings import KINDS
-from orchestrator.cli import verifying
+from ledger.audit.findings import KINDS
+from orchestrator.cli.audit import verifying
 from tests.nights import Nights
 from tests.programs import ended, no_traceback, program, started, value_of, wait_until
 from tests.programs import refused as problems_of_refusal

@@ -31,7 +31,7 @@ def command(file: str, pipeline: str | None, ledger: str | None, *, force: bool,
     needed beside it. Keep the checkpoint that is printed somewhere else: it shows later whether FILE is what was written today. Logs and reports are
     files of their own, and so are the former ledgers of one that was restored.
     """
-    from orchestrator.cli.safekeeping import back_up
+    from orchestrator.cli.audit.safekeeping import back_up
 
     done = back_up(pipeline, ledger, Path(os.path.abspath(file)), force=force)
     if as_json:

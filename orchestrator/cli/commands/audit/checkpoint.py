@@ -32,7 +32,7 @@ def command(pipeline: str | None, ledger: str | None, out: str | None, *, last: 
     Each run seals itself; this is for what came after, and for handing a checkpoint to somebody. Whoever keeps one can later show that the ledger was
     turned back or changed.
     """
-    from orchestrator.cli.keeping import last_checkpoint, new_checkpoint
+    from orchestrator.cli.audit.keeping import last_checkpoint, new_checkpoint
 
     seal = last_checkpoint(pipeline, ledger) if last else new_checkpoint(pipeline, ledger)
     if out is not None:

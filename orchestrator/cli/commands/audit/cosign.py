@@ -32,7 +32,7 @@ def command(
     continues what you cosigned before; your memory of that lies with your key. The result is written beside the ledger, or into the present folder
     where that cannot be written; nothing in the ledger changes.
     """
-    from orchestrator.cli.keeping import cosign
+    from orchestrator.cli.audit.keeping import cosign
 
     done = cosign(checkpoint, pipeline, ledger, key=key, out=out)
     if as_json:

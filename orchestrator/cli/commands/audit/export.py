@@ -42,10 +42,10 @@ def command(
     as_json: bool,
 ) -> int:
     """Write events or views as files, all of one moment, each with a manifest: events, root, rows, digests."""
-    from orchestrator.cli.evidence import one_moment
-    from orchestrator.cli.exporting import FileFacts, facts_of, jobs_of
-    from orchestrator.cli.new_files import refuse_existing
-    from orchestrator.cli.seq_range import range_of
+    from orchestrator.cli.audit.evidence import one_moment
+    from orchestrator.cli.audit.exporting import FileFacts, facts_of, jobs_of
+    from orchestrator.cli.audit.new_files import refuse_existing
+    from orchestrator.cli.audit.seq_range import range_of
     from orchestrator.runtime.clock import SystemClock
 
     jobs = jobs_of(jsonl, csv, parquet)

@@ -35,7 +35,7 @@ def command(
     The private half stays in your configuration folder, together with the memory of what was signed; it never lies beside the ledger. Give the public half,
     one line, to whoever will verify. That a key was made is recorded. With --witness it is your own key, for `audit cosign`.
     """
-    from orchestrator.cli.keeping import make_operator_key, make_witness_key
+    from orchestrator.cli.audit.keeping import make_operator_key, make_witness_key
 
     if witness is not None:
         if not _WITNESS_NAME.fullmatch(witness):

@@ -13,7 +13,7 @@ from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from orchestrator.cli.packaging import Packaged
+    from orchestrator.cli.audit.packaging import Packaged
 
 _SEED_LENGTH_MAX = 200
 
@@ -55,7 +55,7 @@ def command(
     nothing can be left out; runs, refusals, overlaps, missing nights, manual actions, changes, notes and acknowledgements stand in tables. The same ledger and
     the same options give the same bytes. `orchestrate audit check-proof` checks it.
     """
-    from orchestrator.cli.packaging import package_period
+    from orchestrator.cli.audit.packaging import package_period
     from orchestrator.projections.period import Period
 
     for option, text in (("--from", first), ("--to", last)):

@@ -12,7 +12,7 @@ from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from orchestrator.cli.bundling import Proved
+    from orchestrator.cli.audit.bundling import Proved
 
 EXAMPLES = """\b
 Examples:
@@ -52,7 +52,7 @@ def command(
     `orchestrate audit check-proof` checks them, and so does the one file verify.py in each bundle, with Python alone. An event that no checkpoint covers yet
     cannot be proved: `orchestrate audit checkpoint` seals it.
     """
-    from orchestrator.cli.bundling import prove_event, prove_run
+    from orchestrator.cli.audit.bundling import prove_event, prove_run
 
     if (seq is None) == (run is None):
         raise UsageRefusedError("usage", "one of --seq N and --run RUN says what to prove")
@@ -73,7 +73,7 @@ def command(
 
 
 def _lines(done: Proved) -> Iterator[str]:
-    from orchestrator.cli.bundling import signed_words
+    from orchestrator.cli.audit.bundling import signed_words
 
     for path in done.files:
         yield f"written: {path}"

@@ -8,9 +8,9 @@ import click
 
 from ledger.query import Answer, Limits, ask, limit_memory, prepare
 from orchestrator.cli import render
+from orchestrator.cli.audit.query_values import checked_limits, parameters_of, statement_of
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
-from orchestrator.cli.query_values import checked_limits, parameters_of, statement_of
 from orchestrator.projections.questions import QUESTIONS
 from orchestrator.projections.views import VIEWS
 
@@ -91,8 +91,8 @@ def _answered(
     *,
     as_json: bool,
 ) -> tuple[Answer, list[int], str]:
-    from orchestrator.cli.evidence import one_moment
-    from orchestrator.cli.watchdog import ended_in_time
+    from orchestrator.cli.audit.evidence import one_moment
+    from orchestrator.cli.audit.watchdog import ended_in_time
 
     with one_moment(pipeline, ledger, prepare) as moment:
         root = moment.root()
@@ -128,11 +128,11 @@ def _print(answer: Answer, *, as_csv: bool) -> None:
     import sys
 
     if as_csv:
-        from orchestrator.cli.csv_text import csv_line
+        from orchestrator.cli.audit.csv_text import csv_line
 
         render.out_lines(csv_line(cells).removesuffix("\n") for cells in (answer.columns, *answer.rows))
     elif sys.stdout is not None and sys.stdout.isatty():
-        from orchestrator.cli.drawing import draw_table
+        from orchestrator.cli.audit.drawing import draw_table
 
         draw_table(answer.columns, list(_shown(answer)))
     else:

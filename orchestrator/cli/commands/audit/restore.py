@@ -14,7 +14,7 @@ from orchestrator.cli.manual import checked_text
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 
 if TYPE_CHECKING:
-    from orchestrator.cli.restoring import Restored
+    from orchestrator.cli.audit.restoring import Restored
 
 EXAMPLES = """\b
 Examples:
@@ -56,7 +56,7 @@ def command(
     you name. It then lies beside the new ledger, read only, so that its runs are still found. What is up to date stays so. The new ledger has a new origin and needs a
     new key.
     """
-    from orchestrator.cli.restoring import restore
+    from orchestrator.cli.audit.restoring import restore
 
     checked_text(reason, "--reason")
     place = Path(os.path.abspath(file))

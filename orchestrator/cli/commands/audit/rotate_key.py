@@ -25,7 +25,7 @@ def command(pipeline: str | None, ledger: str | None, reason: str | None, *, as_
     Whoever has pinned the old key goes on verifying with it, and may pin the new one at leisure. An interrupted replacing is finished by calling this again.
     Where the old key is lost: orchestrate audit keygen --lost.
     """
-    from orchestrator.cli.keeping import rotate_operator_key
+    from orchestrator.cli.audit.keeping import rotate_operator_key
 
     made = rotate_operator_key(pipeline, ledger, reason=reason)
     if as_json:

@@ -13,7 +13,7 @@ from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 
 if TYPE_CHECKING:
-    from orchestrator.cli import serving
+    from orchestrator.cli.audit import serving
 
 EXAMPLES = """\b
 Examples:
@@ -46,7 +46,7 @@ def command(
     pipeline: str | None, ledger: str | None, port: int, snapshot: str | None, *, browser: bool, as_json: bool
 ) -> int:
     """Open the ledger in the browser, read only, for this machine alone, until Ctrl-C; new events show as they come."""
-    from orchestrator.cli import serving
+    from orchestrator.cli.audit import serving
 
     serving.need_web()
     if snapshot is None:
@@ -70,8 +70,8 @@ def command(
 
 
 def _live(pipeline: str | None, ledger: str | None) -> serving.Served:
-    from orchestrator.cli.evidence import one_moment
-    from orchestrator.cli.serving import Served
+    from orchestrator.cli.audit.evidence import one_moment
+    from orchestrator.cli.audit.serving import Served
 
     with one_moment(pipeline, ledger) as moment:
         _refuse_older(older=moment.view.older)
@@ -79,9 +79,9 @@ def _live(pipeline: str | None, ledger: str | None) -> serving.Served:
 
 
 def _snapshot(pipeline: str | None, ledger: str | None, path: Path) -> tuple[serving.Served, Mapping[str, object]]:
-    from orchestrator.cli.evidence import one_moment
-    from orchestrator.cli.serving import Served
-    from orchestrator.cli.snapshots import check_snapshot, take_snapshot
+    from orchestrator.cli.audit.evidence import one_moment
+    from orchestrator.cli.audit.serving import Served
+    from orchestrator.cli.audit.snapshots import check_snapshot, take_snapshot
     from orchestrator.runtime.clock import SystemClock
 
     if path.exists():

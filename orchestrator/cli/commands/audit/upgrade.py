@@ -25,7 +25,7 @@ def command(pipeline: str | None, ledger: str | None, *, as_json: bool) -> int:
     The events stay as they are, byte for byte. A small ledger is brought up to date by the next run; a large one waits for this command, and can be read
     meanwhile. The backup lies beside the ledger. A ledger of the present format is checked and otherwise left alone.
     """
-    from orchestrator.cli.safekeeping import upgrade
+    from orchestrator.cli.audit.safekeeping import upgrade
 
     done = upgrade(pipeline, ledger)
     if as_json:

@@ -63,7 +63,7 @@ def command(
     it says of keys is not believed. Level 2 needs the operator's public key from elsewhere, level 3 a checkpoint that you kept, level 4 the key of a
     witness. Exit code 0 where nothing was found, else 3.
     """
-    from orchestrator.cli.verifying import verdict_json, verdict_lines, verified
+    from orchestrator.cli.audit.verifying import verdict_json, verdict_lines, verified
 
     verdict = verified(
         pipeline, ledger, keys=keys, checkpoints=checkpoints, witnesses=witnesses, strict=strict, quiet=quiet or as_json

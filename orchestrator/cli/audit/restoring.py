@@ -31,12 +31,12 @@ from ledger.times import format_utc, utc_now
 from ledger.verifier import Checkpoint, open_checkpoint
 from orchestrator import __version__
 from orchestrator.cli import render
+from orchestrator.cli.audit.safekeeping import contents_json, free_name, told
 from orchestrator.cli.errors import RefusedError, UsageRefusedError
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.keyring import operator_folder
 from orchestrator.cli.locate import definition_path, ledger_path
 from orchestrator.cli.older import show_as_present
-from orchestrator.cli.safekeeping import contents_json, free_name, told
 from orchestrator.core.events import HistoryCarried, event_data, event_type
 from orchestrator.core.printable import as_utf8
 from orchestrator.core.problems import Problem

@@ -14,7 +14,7 @@ from ledger.checkpoints import Seal
 from ledger.evidence import BundleWriter, Prover, common_members, known_seals, seals_around, signers_of
 from ledger.schema import ledger_identity
 from ledger.verifier import PROOF_SUFFIX, check_bundle, sample_of
-from orchestrator.cli.bundling import (
+from orchestrator.cli.audit.bundling import (
     log_state,
     output_path,
     range_facts,
@@ -23,9 +23,9 @@ from orchestrator.cli.bundling import (
     signed_words,
     writing,
 )
-from orchestrator.cli.csv_text import csv_line
+from orchestrator.cli.audit.csv_text import csv_line
+from orchestrator.cli.audit.evidence import Moment, one_moment
 from orchestrator.cli.errors import UsageRefusedError
-from orchestrator.cli.evidence import Moment, one_moment
 from orchestrator.projections.cover_page import cover_html, cover_markdown
 from orchestrator.projections.evidence_text import period_readme
 from orchestrator.projections.period import (

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import attrs
 
-from ledger.audit_findings import Findings
+from ledger.audit.findings import Findings
 from ledger.checkpoints import origin_of
 from ledger.errors import ProofError
 from ledger.keys import ROTATED, KeyChange, trusted_keys

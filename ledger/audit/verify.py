@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ledger.audit_checkpoints import (
+from ledger.audit.checkpoints import (
     BESIDE,
     Cosigned,
     Note,
@@ -28,11 +28,11 @@ from ledger.audit_checkpoints import (
     notes_given,
     notes_in,
 )
-from ledger.audit_events import Leaves, Texts, pages
-from ledger.audit_findings import Findings, is_of_the_machine
-from ledger.audit_projections import FAILED, HELD, Rebuilding
-from ledger.audit_tree import StoredTree, Tree
-from ledger.audit_verdict import LEVELS, KeyNote, Options, Verdict
+from ledger.audit.events import Leaves, Texts, pages
+from ledger.audit.findings import Findings, is_of_the_machine
+from ledger.audit.projections import FAILED, HELD, Rebuilding
+from ledger.audit.tree import StoredTree, Tree
+from ledger.audit.verdict import LEVELS, KeyNote, Options, Verdict
 from ledger.canonical import blob_digest
 from ledger.errors import (
     DamagedLedgerError,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import attrs
 
-from ledger.audit import verify
-from ledger.audit_checkpoints import Given, Trust
-from ledger.audit_findings import Problem
-from ledger.audit_verdict import Options, Verdict
+from ledger.audit.checkpoints import Given, Trust
+from ledger.audit.findings import Problem
+from ledger.audit.verdict import Options, Verdict
+from ledger.audit.verify import verify
 from ledger.chain import Former, former_ledgers
 from ledger.errors import LedgerError, LedgerNotFoundError, ProofError
 from ledger.reader import LedgerReader
@@ -24,7 +24,7 @@ def verify_chain(path: Path, options: Options) -> Verdict:
     Keys and checkpoints of a former ledger are known by its origin, and count for it alone.
 
     Raises:
-        As `ledger.audit.verify`.
+        As `ledger.audit.verify.verify`.
     """
     formers = _formers(path)
     origins = {former.continues.origin for former in formers}

@@ -20,8 +20,8 @@ from ledger.folders import write_private
 from ledger.outside import read_note
 from ledger.schema import ledger_identity
 from ledger.verifier import PROOF_SUFFIX, check_bundle, open_checkpoint
+from orchestrator.cli.audit.evidence import Moment, one_moment
 from orchestrator.cli.errors import UsageRefusedError
-from orchestrator.cli.evidence import Moment, one_moment
 from orchestrator.projections.evidence_text import run_readme
 from orchestrator.projections.period import run_events
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import attrs
 
-from ledger.audit_chain import verify_chain
-from ledger.audit_checkpoints import Given, Trust
-from ledger.audit_findings import APART, KINDS, Problem
-from ledger.audit_verdict import LEVELS, Options, Verdict
+from ledger.audit.chain import verify_chain
+from ledger.audit.checkpoints import Given, Trust
+from ledger.audit.findings import APART, KINDS, Problem
+from ledger.audit.verdict import LEVELS, Options, Verdict
 from ledger.errors import LedgerNotFoundError
 from ledger.outside import read_note
-from orchestrator.cli.carried_check import carried_problems
+from orchestrator.cli.audit.carried_check import carried_problems
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.keyring import given_key
 from orchestrator.cli.locate import definition_path, ledger_path

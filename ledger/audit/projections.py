@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from ledger.audit_findings import Findings, is_of_the_machine
+from ledger.audit.findings import Findings, is_of_the_machine
 from ledger.comparison import differences
 from ledger.events import RecordedEvent
 from ledger.projection import Projection, make_beside

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ledger.errors import DamagedLedgerError, MissingExtraError
 from ledger.merkle import Frontier, leaf_hash
-from orchestrator.cli.csv_text import csv_line
-from orchestrator.cli.evidence import Moment
-from orchestrator.cli.new_files import NewFile
-from orchestrator.cli.seq_range import SeqRange
+from orchestrator.cli.audit.csv_text import csv_line
+from orchestrator.cli.audit.evidence import Moment
+from orchestrator.cli.audit.new_files import NewFile
+from orchestrator.cli.audit.seq_range import SeqRange
 from orchestrator.projections.view_form import View
 from orchestrator.projections.views import VIEWS
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from ledger.errors import StorageError
 from ledger.folders import make_private
+from orchestrator.cli.audit.evidence import Moment
+from orchestrator.cli.audit.exporting import MANIFEST, facts_of
+from orchestrator.cli.audit.new_files import NewFile
+from orchestrator.cli.audit.seq_range import SeqRange
 from orchestrator.cli.errors import UsageRefusedError
-from orchestrator.cli.evidence import Moment
-from orchestrator.cli.exporting import MANIFEST, facts_of
-from orchestrator.cli.new_files import NewFile
-from orchestrator.cli.seq_range import SeqRange
 
 
 def snapshot_manifest(path: Path) -> Path:

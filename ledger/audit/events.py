@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
-from ledger.audit_findings import Findings
-from ledger.audit_tree import Tree
+from ledger.audit.findings import Findings
+from ledger.audit.tree import Tree
 from ledger.canonical import canonical_text, parse_canonical
 from ledger.clock import CLOCK_SET_BACK
 from ledger.errors import CanonicalError

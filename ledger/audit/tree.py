@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
-from ledger.audit_findings import Findings, is_of_the_machine
+from ledger.audit.findings import Findings, is_of_the_machine
 from ledger.verifier import EMPTY_ROOT
 
 _FANOUT = 256

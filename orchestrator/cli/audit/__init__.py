@@ -1,0 +1,1 @@
+"""What the commands below `orchestrate audit` do."""
