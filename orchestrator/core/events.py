@@ -105,6 +105,7 @@ class AttemptFinished:
         metrics: What the step reported.
         masked: How often each secret was masked, by name.
         killed: Signals that were sent to the group, in order.
+        survivors: `{"pid", "name"}` of each process that went on after the end of the one that was started, and was killed; a hundred at most.
     """
 
     step: str
@@ -122,6 +123,7 @@ class AttemptFinished:
     reported: Json | None = None
     masked: Json | None = None
     killed: tuple[str, ...] = ()
+    survivors: tuple[Json, ...] = ()
 
 
 @attrs.frozen

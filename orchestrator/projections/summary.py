@@ -41,7 +41,7 @@ def summary_lines(detail: Detail, tails: Mapping[str, Sequence[str]]) -> list[st
         "",
         *_attempted(detail),
         *_skipped(detail),
-        *_overwritten(detail),
+        *_notes(detail),
         *_tails(detail, tails),
     ]
 
@@ -156,15 +156,16 @@ def _skipped(detail: Detail) -> Iterator[str]:
         yield printable(f"skipped    {_listed(names)}: {reason}")
 
 
-def _overwritten(detail: Detail) -> Iterator[str]:
+def _notes(detail: Detail) -> Iterator[str]:
+    """Yield what of the attempts is worth knowing where nothing failed: what they wrote over, what they said, what they left behind."""
     for step in _steps(detail):
         attempts = step["attempts"]
         for attempt in attempts if isinstance(attempts, list) else ():
+            texts = [attempt.get("message")] if attempt.get("status") == "succeeded" else []
             evidence = attempt.get("start_evidence")
             if isinstance(evidence, Mapping):
-                text = overwritten_text(str(attempt.get("start_reason")), evidence)
-                if text is not None:
-                    yield printable(f"note: step {step['step']}: {text}")
+                texts.append(overwritten_text(str(attempt.get("start_reason")), evidence))
+            yield from (printable(f"note: step {step['step']}: {text}") for text in texts if text)
 
 
 def _tails(detail: Detail, tails: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -1,11 +1,9 @@
 """
-Processes: started in a session of their own, watched by pidfd and pipe in one selector, ended with their whole group.
+Processes: watched by pidfd and pipe in one selector, and ended with everything that they have started.
 
-A process is spawned with `posix_spawn`, which resets signal dispositions and mask without running any of our code between fork
-and exec; it has no argument for the working folder, so the orchestrator steps into it. The exit of a process and the end of its
-output are two things: a grandchild may hold the pipe open. Once the process has ended, the rest of its output gets a bounded time, then
-what is left of its group is killed. The group is signalled while the process is still unreaped, so that its number cannot belong to
-somebody else.
+The exit of a process and the end of its output are two things: a grandchild may hold the pipe open. Once the process has ended, the rest of
+its output gets a bounded time, then what is left of its group, and what has escaped from that, is killed before its end is told. The
+group is signalled while the process is still unreaped, so that its number cannot belong to somebody else.
 """
 
 from __future__ import annotations
@@ -14,19 +12,22 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import attrs
 
 from orchestrator.runtime.output import AttemptOutput, RedactingStream
-from orchestrator.runtime.ports import Clock, Exited, Launch
+from orchestrator.runtime.ports import Clock, Exited, Launch, Survivor
+from orchestrator.runtime.spawning import Spawner, start_error
+from orchestrator.runtime.strays import Owner, strays_of
 
 _READ_BYTES = 1 << 16
 _READS_A_TURN = 16
 _DRAIN_IDLE_US = 500_000
 _DRAIN_TOTAL_US = 5_000_000
-_SPAWN_ACTIONS_STDIN = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
-_ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+_STRAYS_GRACE_US = 50_000
+_STRAYS_TOTAL_US = 2_000_000
+_STRAYS_LOOK_US = 2_000
 
 
 @attrs.define(eq=False)
@@ -36,6 +37,7 @@ class _Process:
     pidfd: int
     pipe: int
     output: AttemptOutput
+    owner: Owner
     started_us: int
     deadline_us: int | None
     kill_at_us: int | None = None
@@ -46,6 +48,9 @@ class _Process:
     stopped: bool = False
     eof: bool = False
     killed: list[str] = attrs.field(factory=list)
+    survivors: dict[int, Survivor] = attrs.field(factory=dict)
+    over_us: int | None = None
+    look_at_us: int | None = None
 
 
 class ProcessExecutor:
@@ -66,8 +71,7 @@ class ProcessExecutor:
         self._watched: dict[int, tuple[_Process, bool]] = {}
         self._running: dict[str, _Process] = {}
         self._failed_starts: list[Exited] = []
-        self._home = os.getcwd()
-        self._commands: dict[tuple[str, str], str] = {}
+        self._spawner = Spawner()
         self._wakeup_fd = wakeup_fd
         if wakeup_fd is not None:
             self._poller.register(wakeup_fd, select.EPOLLIN)
@@ -77,7 +81,7 @@ class ProcessExecutor:
         try:
             self._start(launch)
         except (OSError, ValueError) as error:
-            text = _start_error(launch, error)
+            text = start_error(launch, error)
             self._failed_starts.append(Exited(launch.step, launch.attempt, not_started=text))
 
     def poll(self, timeout_us: int | None) -> list[Exited]:
@@ -105,7 +109,7 @@ class ProcessExecutor:
         ended = self._failed_starts
         self._failed_starts = []
         for process in [process for process in self._running.values() if process.ended_us is not None]:
-            if process.eof or self._drained(process):
+            if (process.over_us is not None or process.eof or self._drained(process)) and self._is_alone(process):
                 ended.append(self._finish(process))
         return ended
 
@@ -130,20 +134,22 @@ class ProcessExecutor:
         for process in list(self._running.values()):
             self._kill(process)
             with contextlib.suppress(ChildProcessError):
+                # It has to be dead for what it leaves to be ours, and not be waited for while its group is still needed.
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+                self._end_strays(process)
                 os.waitpid(process.pid, 0)
             process.output.finish()
             os.close(process.pidfd)
             os.close(process.pipe)
-        self._running.clear()
+            del self._running[process.launch.step]
         self._poller.close()
-        with contextlib.suppress(OSError):
-            os.chdir(self._home)
+        self._spawner.close()
 
     def _start(self, launch: Launch) -> None:
         started_us = self._clock.monotonic_us()
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         try:
-            pid = self._spawn(launch, write_end)
+            pid = self._spawner.spawn(launch, write_end)
         except (OSError, ValueError):
             os.close(read_end)
             raise
@@ -156,6 +162,7 @@ class ProcessExecutor:
             pidfd=os.pidfd_open(pid),
             pipe=read_end,
             output=AttemptOutput(launch.log_path, self._new_stream(), launch.log_limit_bytes),
+            owner=Owner.of(launch, pid),
             started_us=started_us,
             deadline_us=None if launch.timeout_us is None else started_us + launch.timeout_us,
         )
@@ -172,43 +179,11 @@ class ProcessExecutor:
         self._poller.unregister(descriptor)
         del self._watched[descriptor]
 
-    def _spawn(self, launch: Launch, write_end: int) -> int:
-        os.chdir(launch.cwd)  # Also where the last process ran in it: a step may have put another folder in its place.
-        return os.posix_spawn(
-            self._command(launch.argv[0], launch.env),
-            launch.argv,
-            launch.env,
-            file_actions=[
-                _SPAWN_ACTIONS_STDIN,
-                (os.POSIX_SPAWN_DUP2, write_end, 1),
-                (os.POSIX_SPAWN_DUP2, write_end, 2),
-            ],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=_ALL_SIGNALS,
-        )
-
-    def _command(self, word: str, env: Mapping[str, str]) -> str:
-        """Look *word* up in the child's own PATH, as the child would."""
-        if "/" in word:
-            return word
-        path = env.get("PATH", os.defpath)
-        found = self._commands.get((word, path))
-        if found is None:
-            for folder in path.split(os.pathsep):
-                candidate = os.path.join(folder or ".", word)
-                if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
-                    found = self._commands[word, path] = candidate
-                    break
-            else:
-                raise FileNotFoundError(2, "command not found", word)
-        return found
-
     def _next_due_us(self) -> int | None:
         due = [
             moment
             for process in self._running.values()
-            for moment in (process.deadline_us, process.kill_at_us, process.drain_until_us)
+            for moment in (process.deadline_us, process.kill_at_us, process.drain_until_us, process.look_at_us)
             if moment is not None
         ]
         return min(due) if due else None
@@ -270,7 +245,7 @@ class ProcessExecutor:
         """Whether the time for the rest of the output is over; kills who holds the pipe and reads what is left."""
         if process.drain_until_us is None or self._clock.monotonic_us() < process.drain_until_us:
             return False
-        self._kill(process)
+        self._end(process, self._strays(process))
         for _ in range(_READS_A_TURN):
             with contextlib.suppress(BlockingIOError):
                 data = os.read(process.pipe, _READ_BYTES)
@@ -281,11 +256,47 @@ class ProcessExecutor:
         self._unwatch(process.pipe)
         return True
 
-    def _finish(self, process: _Process) -> Exited:
-        if process.eof:
-            # Whoever is left of the group has closed our pipe; it is not asked what it still wants.
+    def _is_alone(self, process: _Process) -> bool:
+        """
+        Whether nothing of *process*, which has ended with its output, is left; else what is gets a moment to go, and is killed.
+
+        Processes of a pipeline may be on their way out. What cannot be killed within two seconds waits for a disk, and nobody waits for it.
+        """
+        now_us = self._clock.monotonic_us()
+        if process.over_us is None:
+            process.over_us = now_us
+            process.drain_until_us = None
+        left = self._strays(process)
+        if not left or now_us >= process.over_us + _STRAYS_TOTAL_US:
+            return True
+        process.look_at_us = now_us + _STRAYS_LOOK_US
+        hurry = process.timed_out or process.stopped or process.killed
+        if hurry or now_us >= process.over_us + _STRAYS_GRACE_US:
+            self._end(process, left)
+        return False
+
+    def _end_strays(self, process: _Process) -> None:
+        """Kill what is left of *process* until nothing is, for two seconds at most."""
+        until_us = self._clock.monotonic_us() + _STRAYS_TOTAL_US
+        while (left := self._strays(process)) and self._clock.monotonic_us() < until_us:
+            self._end(process, left)
+
+    def _strays(self, process: _Process) -> list[Survivor]:
+        others = [other.owner for other in self._running.values() if other is not process]
+        return strays_of(process.owner, others)
+
+    def _end(self, process: _Process, left: list[Survivor]) -> None:
+        self._kill(process)
+        for survivor in left:
+            process.survivors.setdefault(survivor.pid, survivor)
+            # It is a child of ours that nobody has waited for: the number is its own.
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+                os.kill(survivor.pid, signal.SIGKILL)
+
+    def _finish(self, process: _Process) -> Exited:
+        # Where the kernel has not given us what it left, this still reaches its group.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         _, status = os.waitpid(process.pid, 0)
         os.close(process.pidfd)
         os.close(process.pipe)
@@ -302,23 +313,10 @@ class ProcessExecutor:
             timed_out=process.timed_out,
             stopped=process.stopped,
             killed=tuple(process.killed),
+            survivors=tuple(process.survivors.values()),
             pid=process.pid,
             duration_us=process.ended_us - process.started_us,
             log=log,
             last_line=process.output.last_line,
             log_failure=None if failure is None else failure.strerror,
         )
-
-
-def _start_error(launch: Launch, error: OSError | ValueError) -> str:
-    """Say why *launch* did not start, in words that name what to look at."""
-    if isinstance(error, ValueError):
-        return f"could not start: an argument holds a NUL byte ({error})"
-    if not os.path.isdir(launch.cwd):
-        what = "is no folder" if os.path.lexists(launch.cwd) else "does not exist"
-        return f"could not start: working folder {launch.cwd} {what}"
-    if isinstance(error, FileNotFoundError):
-        if "/" not in launch.argv[0]:
-            return f"could not start: command {launch.argv[0]} is not in PATH ({launch.env.get('PATH', os.defpath)})"
-        return f"could not start: {launch.argv[0]} does not exist, or the interpreter of its first line does not"
-    return f"could not start: {launch.argv[0]}: {os.strerror(error.errno or 0)}"

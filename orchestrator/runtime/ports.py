@@ -50,6 +50,14 @@ class Log:
 
 
 @attrs.frozen
+class Survivor:
+    """Hold a process that went on when the one that was started had ended, and was killed: its number, and its name as the kernel keeps it."""
+
+    pid: int
+    name: str
+
+
+@attrs.frozen
 class Exited:
     """
     How an attempt's process ended.
@@ -61,6 +69,7 @@ class Exited:
         timed_out: Its timeout had passed and its group was told to end.
         stopped: Somebody asked for its end (`Executor.stop`), before it ended.
         killed: The signals that were sent to its group, each once, in order.
+        survivors: What was left of it, in its group or escaped from that, and was killed.
         last_line: Last line of its output, redacted, for people.
         log_failure: Why its output could not be kept, or not all of it; None where it was.
     """
@@ -73,6 +82,7 @@ class Exited:
     timed_out: bool = False
     stopped: bool = False
     killed: tuple[str, ...] = ()
+    survivors: tuple[Survivor, ...] = ()
     pid: int | None = None
     duration_us: int = 0
     log: Log | None = None

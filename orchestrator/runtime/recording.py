@@ -7,8 +7,12 @@ from collections.abc import Callable
 
 from orchestrator.core.events import AttemptFinished
 from orchestrator.core.outcome import Outcome
+from orchestrator.core.printable import as_utf8
 from orchestrator.core.report import StepReport
 from orchestrator.runtime.ports import Exited, Log
+
+_SURVIVORS_AT_MOST = 100
+_SURVIVORS_NAMED = 3
 
 
 def attempt_finished(
@@ -32,14 +36,24 @@ def attempt_finished(
         reported=None if report is None or not report.outputs else _redacted(report.outputs, redact),
         masked=None if log is None or not log.masked else dict(log.masked),
         killed=exited.killed,
+        survivors=tuple({"pid": item.pid, "name": redact(item.name)} for item in exited.survivors[:_SURVIVORS_AT_MOST]),
     )
 
 
 def _message(exited: Exited, outcome: Outcome, redact: Callable[[str], str]) -> str | None:
     """Return what people should read of this end; that its output could not be kept is part of it."""
     lost = None if exited.log_failure is None else f"its output could not be kept: {exited.log_failure}"
-    told = "; ".join(text for text in (outcome.message, lost) if text)
+    told = "; ".join(text for text in (outcome.message, _left_behind(exited), lost) if text)
     return redact(told) if told else None
+
+
+def _left_behind(exited: Exited) -> str | None:
+    if not exited.survivors:
+        return None
+    count = len(exited.survivors)
+    names = ", ".join(dict.fromkeys(as_utf8(item.name) or "(no name)" for item in exited.survivors[:_SURVIVORS_NAMED]))
+    what = "a process that went on after it was" if count == 1 else f"{count} processes that went on after it were"
+    return f"{what} killed: {names}{', …' if count > _SURVIVORS_NAMED else ''}"
 
 
 def ended_evidence(exited: Exited | None, *, timeout_us: int | None = None) -> dict[str, object]:

@@ -9,6 +9,8 @@ from collections import deque
 from types import FrameType
 from typing import Self
 
+from orchestrator.runtime.strays import become_subreaper
+
 _OWN_DESCRIPTORS = 40
 _TAKEN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STANDARD_MAX = 2
@@ -51,9 +53,12 @@ class SignalInbox:
 
 def prepare_process() -> None:
     """
-    Make this process fit to start others: descriptors 0 to 2 open, no other inheritable, no core dumps.
+    Make this process fit to start others: descriptors 0 to 2 open, no other inheritable, no core dumps, what they leave behind its own child.
 
     A core dump of a step would hold its secrets. The limit is inherited by every step.
+
+    Raises:
+        OSError: The kernel refuses.
     """
     while True:
         descriptor = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -66,6 +71,7 @@ def prepare_process() -> None:
                 os.set_inheritable(int(name), False)
             except OSError:
                 continue  # The descriptor of the listing itself, closed by now.
+    become_subreaper()
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 

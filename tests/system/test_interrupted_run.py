@@ -130,3 +130,23 @@ class TestKilledOrchestrator:
             (tmp_path / "pipeline.toml").write_text(SHORT, encoding="utf-8")
             assert program("run", "--quiet", cwd=tmp_path).returncode == 0
             assert not exists(pids[0])
+
+
+class TestStrays:
+    """What a step leaves behind."""
+
+    def test_is_ended_recorded_and_told(self, tmp_path: Path) -> None:
+        """Given a step that starts a process in a session of its own and ends well, then that is ended before the end is recorded, and named."""
+        (tmp_path / "pipeline.toml").write_text(
+            '[pipeline]\nname = "p"\n[steps.a]\nshell = """setsid sh -c "echo \\\\$\\\\$ > p; mv p pid; exec sleep 300" > /dev/null 2>&1 &\n'
+            'while ! test -e pid; do :; done"""\n',
+            encoding="utf-8",
+        )
+        done = program("run", cwd=tmp_path)
+        assert done.returncode == 0
+        (event,) = data_of(ledger_of(tmp_path), "attempt.finished")
+        pid = pid_in(tmp_path / "pid")
+        assert (event["status"], event["killed"]) == ("succeeded", ["SIGKILL"])
+        assert [item["pid"] for item in event["survivors"]] == [pid]
+        assert not exists(pid)
+        assert "note: step a: a process that went on after it was killed: s" in done.stdout

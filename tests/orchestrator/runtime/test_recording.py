@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.report import StepReport
-from orchestrator.runtime.ports import Exited, Log
+from orchestrator.runtime.ports import Exited, Log, Survivor
 from orchestrator.runtime.recording import attempt_finished, ended_evidence, signal_name
 
 
@@ -70,6 +70,31 @@ class TestAttemptFinished:
         event = attempt_finished("run-1", exited, Outcome("succeeded", message=message), None, redact)
 
         assert event.message == f"{told}its output could not be kept: No space left on device"
+
+    @pytest.mark.parametrize(
+        ("names", "told"),
+        [
+            (["sleep"], "a process that went on after it was killed: sleep"),
+            (["sleep", "sleep", ""], "3 processes that went on after it were killed: sleep, (no name)"),
+            (["a secret", "b", "c", "d"], "4 processes that went on after it were killed: a ***, b, c, …"),
+        ],
+    )
+    def test_survivors_are_named(self, names: list[str], told: str) -> None:
+        """Whoever reads of the attempt reads what it left behind; names are the steps' own, and go through the redactor."""
+        exited = Exited("a", 1, exit_code=0, survivors=tuple(Survivor(pid, name) for pid, name in enumerate(names)))
+        event = attempt_finished("run-1", exited, Outcome("succeeded"), None, redact)
+
+        assert event.message == told
+        assert [item["pid"] for item in event.survivors] == [*range(len(names))]
+        assert "secret" not in str(event.survivors)
+
+    def test_a_hundred_survivors_are_enough(self) -> None:
+        """The event stays small, and the message says how many there were."""
+        exited = Exited("a", 1, exit_code=0, survivors=(Survivor(7, "x"),) * 200)
+        event = attempt_finished("run-1", exited, Outcome("succeeded"), None, redact)
+
+        assert len(event.survivors) == 100
+        assert str(event.message).startswith("200 processes")
 
     def test_what_never_started_took_no_time(self) -> None:
         """No duration, not one of zero."""

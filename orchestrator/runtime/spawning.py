@@ -1,0 +1,79 @@
+"""
+Starting a process: `posix_spawn`, in a session of its own, with nothing of ours but its environment, its folder and a pipe for its output.
+
+`posix_spawn` resets signal dispositions and mask without running any of our code between fork and exec. It has no argument for the
+working folder, so the orchestrator steps into it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Mapping
+
+from orchestrator.runtime.ports import Launch
+
+_STDIN = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
+_ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+
+
+class Spawner:
+    """Start processes, and remember where their commands were found."""
+
+    def __init__(self) -> None:
+        self._home = os.getcwd()
+        self._commands: dict[tuple[str, str], str] = {}
+
+    def spawn(self, launch: Launch, output: int) -> int:
+        """
+        Start *launch* with the descriptor *output* as its standard output and error, and return its pid, which is also that of its group.
+
+        Raises:
+            OSError, ValueError: It cannot be started, see `start_error`.
+        """
+        os.chdir(launch.cwd)  # Also where the last process ran in it: a step may have put another folder in its place.
+        return os.posix_spawn(
+            self._command(launch.argv[0], launch.env),
+            launch.argv,
+            launch.env,
+            file_actions=[_STDIN, (os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_ALL_SIGNALS,
+        )
+
+    def close(self) -> None:
+        """Step back into the folder that the program was in."""
+        with contextlib.suppress(OSError):
+            os.chdir(self._home)
+
+    def _command(self, word: str, env: Mapping[str, str]) -> str:
+        """Look *word* up in the child's own PATH, as the child would."""
+        if "/" in word:
+            return word
+        path = env.get("PATH", os.defpath)
+        found = self._commands.get((word, path))
+        if found is None:
+            for folder in path.split(os.pathsep):
+                candidate = os.path.join(folder or ".", word)
+                if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
+                    found = self._commands[word, path] = candidate
+                    break
+            else:
+                raise FileNotFoundError(2, "command not found", word)
+        return found
+
+
+def start_error(launch: Launch, error: OSError | ValueError) -> str:
+    """Say why *launch* did not start, in words that name what to look at."""
+    if isinstance(error, ValueError):
+        return f"could not start: an argument holds a NUL byte ({error})"
+    if not os.path.isdir(launch.cwd):
+        what = "is no folder" if os.path.lexists(launch.cwd) else "does not exist"
+        return f"could not start: working folder {launch.cwd} {what}"
+    if isinstance(error, FileNotFoundError):
+        if "/" not in launch.argv[0]:
+            return f"could not start: command {launch.argv[0]} is not in PATH ({launch.env.get('PATH', os.defpath)})"
+        return f"could not start: {launch.argv[0]} does not exist, or the interpreter of its first line does not"
+    return f"could not start: {launch.argv[0]}: {os.strerror(error.errno or 0)}"

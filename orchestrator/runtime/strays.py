@@ -1,0 +1,141 @@
+"""
+What an attempt leaves behind: processes that go on when the one that was started has ended, in its group or escaped from it.
+
+The orchestrator is a child subreaper, so that whatever loses its parent becomes its own child: also what has made a session of its own (`setsid`) or
+forked twice. Such a stray belongs to the attempt in whose group it is, or whose variables are in its environment; else to the one that is
+over, if it cannot be of any other that still runs, since it began before all of these. What cannot be told yet is told when those have ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import attrs
+
+from orchestrator.runtime.liveness import process_start
+from orchestrator.runtime.ports import Launch, Survivor
+
+_PR_SET_CHILD_SUBREAPER = 36
+_CHILDREN = "/proc/self/task/{}/children"
+_DEAD = "ZX"
+
+
+def become_subreaper() -> None:
+    """
+    Make this process the parent of every descendant that loses its own (Linux, `prctl(2)`).
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    # Here, since nothing but a run needs it.
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "the program cannot become a child subreaper")
+
+
+@attrs.frozen
+class Owner:
+    """
+    Hold what tells the processes of an attempt from those of others.
+
+    Attributes:
+        pid: Of the process that was started, whether or not it has ended; nobody has waited for it yet.
+        marks: Entries of its environment that only its own processes have.
+    """
+
+    pid: int
+    marks: frozenset[bytes]
+
+    @classmethod
+    def of(cls, launch: Launch, pid: int) -> Owner:
+        """Return the owner of what *launch*, started as *pid*, leaves behind."""
+        names = ("ORCHESTRATE_RUN_ID", "ORCHESTRATE_STEP", "ORCHESTRATE_ATTEMPT")
+        marks = (os.fsencode(f"{name}={launch.env[name]}") for name in names if name in launch.env)
+        return cls(pid, frozenset(marks))
+
+
+def strays_of(owner: Owner, others: Sequence[Owner]) -> list[Survivor]:
+    """
+    Return what is left of the attempt of *owner*, whose process has ended, while *others* still run; strays that have ended are waited for.
+
+    Costs the reading of one small file where nothing is left.
+    """
+    known = {owner.pid, *(other.pid for other in others)}
+    return [
+        Survivor(pid, _name(pid))
+        for pid in _children()
+        if pid not in known and not _waited_for(pid) and _belongs(pid, owner, others)
+    ]
+
+
+def _children() -> list[int]:
+    try:
+        # Orphans are given to the first thread, which also starts the steps.
+        descriptor = os.open(_CHILDREN.format(os.getpid()), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return list(_children_by_parent())
+    with os.fdopen(descriptor, "rb") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+def _children_by_parent() -> Iterable[int]:
+    """Look at every process of the machine, where the kernel keeps no list of children."""
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (fields := _stat(int(name))) and int(fields[1]) == os.getpid():
+            yield int(name)
+
+
+def _waited_for(pid: int) -> bool:
+    """Whether the child *pid* had ended; then nothing of it is left."""
+    with contextlib.suppress(ChildProcessError):
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    return True
+
+
+def _belongs(pid: int, owner: Owner, others: Sequence[Owner]) -> bool:
+    fields = _stat(pid)
+    if not fields or fields[0] in _DEAD:
+        return False
+    group = int(fields[2])
+    if group == owner.pid:
+        return True
+    environment = _environment(pid)
+    if owner.marks and owner.marks <= environment:
+        return True
+    if any(group == other.pid or (other.marks and other.marks <= environment) for other in others):
+        return False
+    began = _began(pid)
+    return began >= _began(owner.pid) and all(began < _began(other.pid) for other in others)
+
+
+def _began(pid: int) -> int:
+    return int(process_start(pid) or 0)
+
+
+def _environment(pid: int) -> set[bytes]:
+    try:
+        return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    except OSError:
+        return set()
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the state, the parent, the group and what follows of the process *pid*; nothing where it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    # The second field is the command's name in brackets and may itself hold brackets and blanks.
+    return text.rpartition(")")[2].split()
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").rstrip("\n")
+    except OSError:
+        return ""
