@@ -1,8 +1,8 @@
 """
-One complete file of a ledger: copied while it is in use, checked event by event, and under its name only when all of it is right.
+One complete file of a ledger: copied while it is in use, verified event by event, and under its name only when all of it is right.
 
-What is checked: SQLite's own structure, the schema, each event's hash and place, and the checkpoints in the file against the events. A copy keeps no
-write-ahead log and needs no other file beside it; it can be read from a medium that takes no writing.
+What is asked for is that the file is sound and agrees with itself, levels 0 and 1 of `ledger.audit.verify`. A copy keeps no write-ahead log and needs
+no other file beside it; it can be read from a medium that takes no writing.
 """
 
 from __future__ import annotations
@@ -11,29 +11,24 @@ import contextlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
-from hashlib import sha256
+from collections.abc import Iterator
+from hashlib import file_digest as digest_of_file
 from pathlib import Path
-from urllib.parse import quote
 
 import attrs
 
-from ledger.errors import DamagedLedgerError, ForeignFileError, LedgerExistsError, ProofError, StorageError
-from ledger.folders import make_private, sync_folder
+from ledger.audit.verdict import Options
+from ledger.audit.verify import verify
+from ledger.checkpoints import last_seal
+from ledger.errors import DamagedLedgerError, LedgerExistsError, StorageError
+from ledger.folders import make_private
+from ledger.new_file import appearing
 from ledger.reader import LedgerReader
-from ledger.schema import check_schema, ledger_format, ledger_identity, looks_like_sqlite
-from ledger.verifier import leaf_hash, node_hash, open_checkpoint
 
 _PAGES_AT_ONCE = 1024
 _FINDINGS_AT_MOST = 10
-_BLOCK = 1 << 20
-
-Watch = Callable[[int, int], None]
-"""Told how many events are checked, of how many."""
-
-
-def _nothing(*_: object) -> None:
-    return
+_NOT_OF_THE_FILE = ("outside_checkpoint", "post_dated")
+"""What a ledger can be saved and restored with all the same: what lies beside it is compared on its own, and a clock may be wrong."""
 
 
 @attrs.frozen
@@ -71,12 +66,13 @@ class Backup:
     contents: Contents
 
 
-def write_backup(source: Path, target: Path, *, force: bool = False, watch: Watch = _nothing) -> Backup:
+def write_backup(source: Path, target: Path, *, force: bool = False, options: Options | None = None) -> Backup:
     """
-    Write a checked copy of the ledger *source* to *target*, as it is at one moment; a run may be on.
+    Write a verified copy of the ledger *source* to *target*, as it is at one moment; a run may be on.
 
     Args:
         force: Put it in the place of a file that is there.
+        options: How to verify it.
 
     Raises:
         LedgerExistsError: There is a file at *target*, and *force* is not set.
@@ -89,148 +85,73 @@ def write_backup(source: Path, target: Path, *, force: bool = False, watch: Watc
         _copy_pages(reader.connection, unfinished)
         reader.check_unchanged()
         _fold(unfinished)
-        contents = check_file(unfinished, shown=source, watch=watch)
+        contents = check_file(unfinished, shown=source, options=options)
         digest = file_digest(unfinished)
     return Backup(target, target.stat().st_size, digest, contents)
 
 
-def copy_file(source: Path, target: Path) -> None:
+def copy_file(source: Path, target: Path, *, sha256: str | None = None) -> None:
     """
     Copy the file *source*, a backup, to *target*, which appears whole and can only be read.
 
+    Args:
+        sha256: Of *source* when it was checked; None where it was not.
+
     Raises:
         LedgerExistsError: There is one already.
-        StorageError: The disk refused.
+        StorageError: The disk refused, or what it wrote is not what was read.
     """
     with _appearing(target, force=False) as unfinished:
+        expected = sha256 or file_digest(source)
         shutil.copyfile(source, unfinished)
+        actual = file_digest(unfinished)
+        if actual != expected:
+            what = f"the copy has the SHA-256 {actual}, {source} had {expected}: was it changed meanwhile, or is a disk damaged?"
+            raise StorageError(str(target), what)
         _fold(unfinished)
         unfinished.chmod(0o400)
 
 
-def check_file(path: Path, *, shown: Path | None = None, watch: Watch = _nothing) -> Contents:
+def check_file(path: Path, *, shown: Path | None = None, options: Options | None = None) -> Contents:
     """
-    Check every event of the ledger file *path*, which nobody writes to, and return what it holds.
+    Verify the ledger file *path* by itself, and return what it holds.
 
     Args:
         shown: The name for the error.
+        options: How to verify it.
 
     Raises:
         DamagedLedgerError: Names what is not right.
         UnverifiableLedgerError: It is no ledger, or a newer one.
     """
-    wrong = looks_like_sqlite(path)
-    if wrong is not None:
-        raise ForeignFileError(str(shown or path), wrong)
-    with contextlib.closing(_immutable(path)) as connection:
-        return check_ledger(connection, str(shown or path), watch=watch)
-
-
-def check_ledger(connection: sqlite3.Connection, name: str, *, watch: Watch = _nothing) -> Contents:
-    """
-    Check every event of the ledger behind *connection*, of one moment, and return what it holds; raises as `check_file`.
-
-    Args:
-        name: Of the ledger, for the error.
-    """
-    connection.execute("BEGIN")
-    try:
-        found = ledger_format(connection, name)
-        wrong = [text for (text,) in connection.execute(f"PRAGMA integrity_check({_FINDINGS_AT_MOST})")]
-        if wrong != ["ok"]:
-            raise DamagedLedgerError(name, wrong)
-        check_schema(connection, name)
-        return _checked(connection, name, found, watch)
-    except sqlite3.DatabaseError as error:
-        raise DamagedLedgerError(name, [str(error)]) from error
-    finally:
-        connection.execute("ROLLBACK")
+    verdict = verify(path, options)
+    wrong = [item for item in verdict.problems if item.level is not None and item.kind not in _NOT_OF_THE_FILE]
+    if any(item.kind in ("not_a_ledger", "newer_format") for item in wrong):
+        LedgerReader(path).close()
+    if wrong or verdict.ledger_id is None:
+        findings = [item.detail for item in wrong[:_FINDINGS_AT_MOST]]
+        raise DamagedLedgerError(str(shown or path), findings)
+    with LedgerReader(path) as reader:
+        connection = reader.connection
+        (last_at,) = connection.execute(
+            "SELECT recorded_at FROM events WHERE seq = ?", (verdict.events - 1,)
+        ).fetchone()
+        last = last_seal(connection) if reader.format > 1 else None
+        return Contents(
+            verdict.ledger_id,
+            reader.format,
+            verdict.events,
+            verdict.root,
+            last_at,
+            None if last is None else last.note,
+            0 if last is None else last.checkpoint.size,
+        )
 
 
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of the file *path* in hexadecimal."""
-    digest = sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-class _Tree:
-    """The complete subtrees over the leaves so far, the largest first: all that a root needs."""
-
-    def __init__(self) -> None:
-        self._peaks: list[tuple[int, bytes]] = []
-
-    def add(self, leaf: bytes) -> None:
-        level = 0
-        while self._peaks and self._peaks[-1][0] == level:
-            leaf, level = node_hash(self._peaks.pop()[1], leaf), level + 1
-        self._peaks.append((level, leaf))
-
-    def root(self) -> bytes:
-        *others, (_, found) = self._peaks
-        for _, peak in reversed(others):
-            found = node_hash(peak, found)
-        return found
-
-
-def _checked(connection: sqlite3.Connection, name: str, found: int, watch: Watch) -> Contents:
-    identity = ledger_identity(connection, name)
-    notes = _notes(connection, found)
-    by_size: dict[int, list[bytes]] = {}
-    findings: list[str] = []
-    for note in notes:
-        try:
-            checkpoint, _ = open_checkpoint(note)
-        except ProofError as error:
-            findings.append(f"a checkpoint is none: {error}")
-            continue
-        by_size.setdefault(checkpoint.size, []).append(checkpoint.root)
-    tree = _Tree()
-    (total,) = connection.execute("SELECT count(*) FROM events").fetchone()
-    rows = connection.execute(
-        "SELECT seq, CAST(body AS BLOB), leaf_hash, json_extract(body, '$.ledger') FROM events ORDER BY seq"
-    )
-    for number, (seq, body, leaf, ledger) in enumerate(rows):
-        wrong = _wrong(number, seq, body, leaf, ledger == identity)
-        if wrong is not None:
-            findings.append(f"event {number}: {wrong}")
-            if len(findings) >= _FINDINGS_AT_MOST:
-                break
-        tree.add(leaf)
-        size = number + 1
-        if any(root != tree.root() for root in by_size.pop(size, ())):
-            findings.append(f"the checkpoint over {size} events has another root than they have")
-        if size % 10_000 == 0:
-            watch(size, total)
-    findings += [
-        f"there is a checkpoint over {size} events, the ledger has {total}" for size in sorted(by_size) if size
-    ]
-    if not total:
-        findings.append("it has no event")
-    if findings:
-        raise DamagedLedgerError(name, findings)
-    (last_at,) = connection.execute("SELECT recorded_at FROM events ORDER BY seq DESC LIMIT 1").fetchone()
-    last = notes[-1] if notes else None
-    sealed = 0 if last is None else open_checkpoint(last)[0].size
-    return Contents(identity, found, total, tree.root(), last_at, last, sealed)
-
-
-def _wrong(number: int, seq: int, body: bytes, leaf: bytes, is_ours: bool) -> str | None:  # noqa: FBT001 - a fact, not a switch
-    if seq != number:
-        return f"it is missing, the next one is {seq}"
-    if leaf_hash(body) != leaf:
-        return "its text is not what its hash covers"
-    return None if is_ours else "it is of another ledger"
-
-
-def _notes(connection: sqlite3.Connection, found: int) -> list[str]:
-    """Return the notes of all checkpoints, the largest and most telling last."""
-    if found == 1:
-        return []
-    rows = connection.execute("SELECT note FROM checkpoints ORDER BY size, instr(note, char(10, 10)) > 0, id")
-    return [note for (note,) in rows]
+        return digest_of_file(file, "sha256").hexdigest()
 
 
 def _copy_pages(source: sqlite3.Connection, target: Path) -> None:
@@ -252,42 +173,13 @@ def _fold(path: Path) -> None:
         connection.execute("PRAGMA journal_mode = DELETE").fetchone()
 
 
-def _immutable(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(path.resolve()))}?immutable=1", uri=True, isolation_level=None)
-
-
 @contextlib.contextmanager
 def _appearing(target: Path, *, force: bool) -> Iterator[Path]:
-    """Give a private file to fill, which is on the disk and at *target* when the block ends, or gone."""
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.new")
     try:
         make_private(target.parent)
-        os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        yield unfinished
-        _sync(unfinished)
-        _place(unfinished, target, force=force)
-        sync_folder(target.parent)
+        with appearing(target, force=force, durable=True) as unfinished:
+            yield unfinished
     except OSError as error:
+        if isinstance(error, FileExistsError) and os.path.lexists(target):
+            raise LedgerExistsError(str(target)) from None
         raise StorageError(str(target), error.strerror or str(error)) from error
-    finally:
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            with contextlib.suppress(OSError):
-                Path(f"{unfinished}{suffix}").unlink()
-
-
-def _place(unfinished: Path, target: Path, *, force: bool) -> None:
-    if force:
-        unfinished.replace(target)
-        return
-    try:
-        os.link(unfinished, target)
-    except FileExistsError:
-        raise LedgerExistsError(str(target)) from None
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

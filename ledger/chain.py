@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ledger.errors import DamagedLedgerError, LedgerError
 from ledger.reader import LedgerReader
-from ledger.schema import ledger_identity
+from ledger.schema import is_identity, ledger_identity
 
 _ID_DIGITS = 8
 
@@ -62,15 +62,13 @@ def continues(connection: sqlite3.Connection) -> Continues | None:
         told = None if row is None else json.loads(row[0])["data"].get("continues")
         if told is None:
             return None
+        ledger, lost = str(told["ledger"]), told.get("lost")
+        if not is_identity(ledger) or not isinstance(lost, dict | None):
+            return None
         return Continues(
-            str(told["ledger"]),
-            str(told["origin"]),
-            int(told["size"]),
-            str(told["root"]),
-            told.get("checkpoint"),
-            told.get("lost"),
+            ledger, str(told["origin"]), int(told["size"]), str(told["root"]), told.get("checkpoint"), lost
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 

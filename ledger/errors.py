@@ -114,7 +114,7 @@ class InconsistentHistoryError(UnverifiableLedgerError):
 
     def __init__(self, path: str, what: str) -> None:
         self.path = path
-        super().__init__(f"{path} contradicts what was signed before: {what}")
+        super().__init__(f"{path} contradicts what was sealed before: {what}")
 
 
 class MissingExtraError(LedgerError):

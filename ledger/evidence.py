@@ -25,7 +25,7 @@ from ledger.canonical import canonical_text
 from ledger.checkpoints import Seal, hold_to, origin_of
 from ledger.errors import InconsistentHistoryError, ProofError
 from ledger.folders import make_private
-from ledger.keys import key_changes, rotations
+from ledger.keys import key_changes
 from ledger.merkle import consistency_proof, inclusion_proof, leaf_hash, tree_peaks
 from ledger.tree import subtrees
 from ledger.verifier import EVIDENCE, InclusionProof, open_checkpoint, signer_names, verify_inclusion
@@ -145,9 +145,8 @@ def common_members(connection: sqlite3.Connection, seal: Seal) -> Iterator[tuple
     yield "checkpoint", seal.note.encode()
     lines = [f"{change.seq} {change.type} {change.after.text}\n" for change in changes]
     yield "keys.txt", (_KEYS_SAY + "".join(lines)).encode()
-    vouched = rotations(changes)
     for change in changes:
-        if change.seq in vouched and change.statement is not None:
+        if change.rotation is not None and change.statement is not None:
             yield f"rotations/{change.seq}.note", change.statement.encode()
     yield "verify.py", Path(verifier.__file__).read_bytes()
 
@@ -186,11 +185,11 @@ class BundleWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._archive is not None:
-            assert self._archive.fp is not None
-            with self._archive.fp:
-                self._archive.close()
         try:
+            if self._archive is not None:
+                assert self._archive.fp is not None
+                with self._archive.fp:
+                    self._archive.close()
             if error is None:
                 self._unfinished.replace(self.path)
         finally:

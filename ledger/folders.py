@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from ledger.new_file import appearing, sync, write_new
 
-def make_private(folder: Path) -> None:
+
+def make_private(folder: Path, *, durable: bool = False) -> None:
     """
     Make *folder* and every folder above it that is missing, with mode 0700; what exists stays as it is.
+
+    Args:
+        durable: Return only when the names of those that were made are on the disk: what lies in them is lost with them.
 
     Raises:
         OSError: One cannot be made, or is no folder.
     """
     if not folder.is_dir():
-        make_private(folder.parent)
+        make_private(folder.parent, durable=durable)
         folder.mkdir(mode=0o700, exist_ok=True)
+        if durable:
+            sync(folder.parent)
 
 
 def write_private(path: Path, *texts: str, durable: bool = False) -> None:
@@ -28,20 +34,10 @@ def write_private(path: Path, *texts: str, durable: bool = False) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    unfinished = path.parent / f".{path.name}.{os.getpid()}"
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(texts)
-            if durable:
-                file.flush()
-                os.fsync(descriptor)
-        unfinished.replace(path)
-        if durable:
-            sync_folder(path.parent)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    data = "".join(texts).encode()
+    if not write_new(path, data, durable=durable):
+        with appearing(path, force=True, durable=durable) as unfinished:
+            unfinished.write_bytes(data)
 
 
 def sync_folder(folder: Path) -> None:
@@ -51,8 +47,4 @@ def sync_folder(folder: Path) -> None:
     Raises:
         OSError: It cannot be opened or synced.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(folder)

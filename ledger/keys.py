@@ -9,14 +9,14 @@ file: a rotation counts for whoever has pinned one of its two keys, since both h
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import attrs
 
 from ledger.canonical import parse_canonical
 from ledger.errors import CanonicalError, ProofError
 from ledger.signing import SigningKey, signed_note
-from ledger.verifier import VerifierKey, follow_rotations, read_rotation, rotation_text
+from ledger.verifier import Rotation, VerifierKey
 
 ADDED = "ledger.key_added"
 ROTATED = "ledger.key_rotated"
@@ -40,20 +40,20 @@ class KeyChange:
     statement: str | None
 
     @property
-    def is_vouched(self) -> bool:
-        """Whether both keys have signed the change."""
+    def rotation(self) -> Rotation | None:
+        """The change as both keys have signed it; None where they have not, or have signed another one."""
         if self.type != ROTATED or self.before is None or self.statement is None:
-            return False
+            return None
         try:
-            return read_rotation(self.statement) == (self.before, self.after)
+            found = Rotation.read(self.statement)
         except ProofError:
-            return False
+            return None
+        return found if found[:2] == (self.before, self.after) and found.size <= self.seq else None
 
 
-def rotation_statement(origin: str, before: VerifierKey, keys: Iterable[SigningKey], after: SigningKey) -> str:
-    """Return the statement that *after* takes the place of *before*, signed by *keys*."""
-    text = rotation_text(origin, before, after.verifier)
-    return signed_note(text, *(key.signature_line(text) for key in keys))
+def rotation_statement(rotation: Rotation, keys: Iterable[SigningKey]) -> str:
+    """Return the statement of *rotation*, signed by *keys*."""
+    return signed_note(rotation.text, *(key.signature_line(rotation.text) for key in keys))
 
 
 def key_changes(connection: sqlite3.Connection) -> list[KeyChange]:
@@ -65,15 +65,9 @@ def key_changes(connection: sqlite3.Connection) -> list[KeyChange]:
     return [change for seq, body in rows if (change := _change(seq, body)) is not None]
 
 
-def trusted_keys(pinned: Sequence[VerifierKey], changes: Sequence[KeyChange]) -> list[VerifierKey]:
-    """Return *pinned* and every key that they vouch for by an unbroken chain of rotations, in either direction."""
-    return follow_rotations(pinned, rotations(changes).values())
-
-
-def rotations(changes: Sequence[KeyChange]) -> dict[int, tuple[VerifierKey, VerifierKey]]:
-    """Return each change that both of its keys have signed, by its seq: the key before and the key after."""
-    vouched = (change for change in changes if change.is_vouched)
-    return {change.seq: (change.before, change.after) for change in vouched if change.before is not None}
+def rotations(changes: Iterable[KeyChange]) -> dict[int, Rotation]:
+    """Return each change that both of its keys have signed, by its seq."""
+    return {change.seq: rotation for change in changes if (rotation := change.rotation) is not None}
 
 
 def _change(seq: int, body: str) -> KeyChange | None:
@@ -81,13 +75,14 @@ def _change(seq: int, body: str) -> KeyChange | None:
         envelope = parse_canonical(body)
         assert isinstance(envelope, dict)
         data = envelope["data"]
-        before = data.get("before")
+        before, statement = data.get("before"), data.get("statement")
+        assert statement is None or isinstance(statement, str)
         return KeyChange(
             seq,
             envelope["type"],
             None if before is None else VerifierKey.parse(before),
             VerifierKey.parse(data["after"]),
-            data.get("statement"),
+            statement,
         )
     except (CanonicalError, ProofError, KeyError, TypeError, AttributeError, AssertionError):
         return None

@@ -7,11 +7,13 @@ another overwrites nothing: `<size>.checkpoint` for what was sealed here, `<size
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
 
 from ledger.folders import make_private, write_private
+from ledger.reader import odd_kind
 from ledger.verifier import Checkpoint
 
 _ID_DIGITS = 8
@@ -34,11 +36,19 @@ def write_outside(folder: Path, checkpoint: Checkpoint, note: str, *, witness: s
     Raises:
         OSError: It cannot be written.
     """
-    make_private(folder)
+    make_private(folder, durable=True)
     kind = "checkpoint" if witness is None else f"{re.sub('[^A-Za-z0-9_.-]', '_', witness)}.cosigned"
     path = folder / f"{checkpoint.size:012d}.{kind}"
-    write_private(path, note, durable=True)
+    if not _holds(path, note):
+        write_private(path, note, durable=True)
     return path
+
+
+def _holds(path: Path, note: str) -> bool:
+    try:
+        return read_note(path) == note
+    except OSError:
+        return False
 
 
 def outside_files(folder: Path) -> list[Path]:
@@ -51,13 +61,27 @@ def outside_files(folder: Path) -> list[Path]:
     return [folder / name for _, name in found]
 
 
+def named_size(path: Path) -> int:
+    """Return how many events the name of *path*, one of `outside_files`, says that its checkpoint covers."""
+    return int(path.name.partition(".")[0])
+
+
 def read_note(path: Path) -> str:
     """
-    Return the text of the note in *path*, one megabyte of it at most; bytes that are no UTF-8 become U+FFFD, which no note holds.
+    Return the text of the note or key in the file *path*; bytes that are no UTF-8 become U+FFFD, which no note holds.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: It cannot be read, is no regular file, or has more than one megabyte.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(_BYTES_MAX).decode("utf-8", "replace")
+    try:
+        kind = odd_kind(os.fstat(descriptor).st_mode)
+        if kind is not None:
+            raise OSError(errno.EINVAL, f"it is {kind}, expected a regular file", str(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > _BYTES_MAX:
+        raise OSError(errno.EFBIG, f"it has more than {_BYTES_MAX} bytes, which no note or key has", str(path))
+    return data.decode("utf-8", "replace")

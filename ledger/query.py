@@ -7,6 +7,8 @@ nothing else: no other file, no setting, no extension. Time, rows, bytes and mem
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import re
 import sqlite3
 import time
@@ -78,10 +80,15 @@ class Limits(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Names of the columns, and all rows."""
+    """Names of the columns, and the rows; `complete` where these are all."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Cell, ...]]
+    complete: bool = True
+
+
+class QueryTimeError(QueryLimitError):
+    """Raised when a statement takes longer than it may."""
 
 
 def prepare(connection: sqlite3.Connection) -> None:
@@ -95,6 +102,8 @@ def prepare(connection: sqlite3.Connection) -> None:
         connection.setlimit(category, most)
     # They declare themselves when first met, in words that the authorizer takes for a change of the schema.
     connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").fetchall()
+    for name in ("printf", "format"):
+        connection.create_function(name, -1, functools.partial(_formatted, name), deterministic=True)
     # A text that is none is shown as what it is: somebody may have made it on purpose.
     connection.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
 
@@ -107,12 +116,17 @@ def limit_memory(connection: sqlite3.Connection, most_bytes: int) -> None:
 def ask(
     connection: sqlite3.Connection,
     statement: str,
-    parameters: Mapping[str, int | str] | None = None,
+    parameters: Mapping[str, int | str] | Sequence[int | str] | None = None,
     limits: Limits | None = None,
     clock: Callable[[], float] = time.monotonic,
+    *,
+    cut: bool = False,
 ) -> Answer:
     """
     Return the whole answer to *statement*; *connection* was given to `prepare`, and is as it was afterwards.
+
+    Args:
+        cut: Return the first rows of an answer that has more of them than it may, instead of none.
 
     Raises:
         QueryRefusedError: It is not exactly one statement, does not compile, or would do something else than reading.
@@ -122,14 +136,16 @@ def ask(
     limits = limits or Limits()
     deadline = clock() + limits.seconds
     denied: list[str] = []
+    if "\0" in statement:
+        raise QueryRefusedError("it holds a NUL character, at which SQL ends")
     connection.set_authorizer(_authorizer(denied))
     connection.set_progress_handler(lambda: clock() >= deadline, _STEPS_BETWEEN_LOOKS)
     try:
-        cursor = connection.execute(statement, dict(parameters or {}))
+        cursor = connection.execute(statement, parameters or {})
         if cursor.description is None:
             raise QueryRefusedError("there is no statement in it")
         columns = tuple(column[0] for column in cursor.description)
-        return Answer(columns, _rows(cursor, limits))
+        return Answer(columns, *_rows(cursor, limits, cut=cut))
     except MemoryError:
         raise QueryLimitError("it needs more memory than a query may have: ask for less at a time") from None
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
@@ -142,11 +158,13 @@ def ask(
         connection.set_authorizer(None)
 
 
-def _rows(cursor: sqlite3.Cursor, limits: Limits) -> list[tuple[Cell, ...]]:
+def _rows(cursor: sqlite3.Cursor, limits: Limits, *, cut: bool) -> tuple[list[tuple[Cell, ...]], bool]:
     rows: list[tuple[Cell, ...]] = []
     size = 0
     for row in cursor:
         size += sum(_CELL_BYTES + (len(cell) if isinstance(cell, str | bytes) else 0) for cell in row)
+        if cut and len(rows) >= limits.rows:
+            return rows, False
         if len(rows) >= limits.rows:
             raise QueryLimitError(f"the answer has more than {limits.rows:,} rows: add a LIMIT, or raise --max-rows")
         if size > limits.bytes:
@@ -154,7 +172,27 @@ def _rows(cursor: sqlite3.Cursor, limits: Limits) -> list[tuple[Cell, ...]]:
                 f"the answer has more than {limits.bytes:,} bytes: ask for less, or raise --max-bytes"
             )
         rows.append(row)
-    return rows
+    return rows, True
+
+
+def _formatted(name: str, *values: Cell) -> str | None:
+    """Return what SQLite's function *name* makes of *values*: of a text that it finds too long, older versions made NULL without a word."""
+    made = None
+    with contextlib.suppress(sqlite3.DataError):
+        (made,) = _formatter().execute(f"SELECT {name}({', '.join('?' * len(values))})", values).fetchone()
+    form = values[0] if values else None
+    form = form.decode("latin-1") if isinstance(form, bytes) else form
+    if made is None and form is not None and str(form).partition("\0")[0]:
+        # What the sqlite3 module hands on as `string or blob too big`.
+        raise OverflowError
+    return made
+
+
+@functools.cache
+def _formatter() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", check_same_thread=False)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE_BYTES_MAX)
+    return connection
 
 
 def _authorizer(denied: list[str]) -> Callable[[int, str | None, str | None, str | None, str | None], int]:
@@ -179,7 +217,7 @@ def _error(error: Exception, denied: Sequence[str], limits: Limits) -> QueryRefu
         return QueryRefusedError(f"a query only reads, and this one would {denied[0]}")
     name = _name(error)
     if name == "SQLITE_INTERRUPT":
-        return QueryLimitError(f"it was not done after {limits.seconds:g} s: ask for less, or raise --timeout")
+        return QueryTimeError(f"it was not done after {limits.seconds:g} s: ask for less, or raise --timeout")
     if name == "SQLITE_TOOBIG" or isinstance(error, sqlite3.DataError):
         return QueryLimitError(f"it needs a value of more than {_VALUE_BYTES_MAX >> 20} MiB, or is itself too long")
     if isinstance(error, sqlite3.DatabaseError) and name.startswith(
@@ -190,12 +228,19 @@ def _error(error: Exception, denied: Sequence[str], limits: Limits) -> QueryRefu
 
 
 def _said(error: Exception) -> str:
+    """Say it in words that are the same with every version of SQLite and of Python; only what SQLite found in the statement is its own."""
+    if "one statement" in str(error):
+        return "it is more than one statement: ask one at a time"
+    if isinstance(error, UnicodeEncodeError):
+        return "it holds bytes that are no UTF-8"
+    if "user-defined function" in str(error):
+        return "printf() was given a text that is no UTF-8"
     missing = re.fullmatch(r"You did not supply a value for binding (?:parameter )?:(\w+)\.", str(error))
     if missing is not None:
         return f"it asks for :{missing[1]}, which was given no value"
     if str(error).startswith("Binding "):
         return "a value without a name cannot be given: write :NAME instead of ?"
-    return str(error)
+    return f"SQLite does not take it: {error}"
 
 
 def _name(error: Exception) -> str:

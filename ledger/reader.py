@@ -9,15 +9,31 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from ledger.errors import ChangedWhileReadingError, ForeignFileError, LedgerNotFoundError, StorageError
+from ledger.errors import (
+    ChangedWhileReadingError,
+    DamagedLedgerError,
+    ForeignFileError,
+    LedgerNotFoundError,
+    StorageError,
+)
 from ledger.schema import ledger_format, looks_like_sqlite
 
 _CHANGE_COUNTER = slice(24, 28)
+_SIDES = ("-journal", "-wal", "-shm")
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFLNK: "a link",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 class LedgerReader:
@@ -33,6 +49,7 @@ class LedgerReader:
         LedgerNotFoundError: There is no such file.
         ForeignFileError: It is no ledger.
         NewerLedgerError: A newer program made it.
+        DamagedLedgerError: What stands beside it in the place of its log is no file.
         StorageError: It cannot be read.
     """
 
@@ -81,6 +98,30 @@ class LedgerReader:
             raise StorageError(str(self._path), str(error)) from error
 
 
+def odd_kind(mode: int) -> str | None:
+    """Return what a file with the *mode* is, or None where it is a regular one."""
+    return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "a special file")
+
+
+def check_sides(path: Path) -> None:
+    """
+    Make sure that what stands beside the file *path* under the names of its log are files: SQLite would wait for a FIFO without end.
+
+    Raises:
+        DamagedLedgerError: One of them is something else.
+        OSError: That cannot be seen.
+    """
+    for side in _SIDES:
+        place = Path(f"{path}{side}")
+        try:
+            kind = odd_kind(place.lstat().st_mode)
+        except FileNotFoundError:
+            continue
+        if kind is not None:
+            what = f"{place} is {kind}, expected a regular file or none: no program of ours made it, move it away"
+            raise DamagedLedgerError(str(path), [what])
+
+
 def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
     try:
         wrong = looks_like_sqlite(path)
@@ -92,6 +133,7 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
         raise ForeignFileError(str(path), wrong)
     # The log stands beside the file itself, wherever a link to it may stand.
     path = path.resolve()
+    check_sides(path)
     immutable = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
     mode = "immutable=1" if immutable else "mode=ro"
     try:

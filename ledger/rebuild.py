@@ -8,7 +8,9 @@ what differed.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import attrs
@@ -71,8 +73,9 @@ def compare_projections(path: Path, projections: Sequence[Projection]) -> Found:
 def rebuild(
     path: Path,
     projections: Sequence[Projection],
-    facts: Callable[[], Mapping[str, object]],
+    facts: Callable[[sqlite3.Connection], Mapping[str, object]],
     *,
+    around: Callable[[Ledger], AbstractContextManager[object]] = contextlib.nullcontext,
     now: Callable[[], str] = utc_now,
 ) -> tuple[Found, RecordedEvent | None]:
     """
@@ -81,7 +84,9 @@ def rebuild(
     Where nothing differs nothing is written, and there is no event.
 
     Args:
-        facts: Gives what is recorded besides, such as who did it and why.
+        facts: Gives what is recorded besides, such as who did it and why, asking the tables that were just made; what it raises leaves
+            everything as it was.
+        around: Entered with the ledger before anything is changed, and left when it is.
 
     Raises:
         DamagedLedgerError: The events do not verify, or the file is still not sound afterwards; nothing was changed.
@@ -96,7 +101,7 @@ def rebuild(
         ledger = Ledger(path, connection, projections, now)
         stack.pop_all()
         stack.enter_context(ledger)
-        with ledger.transaction():
+        with around(ledger), ledger.transaction():
             found = _compared(ledger, projections)
             if found.is_same:
                 return found, None
@@ -105,7 +110,7 @@ def rebuild(
                 for table in projection.tables:
                     connection.execute(f'INSERT INTO main."{table}" SELECT * FROM temp."{table}"')  # noqa: S608 - ours
             drop_beside(connection, projections)
-            event = NewEvent(REBUILT, 1, {**_told(found, projections), **facts()})
+            event = NewEvent(REBUILT, 1, {**_told(found, projections), **facts(connection)})
             (recorded,) = ledger.record(connection, "ledger", [event])
             _check_result(ledger, projections)
     return found, recorded

@@ -7,7 +7,6 @@ evidence, since whoever owns the file can drop them, which the comparison of the
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import re
@@ -124,6 +123,7 @@ BEGIN SELECT RAISE(ABORT, 'checkpoints are never deleted'); END;
 SCRIPTS: Mapping[int, tuple[str, ...]] = {1: (TABLES,), FORMAT: (TABLES, SEALS)}
 """What a ledger of each format consists of, besides the tables of projections."""
 
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
 _STATEMENT_NAME = r"CREATE (?:UNIQUE )?(TABLE|TRIGGER|INDEX|VIEW) (\w+)"
 
 
@@ -209,42 +209,49 @@ def create_ledger(
         LedgerExistsError: There is one already, and *exist_ok* is not set.
         StorageError: The disk refused; nothing is left behind.
     """
-    from ledger.folders import make_private, sync_folder
+    from ledger.new_file import appearing
 
     Database = _sqlite_utils().Database  # noqa: N806 -- a class
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.new")
     try:
-        make_private(path.parent)
-        os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        connection = sqlite3.connect(temporary, isolation_level=None)
-        try:
-            database = Database(connection, execute_plugins=False)
-            database.execute("PRAGMA encoding = 'UTF-8'")
-            # One transaction: each of thirty statements would wait for the disk on its own.
-            database.execute("BEGIN")
-            database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            database.execute(f"PRAGMA user_version = {FORMAT}")
-            for script in (*SCRIPTS[FORMAT], *scripts):
-                for statement in statements(script):
-                    database.execute(statement)
-            database.execute("COMMIT")
-            fill(connection, os.urandom(16).hex())
-            # The mode is part of the file, and closing folds the log away: one complete file is left.
-            database.enable_wal()
-        finally:
-            connection.close()
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            if not exist_ok:
-                raise LedgerExistsError(str(path)) from None
-        sync_folder(path.parent)
+        make_folder(path)
+        with appearing(path, force=False, durable=True) as unfinished:
+            connection = sqlite3.connect(unfinished, isolation_level=None)
+            try:
+                database = Database(connection, execute_plugins=False)
+                database.execute("PRAGMA encoding = 'UTF-8'")
+                # One transaction: each of thirty statements would wait for the disk on its own.
+                database.execute("BEGIN")
+                database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                database.execute(f"PRAGMA user_version = {FORMAT}")
+                for script in (*SCRIPTS[FORMAT], *scripts):
+                    for statement in statements(script):
+                        database.execute(statement)
+                database.execute("COMMIT")
+                fill(connection, os.urandom(16).hex())
+                # The mode is part of the file, and closing folds the log away: one complete file is left.
+                database.enable_wal()
+            finally:
+                connection.close()
+    except FileExistsError:
+        if not exist_ok:
+            raise LedgerExistsError(str(path)) from None
     except (OSError, sqlite3.Error) as error:
         raise StorageError(str(path), f"it could not be created: {error}") from error
-    finally:
-        for name in (temporary, Path(f"{temporary}-wal"), Path(f"{temporary}-shm"), Path(f"{temporary}-journal")):
-            with contextlib.suppress(OSError):
-                name.unlink()
+
+
+def make_folder(path: Path) -> None:
+    """
+    Make the folder of the ledger at *path*, for good: its name is on the disk.
+
+    Raises:
+        StorageError: It cannot be made.
+    """
+    from ledger.folders import make_private
+
+    try:
+        make_private(path.parent, durable=True)
+    except OSError as error:
+        raise StorageError(str(path), f"it could not be created: {error}") from error
 
 
 def looks_like_sqlite(path: Path) -> str | None:
@@ -266,10 +273,19 @@ def ledger_identity(connection: sqlite3.Connection, path: str) -> str:
     Raises:
         DamagedLedgerError: It has lost its id.
     """
-    row: tuple[str] | None = connection.execute("SELECT ledger FROM ledger_meta").fetchone()
+    row: tuple[object] | None = connection.execute("SELECT ledger FROM ledger_meta").fetchone()
     if row is None:
         raise DamagedLedgerError(path, ["ledger_meta is empty"])
-    return row[0]
+    identity = row[0]
+    # It becomes a part of paths.
+    if not isinstance(identity, str) or not is_identity(identity):
+        raise DamagedLedgerError(path, [f"the ledger's id is {identity!a:.80}, expected 32 hexadecimal digits"])
+    return identity
+
+
+def is_identity(text: str) -> bool:
+    """Return whether *text* has the form of a ledger's id."""
+    return _IDENTITY.fullmatch(text) is not None
 
 
 def registered_projections(connection: sqlite3.Connection) -> Mapping[str, int]:

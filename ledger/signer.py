@@ -101,20 +101,21 @@ def use_next_key(folder: Path, first: Checkpoint) -> str:
     """
     Put the next key in the place of the key in *folder*, and return *first* as a note signed with it; the former key is kept under its id.
 
+    The caller holds the lock of the folder.
+
     Raises:
         KeyFileError: There is no next key.
         OSError: The folder cannot be written.
     """
-    with KernelLock(folder / LOCK):
-        key = read_key(folder / NEXT)
-        note = _remember(folder, key, first)
-        if has_key(folder):
-            former = read_key(folder / KEY)
-            kept = folder / f"{KEY}.{former.verifier.id.hex()}"
-            kept.unlink(missing_ok=True)
-            kept.hardlink_to(folder / KEY)
-        (folder / NEXT).replace(folder / KEY)
-        sync_folder(folder)
+    key = read_key(folder / NEXT)
+    note = _remember(folder, key, first)
+    if has_key(folder):
+        former = read_key(folder / KEY)
+        kept = folder / f"{KEY}.{former.verifier.id.hex()}"
+        kept.unlink(missing_ok=True)
+        kept.hardlink_to(folder / KEY)
+    (folder / NEXT).replace(folder / KEY)
+    sync_folder(folder)
     return note
 
 

@@ -21,6 +21,7 @@ from ledger.creation import begin_ledger
 from ledger.errors import DamagedLedgerError, ForeignFileError, UnregisteredProjectionError, WrongExpectedVersionError
 from ledger.events import NewEvent, RecordedEvent, check_names, event_of_body
 from ledger.locks import KernelLock
+from ledger.new_file import remove_abandoned
 from ledger.projection import Projection, read_events, replay
 from ledger.schema import check_schema, ledger_identity, looks_like_sqlite, registered_projections
 from ledger.times import utc_now
@@ -275,6 +276,8 @@ def _ensure_exists(path: Path, projections: Sequence[Projection], now: Callable[
     else:
         if wrong is not None:
             raise ForeignFileError(str(path), wrong)
+        # The power may have gone when it had its name, and its maker had not lost the other one.
+        remove_abandoned(path)
         return
 
     begin_ledger(path, projections, now)

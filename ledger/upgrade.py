@@ -22,7 +22,7 @@ from ledger.writing import INSERT_EVENT, at_their_places, one_writer, stream_ver
 UPGRADED = "ledger.upgraded"
 
 SMALL_EVENTS = 50_000
-"""As many as are replayed in about three seconds; a run does not wait longer for its tables."""
+"""As many as are taken over in about two seconds; a run does not wait longer for its tables."""
 
 
 def _nothing(*_: object) -> None:

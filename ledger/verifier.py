@@ -11,15 +11,19 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import errno
 import functools
+import io
 import json
+import os
 import re
+import struct
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 try:
@@ -51,9 +55,19 @@ _SPKI_ED25519 = bytes.fromhex("302a300506032b6570032100")
 _OWN = {"manifest.json", "manifest.sha256"}
 EVIDENCE = "orchestrate-evidence/v1"
 PROOF_SUFFIX = ".tlog-proof"
+TABLE_TYPES = {
+    "definition_changes": ("definition.changed",),
+    "moves": ("pipeline.moved", "host.changed"),
+    "refusals": ("run.refused",),
+    "reviews": ("note.added", "run.acknowledged"),
+    "runs": ("run.started",),
+}
+"""The tables that each package has, and the types of events of which each has its row there; what others say is not complete."""
 _ROTATION = "orchestrate-ledger-key-rotation/v1"
 _MEMBER = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,254}/){0,3}[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _READ_MAX = 1 << 28
+_ACTED_UPON = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _LAST_SECOND = 253_402_300_799
 
 
@@ -312,63 +326,84 @@ def open_checkpoint(text: str, keys: Sequence[VerifierKey] = ()) -> tuple[Checkp
     return Checkpoint.parse(signed.text), signed
 
 
+class Rotation(NamedTuple):
+    """Hold that a key of a log gave its place to another one: *before* counts for the first *size* events, and for no more."""
+
+    before: VerifierKey
+    after: VerifierKey
+    size: int
+
+    @property
+    def text(self) -> str:
+        """Return what both keys sign."""
+        return f"{_ROTATION}\n{self.after.name}\n{self.size}\n{self.before.text}\n{self.after.text}\n"
+
+    @classmethod
+    def read(cls, statement: str) -> Rotation:
+        """
+        Read a rotation from the note in which both keys have signed it.
+
+        Raises:
+            ProofError: They have not, it says something else, or they are not keys of one log.
+        """
+        lines = statement.split("\n")
+        size, before, after = (*lines, *[""] * 5)[2:5]
+        if not _NUMBER.fullmatch(size):
+            raise ProofError("not a rotation of keys: it does not say how many events the former one counts for")
+        found = cls(VerifierKey.parse(before), VerifierKey.parse(after), int(size))
+        signed = open_note(statement, found[:2])
+        if signed.text != found.text or {*signed.keys} != {*found[:2]}:
+            raise ProofError("not a rotation of keys that both of them have signed")
+        if found.before.name != found.after.name or {SIGNATURE} != {found.before.kind, found.after.kind}:
+            raise ProofError("not a rotation: the two are not keys of one log")
+        return found
+
+
+def follow_rotations(keys: Sequence[VerifierKey], rotations: Iterable[Rotation]) -> dict[VerifierKey, int | None]:
+    """
+    Return *keys* and every key that they vouch for by an unbroken chain of *rotations*, in either direction.
+
+    With each stands how many events it counts for, None for any number: whoever finds a key that was replaced can seal nothing with it. A key that has
+    given its place to two others was used by somebody else, and neither counts.
+    """
+    given = {*rotations}
+    successors = Counter(item.before for item in given)
+    single = [item for item in given if successors[item.before] == 1]
+    ends = {item.before: item.size for item in single}
+    sides = [pair for item in single for pair in ((item.before, item.after), (item.after, item.before))]
+    found, size = dict.fromkeys(keys), -1
+    while len(found) > size:
+        size = len(found)
+        found |= dict.fromkeys(other for known, other in sides if known in found)
+    return {key: ends.get(key) for key in found}
+
+
 def open_vouched(
-    text: str, keys: Sequence[VerifierKey] = (), rotations: Iterable[tuple[VerifierKey, VerifierKey]] = ()
+    text: str, keys: Sequence[VerifierKey] = (), rotations: Iterable[Rotation] = ()
 ) -> tuple[Checkpoint, Signed]:
     """
     Do as `open_checkpoint`, and hold the note to all of *keys*: signed by its log, if a log's key is among them, and by each witness among them.
 
-    A key of the log that follows from one of *keys* by *rotations* does as well.
+    A key of the log that follows from one of *keys* by *rotations* does as well; one that was replaced does for what came before.
 
     Raises:
         ProofError: It is not, or the log's key is the key of another log.
     """
-    checkpoint, signed = open_checkpoint(text, follow_rotations(keys, rotations))
+    counting = follow_rotations(keys, rotations)
+    checkpoint, signed = open_checkpoint(text, list(counting))
     logs = [key for key in signed.keys if key.kind == SIGNATURE]
     if not logs and any(key.kind == SIGNATURE for key in keys):
         raise ProofError("the key of the log has not signed it")
     for key in logs:
         if key.name != checkpoint.origin:
             raise ProofError(f"the key {key.name} has signed for another log, {checkpoint.origin}")
+    ends = [counting[key] for key in logs]
+    if logs and all(end is not None and end < checkpoint.size for end in ends):
+        raise ProofError(f"its key was replaced after {ends[0]} events, and this covers {checkpoint.size}")
     for key in keys:
         if key.kind == COSIGNATURE and key not in signed.keys:
             raise ProofError(f"the witness {key.name} has not cosigned it")
     return checkpoint, signed
-
-
-def rotation_text(origin: str, before: VerifierKey, after: VerifierKey) -> str:
-    """Return what both keys sign when *after* takes the place of *before*."""
-    return f"{_ROTATION}\n{origin}\n{before.text}\n{after.text}\n"
-
-
-def read_rotation(statement: str) -> tuple[VerifierKey, VerifierKey]:
-    """
-    Return which key gave its place to which, after checking that both have signed it.
-
-    Raises:
-        ProofError: They have not, or it says something else.
-    """
-    lines = statement.split("\n")
-    before, after = (VerifierKey.parse(line) for line in (*lines, "", "", "", "")[2:4])
-    signed = open_note(statement, [before, after])
-    if signed.text != rotation_text(after.name, before, after) or {*signed.keys} != {before, after}:
-        raise ProofError("not a rotation of keys that both of them have signed")
-    return before, after
-
-
-def follow_rotations(
-    keys: Sequence[VerifierKey], rotations: Iterable[tuple[VerifierKey, VerifierKey]]
-) -> list[VerifierKey]:
-    """Return *keys* and every key that they vouch for by an unbroken chain of *rotations*, in either direction."""
-    trusted, pairs = list(keys), list(rotations)
-    found = True
-    while found:
-        new = [
-            other for pair in pairs for known, other in (pair, pair[::-1]) if known in trusted and other not in trusted
-        ]
-        trusted += dict.fromkeys(new)
-        found = bool(new)
-    return trusted
 
 
 class InclusionProof(NamedTuple):
@@ -541,7 +576,7 @@ class Checked(NamedTuple):
         if not signed.keys:
             names = f"; it bears the names {', '.join(signed.unknown)}, unchecked" if signed.unknown else ""
             hidden.insert(0, f"who says so: no key was given, and anybody can make a root that fits{names}")
-        elif not any(signed.times):
+        elif all(at is None for at in signed.times):
             hidden.append("that everybody was shown this history: a witness or your own earlier checkpoint shows it")
         hidden.append("that what was recorded is true, that the clock was right, and what was recorded later")
         root = f"root {self.checkpoint.root.hex()} over {self.checkpoint.size} events of {self.checkpoint.origin}"
@@ -560,10 +595,10 @@ Members = Mapping[str, Callable[[], IO[bytes]]]
 @contextlib.contextmanager
 def open_members(path: Path) -> Iterator[Members]:
     """
-    Give the files in the folder or the zip file at *path* by name; nothing is unpacked, and a zip file holds no more than its own size.
+    Give the files in the folder or the zip file at *path* by name; nothing is unpacked.
 
     Raises:
-        ProofError: A name leads elsewhere, a file is no regular one, or a member is compressed.
+        ProofError: A name leads elsewhere or to the place of another one, a file is no regular one, or a zip file is more than its plain members.
     """
     if path.is_dir():
         if not (path / "manifest.json").is_file():
@@ -575,26 +610,65 @@ def open_members(path: Path) -> Iterator[Members]:
         return
     import zipfile
 
-    with zipfile.ZipFile(path) as archive:
-        infos = [info for info in archive.infolist() if not info.is_dir()]
-        if any(info.compress_type or info.flag_bits & 1 for info in infos):
+    with _opened(path) as file, zipfile.ZipFile(file) as archive:
+        infos = archive.infolist()
+        if any(info.compress_type or info.flag_bits & ~0x800 for info in infos):
             raise ProofError("it is compressed, which evidence is not: unpack it and check the folder")
-        if sum(info.file_size for info in infos) > path.stat().st_size:
-            raise ProofError("its members are larger than the file")
-        yield _named((info.filename, functools.partial(archive.open, info)) for info in infos)
+        members = _named((info.orig_filename, functools.partial(archive.open, info)) for info in infos)
+        _check_layout(file, infos, archive.start_dir)
+        yield members
 
 
 def _opened(path: Path) -> IO[bytes]:
+    """Open a regular file; a pipe would be waited for, and a device has no end."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     return path.open("rb")
+
+
+def _read(path: Path, most: int) -> bytes:
+    with _opened(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ProofError(f"{path} is longer than {most} bytes")
+    return data
 
 
 def _named(members: Iterable[tuple[str, Callable[[], IO[bytes]]]]) -> Members:
     found: dict[str, Callable[[], IO[bytes]]] = {}
+    places: dict[str, str] = {}
     for name, opened in members:
-        if not _MEMBER.fullmatch(name) or name in found:
+        if not _MEMBER.fullmatch(name.removesuffix("/")) or name in found:
             raise ProofError(f"it holds a file of a name that evidence has not: {name[:80]!a}")
         found[name] = opened
-    return found
+        for place in (name, *(f"{folder}/" for folder in PurePosixPath(name).parents)):
+            if places.setdefault(place.rstrip("/").lower(), place) != place:
+                raise ProofError(f"not every file and folder has a place of its own on every disk: {place!a}")
+    return {name: opened for name, opened in found.items() if not name.endswith("/")}
+
+
+def _check_layout(file: IO[bytes], infos: Sequence[Any], start: int) -> None:
+    """Check that a zip file is its members, one after the other, and from *start* on their directory: no program finds anything else in it."""
+    good, place, directory = True, 0, 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        file.seek(place)
+        mark, _, flags, _, _, checksum, packed, size, *lengths = struct.unpack("<4sHHHLLLLHH", file.read(30))
+        name, extra = file.read(lengths[0]), file.read(lengths[1])
+        if packed == size == 0xFFFFFFFF:  # noqa: PLR2004 - the sizes are longer than that, or might have been
+            size, packed = struct.unpack("<QQ", extra[4:20])
+        here = (place, mark, name, flags, checksum, packed, size, b"")
+        said = (info.header_offset, b"PK\3\4", info.orig_filename.encode(), info.flag_bits, info.CRC)
+        good &= here == (*said, info.compress_size, info.file_size, info.comment) and not (info.is_dir() and size)
+        # Nothing but long sizes may stand beside a name: some programs read another name there.
+        for field in filter(None, (extra, info.extra)):
+            good &= field[:2] == b"\1\0" and int.from_bytes(field[2:4], "little") == len(field) - 4
+        place += 30 + len(name) + len(extra) + size
+        directory += 46 + len(name) + len(info.extra)
+    file.seek(place + directory)
+    end, count = file.read(99), min(len(infos), 0xFFFF)
+    good &= (place, len(end) in (22, 98), end[-2:]) == (start, True, b"\0\0")
+    if not good or end[-22:-10] != struct.pack("<4s4H", b"PK\5\6", 0, 0, count, count):
+        raise ProofError("it is not just its members and their directory: unpack it and check the folder")
 
 
 def sample_of(items: Iterable[str], seed: str, count: int) -> list[str]:
@@ -608,16 +682,17 @@ class _Evidence:
     def __init__(self, members: Members, keys: Sequence[VerifierKey]) -> None:
         self.members = members
         self.manifest = manifest = self._checked_manifest()
-        names = [name for name in members if name.startswith("rotations/")]
-        self.rotations = [read_rotation(self.data(name).decode()) for name in names]
+        self.rotations = [Rotation.read(self.data(name).decode()) for name in members if name.startswith("rotations/")]
         self.note = self.data("checkpoint").decode()
         self.checkpoint, self.signed = open_vouched(self.note, keys, self.rotations)
         said = tuple(manifest[name] for name in ("origin", "size", "root"))
         _agree("the checkpoint", said, (self.checkpoint.origin, self.checkpoint.size, self.checkpoint.root.hex()))
         self.start = 0
-        self.first_at: str | None = None
+        self.first_at = self.last_at = self.last_own = ""
+        self.hidden = ["what pages and tables in it say beyond the events: whoever made this has made them"]
         self.is_period = {"run": False, "period": True}[manifest["kind"]]
-        self.wanted = {kind for table in manifest.get("tables", {}).values() for kind in table["types"]}
+        self.stream = None if self.is_period else f"run/{manifest['run_id']}"
+        _agree("the stream", manifest.get("stream"), self.stream)
         self.types: Counter[str] = Counter()
         self.ends: tuple[int | None, int | None] = (None, None)
         self.logs = self.own = self.inside = 0
@@ -690,6 +765,7 @@ class _Evidence:
         self.start = frontier.size
         if frontier.size:
             start = open_checkpoint(self.data("checkpoint.start").decode())[0]
+            self.hidden.append("who has signed checkpoint.start: it rests on the proof that leads to the checkpoint")
             _agree("the first checkpoint", start, Checkpoint(self.checkpoint.origin, frontier.size, frontier.root()))
             proof = [bytes.fromhex(item) for item in said["consistency"]]
             verify_consistency(start.size, self.checkpoint.size, proof, start.root, self.checkpoint.root)
@@ -702,46 +778,62 @@ class _Evidence:
             _agree(log["path"], manifest["files"][log["path"]]["sha256"], log["sha256"])
             self.logs += 1
         first, last = self.ends
-        self.first_at = self.first_at or event["recorded_at"]
+        self.last_at = event["recorded_at"]
+        self.first_at = self.first_at or self.last_at
         if last is not None and seq <= last:
             raise ProofError(f"event {seq} stands after event {last}")
         self.ends = (seq if first is None else first, seq)
         self.types[kind] += 1
-        if event["stream"] == manifest.get("stream"):
+        if event["stream"] == self.stream:
             _agree(f"the next event of {event['stream']}", event["version"], self.own)
             self.own += 1
+            self.last_own = kind
         if self.is_period:
             inside = manifest["from"] <= event["recorded_at"][:10] <= manifest["to"]
             self.inside += inside
-            if inside and kind in self.wanted:
+            if inside and any(kind in types for types in TABLE_TYPES.values()):
                 self.rows.append((kind, seq, data.get("pipeline"), f"run/{data.get('run_id')}"))
             if kind == "step.finished":
                 self.ended.append((event["stream"], data["step"]))
 
     def check_run(self) -> tuple[str, ...]:
+        _agree(f"whether there is an event of {self.stream}", self.own > 0, True)
+        if self.last_own != "run.finished":
+            self.hidden.append("that the run had ended: the last of its events here is no run.finished")
+        self.hidden.append("that nothing else was recorded about the run: only its own events are shown to be complete")
         return (
             f"{sum(self.types.values())} events stand in the history, each at its place",
-            f"the first {self.own} events of {self.manifest['stream']} are all here",
+            f"the first {self.own} events of {self.stream} are all here",
         )
 
     def check_period(self) -> tuple[str, ...]:
         manifest, chosen = self.manifest, self.manifest["pipelines"]
         named = [row for row in self.rows if chosen is None or row[2] in chosen]
+        _agree("whether they are days", [bool(_DAY.fullmatch(manifest[name])) for name in ("from", "to")], [True, True])
+        _agree("the tables that are missing", sorted(TABLE_TYPES.keys() - manifest["tables"].keys()), [])
+        unread = {name for name in self.members if name.startswith("tables/")}
         for name, table in manifest["tables"].items():
-            rows = self.data(f"tables/{name}.jsonl").splitlines()
+            types = TABLE_TYPES.get(name, ())
+            _agree(f"the types of {name}", table["types"], [*types])
+            rows = [json.loads(line) for line in self.data(f"tables/{name}.jsonl").splitlines()]
             _agree(f"the rows of {name}", table["rows"], len(rows))
-            if table["types"]:
-                seqs = [seq for seq in map(_seq_of, rows) if seq < self.checkpoint.size]
-                _agree(f"the table {name}", seqs, [seq for kind, seq, *_ in named if kind in table["types"]])
+            if types:
+                seqs = [seq for row in rows if (seq := row["seq"]) < self.checkpoint.size]
+                _agree(f"the table {name}", seqs, [seq for kind, seq, *_ in named if kind in types])
+            if (twin := f"tables/{name}.csv") in unread:
+                _check_csv(twin, self.data(twin).decode(), rows)
+            unread -= {twin, f"tables/{name}.jsonl"}
+        _agree("tables that the manifest does not name", sorted(unread), [])
         runs = {run for kind, _, _, run in named if kind == "run.started"}
         items = [f"{run.removeprefix('run/')}/{step}" for run, step in self.ended if run in runs]
         sample = manifest["sample"]
         _agree("the sample", sample["items"], sample_of(items, sample["seed"], sample["size"]))
         if self.start and not (self.first_at and self.first_at[:10] < manifest["from"]):
-            raise ProofError(
-                f"event {self.start} does not lie before the period: what was recorded before it is not here"
-            )
-        whole = ", ".join(name for name, table in manifest["tables"].items() if table["types"])
+            raise ProofError(f"event {self.start} does not lie before the period: what came before it is not here")
+        if self.last_at[:10] <= manifest["to"]:
+            last = f"{self.last_at or 'nothing'}, the last event here"
+            self.hidden.append(f"what was recorded after {last}, until the end of {manifest['to']}")
+        whole = ", ".join(TABLE_TYPES) + ("" if chosen is None else f", of the pipelines {', '.join(chosen)}")
         return (
             f"{sum(self.types.values())} events follow each other without a gap and lead to the root",
             f"{self.inside} of them were recorded from {manifest['from']} to {manifest['to']}",
@@ -763,6 +855,8 @@ def check_bundle(path: Path, keys: Sequence[VerifierKey] = ()) -> Checked:
             found = _Evidence(members, keys)
             found.check_events()
             shown = found.check_period() if found.is_period else found.check_run()
+            if "verify.py" in members and found.data("verify.py") != Path(__file__).read_bytes():
+                found.hidden.append("whether the verify.py in it is honest: it is not the program that checked this")
     except ProofError:
         raise
     except Exception as error:
@@ -773,8 +867,7 @@ def check_bundle(path: Path, keys: Sequence[VerifierKey] = ()) -> Checked:
     types = dict(sorted(found.types.items()))
     facts = {name: found.manifest[name] for name in ("kind", "events", "first_seq", "last_seq")} | {"types": types}
     shown += (f"events by type: {', '.join(f'{kind} {count}' for kind, count in types.items())}",)
-    hidden = ("what pages and tables in it say beyond the events: whoever made this has made them",)
-    return Checked(found.checkpoint, found.signed, facts, shown, hidden)
+    return Checked(found.checkpoint, found.signed, facts, shown, tuple(found.hidden))
 
 
 def check_file(path: Path, keys: Sequence[VerifierKey] = (), body: Path | None = None) -> Checked:
@@ -790,19 +883,17 @@ def check_file(path: Path, keys: Sequence[VerifierKey] = (), body: Path | None =
     """
     if path.is_dir():
         return check_bundle(path, keys)
-    with path.open("rb") as file:
-        data = file.read(2)
-        if data == b"PK":
+    with _opened(path) as file:
+        if file.read(2) == b"PK":
             return check_bundle(path, keys)
-        data += file.read(_READ_MAX)
     try:
-        text = data.decode()
+        text = _read(path, 4 * _NOTE_CHARACTERS_MAX).decode()
     except UnicodeDecodeError:
         raise ProofError("it is no text, and no bundle") from None
     if not text.startswith(PROOF_HEADER):
         checkpoint, signed = open_vouched(text, keys)
         return Checked(checkpoint, signed, {"kind": "checkpoint"}, ())
-    event = (path.with_suffix(".json") if body is None else body).read_bytes()
+    event = _read(path.with_suffix(".json") if body is None else body, _READ_MAX)
     proof = InclusionProof.parse(text)
     checkpoint, signed = proof.verify(event, keys)
     shown = f"the event, {len(event)} bytes, stands at place {proof.leaf_index} of the history"
@@ -821,7 +912,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = 0
     try:
         keys = [given_key(text) for text in given.key]
-    except ProofError as error:
+    except (ProofError, OSError) as error:
         parser.error(str(error))
     for path in given.file:
         try:
@@ -835,9 +926,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def given_key(text: str) -> VerifierKey:
-    """Return the public key that *text* is, or that stands in the file of that name; raises as `VerifierKey.parse`."""
-    with contextlib.suppress(OSError, ValueError):
-        text = Path(text).read_text("utf-8")
+    """Return the public key that *text* is, or that stands in the file of that name; raises as `VerifierKey.parse`, or OSError."""
+    if os.path.lexists(text):
+        text = _read(Path(text), 4 * _NOTE_CHARACTERS_MAX).decode("utf-8", "replace")
     return VerifierKey.parse(text)
 
 
@@ -846,9 +937,23 @@ def _agree(what: str, actual: object, expected: object) -> None:
         raise ProofError(f"{what}: {actual!a:.120}, expected {expected!a:.120}")
 
 
-def _seq_of(line: bytes) -> int:
-    seq: int = json.loads(line)["seq"]
-    return seq
+def _check_csv(name: str, text: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """Check that a table for spreadsheets says what *rows* say, and nothing that a spreadsheet acts upon."""
+    import csv
+
+    csv.field_size_limit(_READ_MAX)
+    head, *lines = [*csv.reader(io.StringIO(text, newline=""), strict=True)] or [[""]]
+    good = [len(lines) == len(rows), *(cell.isidentifier() for cell in head)]
+    for row, line in zip(rows, lines, strict=False):
+        good += [[*row] == head, len(row) == len(line), *map(_same_cell, row.values(), line)]
+    if not all(good):
+        raise ProofError(f"{name} does not say what the .jsonl beside it says")
+
+
+def _same_cell(value: object, cell: str) -> bool:
+    if isinstance(value, str):
+        return cell == f"'{value}" or (cell == value and not value.startswith(_ACTED_UPON))
+    return cell == ("" if value is None else str(value))
 
 
 if __name__ == "__main__":  # pragma: no cover - run by tests in an interpreter that measures nothing

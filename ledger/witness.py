@@ -7,7 +7,7 @@ it. What she remembers is on the disk before anybody sees the cosignature.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from ledger.locks import KernelLock
 from ledger.outside import read_note
 from ledger.signer import KEY, LOCK, Prove, check_agreement, read_key
 from ledger.signing import SigningKey
-from ledger.verifier import COSIGNATURE, Checkpoint, VerifierKey, open_checkpoint
+from ledger.verifier import COSIGNATURE, SIGNATURE, Checkpoint, Rotation, VerifierKey, open_checkpoint, open_vouched
 
 
 class Witness:
@@ -56,22 +56,32 @@ class Witness:
             raise KeyFileError(str(place), f"it was not cosigned with the key beside it: {error}") from None
 
     def cosign(
-        self, note: str, keys: Sequence[VerifierKey], prove: Prove, path: str, *, now: Callable[[], int]
+        self,
+        note: str,
+        key: VerifierKey,
+        rotations: Iterable[Rotation],
+        prove: Prove,
+        path: str,
+        *,
+        now: Callable[[], int],
     ) -> tuple[Checkpoint, str]:
         """
         Return the checkpoint in *note*, and *note* with a cosignature.
 
         Args:
-            keys: Of the log: the pinned one first, then those that it vouches for.
+            key: Of the log, as the witness knows it.
+            rotations: By which its present key follows from that.
             prove: Asks the ledger for consistency proofs.
             path: Of the ledger, for the error.
             now: Gives POSIX seconds.
 
         Raises:
-            ProofError: None of *keys* has signed it.
+            ProofError: The log has not signed it, or *key* is no key of a log.
             InconsistentHistoryError: It does not continue what was cosigned before.
         """
-        checkpoint, signed = open_checkpoint(note, keys)
+        if key.kind != SIGNATURE:
+            raise ProofError(f"{key.name} is the key of a witness, not of a log")
+        checkpoint, signed = open_vouched(note, [key], rotations)
         place = self._place(checkpoint.origin)
         make_private(place)
         with KernelLock(self._folder / LOCK):
@@ -82,7 +92,7 @@ class Witness:
                     raise InconsistentHistoryError(path, what)
                 check_agreement(checkpoint, last, prove, path)
             cosigned = note + self.key.signature_line(signed.text, time=now())
-            write_private(place / "log-key", keys[0].text + "\n", durable=True)
+            write_private(place / "log-key", key.text + "\n", durable=True)
             write_private(place / "last-cosigned", cosigned, durable=True)
         return checkpoint, cosigned
 

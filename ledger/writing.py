@@ -11,6 +11,7 @@ from pathlib import Path
 from ledger.errors import DamagedLedgerError, StorageError
 from ledger.events import NewEvent, RecordedEvent, new_ids, record
 from ledger.merkle import leaf_hash
+from ledger.reader import check_sides
 
 _BUSY_SECONDS = 60.0
 
@@ -18,7 +19,13 @@ INSERT_EVENT = "INSERT INTO events (seq, body, leaf_hash) VALUES (?, ?, ?)"
 
 
 def connect_to_write(path: Path) -> sqlite3.Connection:
-    """Connect to the file *path*, which exists, as every writer of a ledger has to."""
+    """
+    Connect to the file *path*, which exists, as every writer of a ledger has to.
+
+    Raises:
+        DamagedLedgerError: What stands beside it under the names of its log is no file.
+    """
+    check_sides(path)
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
         connection.execute("PRAGMA synchronous = FULL")

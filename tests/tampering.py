@@ -126,6 +126,7 @@ def unguarded(path: Path) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         guards = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+        connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute("BEGIN")
         for name, _ in guards:
@@ -189,6 +190,7 @@ def rewrite_schema(path: Path, name: str, change: Callable[[str], str]) -> None:
     try:
         (sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
         assert change(sql) != sql
+        connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (change(sql), name))
         (version,) = connection.execute("PRAGMA schema_version").fetchone()

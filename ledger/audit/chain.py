@@ -21,7 +21,8 @@ def verify_chain(path: Path, options: Options) -> Verdict:
     """
     Verify the ledger at *path* and every ledger that it continues; what is wrong with one of those is a finding of the first.
 
-    Keys and checkpoints of a former ledger are known by its origin, and count for it alone.
+    Keys and checkpoints of a former ledger are known by its origin, and count for it alone: whoever has a backup can go on from it, so a former key
+    that is pinned without one of the present ledger is a gap.
 
     Raises:
         As `ledger.audit.verify.verify`.
@@ -33,6 +34,8 @@ def verify_chain(path: Path, options: Options) -> Verdict:
         [key for key in trust.keys if key.name not in origins],
         [given for given in trust.checkpoints if _origin(given) not in origins],
         trust.witnesses,
+        [key for key in trust.keys if key.name in origins],
+        [given for given in trust.checkpoints if _origin(given) in origins],
     )
     verdict = verify(path, attrs.evolve(options, trust=own))
     found, problems = [], list(verdict.problems)

@@ -8,23 +8,27 @@ that the auditor has pinned, and never by a key that is found in the file.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import attrs
 
+from ledger.audit.events import TIME
 from ledger.audit.findings import Findings
 from ledger.checkpoints import origin_of
 from ledger.errors import ProofError
-from ledger.keys import ROTATED, KeyChange, trusted_keys
+from ledger.keys import ROTATED, KeyChange, rotations
 from ledger.outside import checkpoint_folder, outside_files, read_note
-from ledger.times import format_utc
-from ledger.verifier import Checkpoint, VerifierKey, open_checkpoint, open_note, signer_names
-
-CLOCKS_APART_SECONDS = 300
-"""So far may the clocks of two machines be apart before a time counts as wrong."""
+from ledger.verifier import (
+    SIGNATURE,
+    Checkpoint,
+    VerifierKey,
+    follow_rotations,
+    open_checkpoint,
+    open_note,
+    signer_names,
+)
 
 LEDGER, BESIDE, GIVEN = "ledger", "beside", "given"
 
@@ -45,11 +49,15 @@ class Trust:
         keys: Public keys of the operator that she has pinned.
         checkpoints: Of the ledger, that she has kept.
         witnesses: Public keys of witnesses that she has pinned.
+        former_keys: Those of ledgers that this one continues: they ask for a level of it, and answer for nothing in it.
+        former_checkpoints: Of such ledgers, as they are in *former_keys*; where they hold there, they hold here.
     """
 
     keys: Sequence[VerifierKey] = ()
     checkpoints: Sequence[Given] = ()
     witnesses: Sequence[VerifierKey] = ()
+    former_keys: Sequence[VerifierKey] = ()
+    former_checkpoints: Sequence[Given] = ()
 
 
 class Note(NamedTuple):
@@ -67,14 +75,6 @@ class Note(NamedTuple):
     text: str
     checkpoint: Checkpoint | None
     problem: str | None
-
-
-class Cosigned(NamedTuple):
-    """Hold what a witness has seen: how many events, and when, in UTC."""
-
-    witness: VerifierKey
-    size: int
-    at: str
 
 
 @attrs.frozen
@@ -118,14 +118,18 @@ class Seen:
 
 def notes_in(connection: sqlite3.Connection, findings: Findings) -> list[Note]:
     """Return the checkpoints in the ledger; one whose columns are not what its text says is a finding."""
-    rows = connection.execute("SELECT id, size, root, CAST(note AS BLOB) FROM main.checkpoints ORDER BY size, id")
+    rows = connection.execute(
+        "SELECT id, size, root, coalesce(CAST(note AS BLOB), x''), recorded_at FROM main.checkpoints ORDER BY size, id"
+    )
     found = []
-    for number, size, root, text in rows:
+    for number, size, root, text, at in rows:
         note = _note(LEDGER, f"checkpoint {number} in the ledger", text.decode("utf-8", "replace"))
         if note.checkpoint is None:
             findings.add("wrong_checkpoint", f"{note.place}: {note.problem}")
         elif (note.checkpoint.size, note.checkpoint.root) != (size, root):
             findings.add("wrong_checkpoint", f"{note.place}: size and root in the table are not those of its text")
+        elif not isinstance(at, str) or not TIME.fullmatch(at):
+            findings.add("wrong_checkpoint", f"{note.place}: it was recorded at {at!r:.100}, which is no time")
         found.append(note)
     return found
 
@@ -155,6 +159,18 @@ def notes_given(given: Sequence[Given], findings: Findings) -> list[Note]:
     return found
 
 
+def operator_keys(trust: Trust, seen: Seen, findings: Findings) -> list[VerifierKey]:
+    """Return the pinned keys that can speak for the ledger; one that cannot is a finding, so that nobody rests on it."""
+    good = []
+    for key in trust.keys:
+        if key.kind == SIGNATURE and key.name == seen.origin:
+            good.append(key)
+        else:
+            whose = key.name if key.kind == SIGNATURE else f"the witness {key.name}"
+            findings.add("other_key", f"the pinned key {key.text} is that of {whose}, this ledger is {seen.origin}")
+    return good
+
+
 def compare(notes: Sequence[Note], seen: Seen, findings: Findings) -> None:
     """Find the checkpoints that the events contradict; those in the ledger and beside it count for its agreeing with itself."""
     good = sorted(note.checkpoint.size for note in notes if note.checkpoint is not None and seen.agrees(note))
@@ -180,18 +196,20 @@ class Signatures:
 
     Attributes:
         sealed: How many events the largest checkpoint covers that agrees with them and that a trusted key has signed.
-        gaps: Changes of the key that nothing trusted vouches for, though one side of each is trusted.
+        trusted: The pinned keys and those that they vouch for.
+        gaps: Changes of the key that not both of its keys have signed.
     """
 
     def __init__(
         self, pinned: Sequence[VerifierKey], changes: Sequence[KeyChange], seen: Seen, findings: Findings
     ) -> None:
-        self.trusted = trusted_keys(pinned, changes) if pinned else []
-        self._changes = changes
+        self._rotations = rotations(changes)
+        self._ends = follow_rotations(pinned, self._rotations.values())
+        self.trusted = [*self._ends]
         self._seen = seen
         self._findings = findings
         self.sealed = 0
-        self.gaps = [change for change in changes if change.before is not None and not change.is_vouched]
+        self.gaps = [change for change in changes if change.before is not None and change.seq not in self._rotations]
 
     def judge(self, notes: Sequence[Note]) -> None:
         """Look at every signed checkpoint."""
@@ -201,20 +219,27 @@ class Signatures:
                 continue
             level = 3 if note.source == GIVEN else 2
             try:
-                open_note(note.text, self.trusted)
+                signed = open_note(note.text, self.trusted)
             except ProofError as error:
-                ids = signer_names(note.text)
-                if any((key.name, key.id.hex()) in ids for key in self.trusted):
-                    self._findings.add("bad_signature", f"{note.place}: {error}", level=level)
-                elif self._is_of_a_gap(ids):
+                kind = self._kind_of_unsigned(note)
+                if kind == "key_gap":
                     beyond = max(beyond, note.checkpoint.size)
                 else:
-                    self._findings.add("unknown_key", f"{note.place}: {error}", level=level)
+                    self._findings.add(kind, f"{note.place}: {error}", level=level)
                 continue
-            if self._seen.agrees(note):
+            if not any(self._counts(key, note.checkpoint) for key in signed.keys):
+                ids = ", ".join(key.id.hex() for key in signed.keys)
+                what = f"{note.place}: it covers {note.checkpoint.size} events; its key {ids} was replaced before that"
+                self._findings.add("retired_key", what, level=level)
+            elif self._seen.agrees(note):
                 self.sealed = max(self.sealed, note.checkpoint.size)
             elif note.source == LEDGER:
                 self._findings.add("signed_root", f"{note.place}: it is signed with a trusted key")
+        self._judge_gaps(beyond)
+        if not self.sealed:
+            self._findings.add("no_checkpoint", f"of {self._seen.origin} nothing is sealed with a trusted key")
+
+    def _judge_gaps(self, beyond: int) -> None:
         for change in self.gaps if beyond > self.sealed else ():
             what = "both keys have not signed that" if change.type == ROTATED else "the old key has not signed that"
             self._findings.add(
@@ -223,62 +248,22 @@ class Signatures:
                 f" {self.sealed} events are sealed with a trusted key",
                 seq=change.seq,
             )
-        if not self.sealed:
-            self._findings.add("no_checkpoint", f"of {self._seen.origin} nothing is sealed with a trusted key")
 
-    def _is_of_a_gap(self, ids: Sequence[tuple[str, str]]) -> bool:
-        keys = [key for change in self.gaps for key in (change.before, change.after) if key is not None]
-        reachable = trusted_keys(keys, self._changes)
-        return any((key.name, key.id.hex()) in ids for key in reachable)
+    def _counts(self, key: VerifierKey, checkpoint: Checkpoint) -> bool:
+        end = self._ends[key]
+        return end is None or checkpoint.size <= end
 
+    def _kind_of_unsigned(self, note: Note) -> str:
+        """Return what it is that *note* has no good signature of a trusted key."""
+        ids = signer_names(note.text)
 
-def cosigned(
-    notes: Sequence[Note], witnesses: Sequence[VerifierKey], seen: Seen, findings: Findings
-) -> Iterator[Cosigned]:
-    """Yield for each of *witnesses* the largest checkpoint that she has cosigned and that agrees with the events; contradictions are findings."""
-    for witness in witnesses:
-        best: Cosigned | None = None
-        for note in notes:
-            if note.checkpoint is None or "\n\n" not in note.text:
-                continue
-            ids = signer_names(note.text)
-            if (witness.name, witness.id.hex()) not in ids:
-                continue
-            try:
-                signed = open_note(note.text, [witness])
-            except ProofError as error:
-                findings.add("bad_signature", f"{note.place}: {error}", level=4)
-                continue
-            wrong = seen.disagreement(note.checkpoint)
-            if wrong is not None:
-                findings.add(wrong[0], f"{note.place}, cosigned by {witness.name}: {wrong[1]}", seq=wrong[2], level=4)
-                continue
-            time = signed.times[0]
-            if time is not None and (best is None or note.checkpoint.size > best.size):
-                best = Cosigned(witness, note.checkpoint.size, format_utc(time * 1_000_000))
-        if best is None:
-            findings.add("no_cosignature", f"{witness.name} has cosigned no checkpoint of these events that was found")
-        else:
-            yield best
+        def among(keys: Iterable[VerifierKey]) -> bool:
+            return any((key.name, key.id.hex()) in ids for key in keys)
 
-
-def later(at: str, seconds: int = CLOCKS_APART_SECONDS) -> str:
-    """Return the time *at* and some *seconds*."""
-    moment = datetime.fromisoformat(at).astimezone(UTC) + timedelta(seconds=seconds)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def check_times(connection: sqlite3.Connection, cosignatures: Sequence[Cosigned], findings: Findings) -> None:
-    """Find events that say that they were recorded after a witness had seen them."""
-    for item in cosignatures:
-        limit = later(item.at)
-        row = connection.execute(
-            "SELECT seq, recorded_at FROM main.events WHERE seq < ? AND recorded_at > ? ORDER BY seq LIMIT 1",
-            (item.size, limit),
-        ).fetchone()
-        if row is not None:
-            what = f"event {row[0]} says {row[1]}, {item.witness.name} had seen it at {item.at}"
-            findings.add("post_dated", what, seq=row[0], level=4)
+        if among(self.trusted):
+            return "bad_signature"
+        sides = [key for change in self.gaps for key in (change.before, change.after) if key is not None]
+        return "key_gap" if among(follow_rotations(sides, self._rotations.values())) else "unknown_key"
 
 
 def _note(source: str, place: str, text: str) -> Note:

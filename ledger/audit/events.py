@@ -31,7 +31,7 @@ _ROWS = """
 SELECT seq, coalesce(CAST(body AS BLOB), x''), leaf_hash, CAST(stream AS BLOB), version FROM main.events ORDER BY seq
 """
 _DIGITS_MAX = 15
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 _FIELDS = {"id": str, "recorded_at": str, "stream": str, "type": str, "type_version": int, "version": int, "data": dict}
 
 
@@ -203,7 +203,7 @@ def _envelope(body: bytes) -> dict[str, Any]:
     for name, kind in _FIELDS.items():
         if type(value.get(name)) is not kind:
             raise CanonicalError(f"its envelope lacks {name}")
-    if not _TIME.fullmatch(value["recorded_at"]):
+    if not TIME.fullmatch(value["recorded_at"]):
         raise CanonicalError("its time is not in the form that this program writes")
     return value
 

@@ -37,7 +37,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "schema": Kind(
         0,
-        "A table, guard, index or view is missing, changed or added.",
+        "A table, guard, index or view is missing, changed or added, or the tables of the read models are not registered as what they are.",
         "Ask who changed it. Read models and views: `audit rebuild`. Else restore a backup.",
     ),
     "missing_event": Kind(
@@ -65,7 +65,9 @@ KINDS: Mapping[str, Kind] = {
         "Compare the clocks of the machines.",
     ),
     "wrong_ledger": Kind(
-        1, "The ledger's id is missing, or not that of its events.", "It was put together from two: restore a backup."
+        1,
+        "What the ledger says of its id and its beginning is missing, or is not what its events say.",
+        "It was changed, or put together from two: restore a backup.",
     ),
     "wrong_tree": Kind(
         1, "A stored root of a subtree is not what the events give.", "Events from there on were changed, or the table was."
@@ -99,6 +101,16 @@ KINDS: Mapping[str, Kind] = {
     "unknown_key": Kind(
         2, "A checkpoint is signed with a key that nothing trusted vouches for.", "Ask the operator whose key that is."
     ),
+    "other_key": Kind(
+        2,
+        "A key that was pinned is the key of another ledger, or of a witness, and says nothing of this one.",
+        "Take the key that belongs to this ledger; the key of a witness is given as `--witness`.",
+    ),
+    "retired_key": Kind(
+        2,
+        "A checkpoint is signed with a key after another one has taken its place.",
+        "Somebody uses the old key: believe what the new one has signed, and ask the operator.",
+    ),
     "key_gap": Kind(
         2,
         "The key was replaced without the old one's signature; what was sealed since is not vouched for.",
@@ -118,7 +130,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "other_ledger": Kind(3, "The checkpoint is of another ledger.", "Another ledger was put in its place, or you took the wrong one."),
     "no_cosignature": Kind(
-        4, "No checkpoint of these events is cosigned by the witness.", "Let her cosign, or give her file with `--checkpoint`."
+        4, "No checkpoint of these events is cosigned by the witness, or none with a time.", "Let her cosign, or give her file with `--checkpoint`."
     ),
     "different_row": Kind(
         APART, "A row of a read model is not what the events give.", "Ask who changed it, then `audit rebuild`."

@@ -9,8 +9,45 @@ from ledger.audit.findings import Findings, is_of_the_machine
 from ledger.comparison import differences
 from ledger.events import RecordedEvent
 from ledger.projection import Projection, make_beside
+from ledger.schema import statements
 
 HELD, FAILED, NOT_KEPT = "held", "failed", "not_kept"
+
+
+def kept_projections(
+    connection: sqlite3.Connection,
+    projections: Sequence[Projection],
+    registered: Mapping[str, object],
+    findings: Findings,
+) -> list[Projection]:
+    """
+    Return those of *projections* whose tables the ledger keeps in their present version.
+
+    Tables that are not *registered*, or as those of an older version though they have the form of the present one, are kept too, and are a finding:
+    else taking away a row would take them out of what is compared.
+    """
+    rows = connection.execute("SELECT lower(name), sql FROM main.sqlite_schema WHERE type = 'table'")
+    there = {name: _form(sql) for name, sql in rows}
+    kept = []
+    for item in projections:
+        version = registered.get(item.name)
+        if version is None:
+            wrong = any(table.lower() in there for table in item.tables)
+        else:
+            made = {_form(statement) for statement in statements(item.script) if statement.startswith("CREATE TABLE")}
+            is_older = not isinstance(version, int) or version < item.version
+            wrong = is_older and made <= {*there.values()}
+        if wrong:
+            said = "does not name them" if version is None else f"says {version!r:.100}"
+            what = f"the tables of {item.name} are there in version {item.version}, and the table projections {said}"
+            findings.add("schema", what)
+        if wrong or version == item.version:
+            kept.append(item)
+    return kept
+
+
+def _form(sql: object) -> str:
+    return "".join(str(sql).split())
 
 
 class Rebuilding:
@@ -18,20 +55,13 @@ class Rebuilding:
     Take the events of a ledger, one page after the other, into tables beside those that it keeps.
 
     Args:
-        projections: Those that the ledger keeps in another version, or not at all, are left alone.
-        registered: The versions that it keeps.
+        kept: Those that the ledger keeps, see `kept_projections`.
     """
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        projections: Sequence[Projection],
-        registered: Mapping[str, int],
-        findings: Findings,
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, kept: Sequence[Projection], findings: Findings) -> None:
         self._connection = connection
         self._findings = findings
-        self._kept = [item for item in projections if registered.get(item.name) == item.version]
+        self._kept = list(kept)
         self._going = list(self._kept)
         try:
             make_beside(connection, self._kept)

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from ledger.audit.checkpoints import Cosigned, Trust
+from ledger.audit.checkpoints import Trust
 from ledger.audit.findings import Problem
 from ledger.audit.projections import HELD, NOT_KEPT
+from ledger.audit.witnesses import Cosigned
 from ledger.events import RecordedEvent
 from ledger.projection import Projection
 from ledger.times import utc_now

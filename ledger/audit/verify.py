@@ -16,24 +16,22 @@ from pathlib import Path
 
 from ledger.audit.checkpoints import (
     BESIDE,
-    Cosigned,
     Note,
     Seen,
     Signatures,
-    check_times,
     compare,
-    cosigned,
-    later,
     notes_beside,
     notes_given,
     notes_in,
+    operator_keys,
 )
 from ledger.audit.events import Leaves, Texts, pages
 from ledger.audit.findings import Findings, is_of_the_machine
-from ledger.audit.projections import FAILED, HELD, Rebuilding
+from ledger.audit.projections import FAILED, HELD, Rebuilding, kept_projections
+from ledger.audit.rows import check_beginning, check_blobs, checked_id
 from ledger.audit.tree import StoredTree, Tree
 from ledger.audit.verdict import LEVELS, KeyNote, Options, Verdict
-from ledger.canonical import blob_digest
+from ledger.audit.witnesses import Cosigned, check_times, cosigned, later
 from ledger.errors import (
     DamagedLedgerError,
     ForeignFileError,
@@ -42,6 +40,7 @@ from ledger.errors import (
     StorageError,
 )
 from ledger.keys import KeyChange, key_changes
+from ledger.projection import Projection
 from ledger.reader import LedgerReader
 from ledger.schema import check_schema, registered_projections
 from ledger.verifier import EMPTY_ROOT, signature_is_good
@@ -114,15 +113,22 @@ class Audit:
         # Not trusted_schema = OFF: SQLite 3.40 then refuses json_extract in our own columns. Views and triggers are never run here, and what a
         # column or a rule may call is what SQLite has for everybody: Python loads no extensions.
         connection.execute("PRAGMA cell_size_check = ON")
+        # A text that is none is compared as what it is, and found to differ, instead of ending the reading.
+        connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
         connection.execute("BEGIN")
         ledger_id: str | None = None
         registered: Mapping[str, int] = {}
+        kept: Sequence[Projection] = ()
         with self._going_on(0):
             registered = registered_projections(connection)
         with self._going_on(0):
-            self._check_file(registered)
+            kept = kept_projections(connection, self._options.projections, registered, findings)
+        with self._going_on(0):
+            self._check_file(registered, kept)
         with self._going_on(1):
-            ledger_id = self._ledger_id()
+            ledger_id = checked_id(connection, findings)
+        with self._going_on(1):
+            check_beginning(connection, findings)
         notes: list[Note] = []
         if self._format > 1:
             with self._going_on(1):
@@ -130,7 +136,7 @@ class Audit:
         if ledger_id is not None:
             notes += notes_beside(self._path, ledger_id, findings)
         notes += notes_given(trust.checkpoints, findings)
-        rebuilding = Rebuilding(connection, self._options.projections, registered, findings)
+        rebuilding = Rebuilding(connection, kept, findings)
         seen = Seen(ledger_id or "unknown", 0, {})
         root = EMPTY_ROOT
         with self._going_on(1):
@@ -142,19 +148,25 @@ class Audit:
     def _judged(self, ledger_id: str | None, seen: Seen, root: bytes, notes: list[Note], projections: str) -> Verdict:
         """Ask who stands behind what was read."""
         trust, findings = self._options.trust, self._findings
+        keys = operator_keys(trust, seen, findings)
         changes: list[KeyChange] = []
+        signatures = Signatures(keys, changes, seen, findings)
         with self._going_on(1):
-            changes = key_changes(self._connection)
-        signatures = Signatures(trust.keys, changes, seen, findings)
+            told = key_changes(self._connection)
+            signatures, changes = Signatures(keys, told, seen, findings), told
         cosignatures: list[Cosigned] = []
         if self._can_check():
             if trust.keys:
                 signatures.judge(notes)
+            elif trust.former_keys:
+                names = ", ".join(dict.fromkeys(key.name for key in trust.former_keys))
+                what = f"the pinned keys are of {names}; {seen.origin} continues that, and no pinned key speaks for it"
+                findings.add("key_gap", what, seq=0)
             cosignatures = list(cosigned(notes, trust.witnesses, seen, findings))
         with self._going_on(1):
             check_times(self._connection, cosignatures, findings)
         any_good = max((note.checkpoint.size for note in notes if note.checkpoint and seen.agrees(note)), default=0)
-        sealed = signatures.sealed if trust.keys else any_good
+        sealed = signatures.sealed if trust.keys or trust.former_keys else any_good
         if self._options.strict:
             self._check_strictly(seen, sealed, signatures)
         return Verdict(
@@ -168,7 +180,7 @@ class Audit:
             problems=findings.problems,
             more=findings.more,
             keys=[
-                KeyNote(item.seq, item.type, item.after, item.is_vouched, item.after in signatures.trusted)
+                KeyNote(item.seq, item.type, item.after, item.rotation is not None, item.after in signatures.trusted)
                 for item in changes
             ],
             cosignatures=cosignatures,
@@ -185,41 +197,31 @@ class Audit:
 
     def _levels(self) -> dict[int, str]:
         trust = self._options.trust
-        asked = (True, True, bool(trust.keys), bool(trust.checkpoints), bool(trust.witnesses))
+        keys, checkpoints = trust.keys or trust.former_keys, trust.checkpoints or trust.former_checkpoints
+        asked = (True, True, bool(keys), bool(checkpoints), bool(trust.witnesses))
         return {
             level: (FAILED if self._findings.failed(level) else HELD) if asked[level] else NOT_ASKED for level in LEVELS
         }
 
     # The file
 
-    def _check_file(self, registered: Mapping[str, int]) -> None:
+    def _check_file(self, registered: Mapping[str, int], kept: Sequence[Projection]) -> None:
         rows = self._connection.execute(f"PRAGMA main.integrity_check({_INTEGRITY_AT_MOST})")
         for (text,) in rows:
             if text != "ok":
                 self._findings.add("integrity", text)
-        scripts = [item.script for item in self._options.projections if registered.get(item.name) == item.version]
         try:
-            check_schema(self._connection, str(self._path), scripts)
+            check_schema(self._connection, str(self._path), [item.script for item in kept])
         except DamagedLedgerError as error:
             for what in error.findings:
                 self._findings.add("schema", what)
         if self._connection.execute("PRAGMA main.encoding").fetchone() != ("UTF-8",):
             self._findings.add("schema", "its texts are not in UTF-8")
         for item in self._options.projections:
-            if registered.get(item.name, 0) > item.version:
-                what = f"its tables {item.name} have version {registered[item.name]}, this program knows up to {item.version}"
+            version = registered.get(item.name)
+            if isinstance(version, int) and version > item.version:
+                what = f"its tables {item.name} have version {version}, this program knows up to {item.version}"
                 self._findings.add("newer_format", what)
-
-    def _ledger_id(self) -> str | None:
-        rows = self._connection.execute("SELECT ledger FROM main.ledger_meta").fetchall()
-        if len(rows) != 1:
-            self._findings.add("wrong_ledger", f"ledger_meta has {len(rows)} rows, expected one with the ledger's id")
-            return None
-        found = rows[0][0]
-        if not isinstance(found, str):
-            self._findings.add("wrong_ledger", f"the ledger's id is {found!r}")
-            return None
-        return found
 
     # The events
 
@@ -242,7 +244,7 @@ class Audit:
                     for digest in options.blobs_of(event):
                         named.setdefault(digest, event.seq)
                 rebuilding.take(events, complete=texts.readable)
-                options.watch(tree.size, total)
+                options.watch(tree.size, int(total))
             finished = True
         tree.close()
         if not tree.size:
@@ -250,19 +252,11 @@ class Audit:
         if not finished:
             rebuilding.stop(f"event {tree.size} cannot be read", seq=tree.size)
         with self._going_on(1):
-            self._check_blobs(named)
+            check_blobs(connection, named, findings)
         if stored is not None:
             with self._going_on(1):
                 stored.close()
         return Seen(ledger_id or "unknown", tree.size, tree.roots), tree.root()
-
-    def _check_blobs(self, named: dict[str, int]) -> None:
-        for digest, data in self._connection.execute("SELECT digest, CAST(bytes AS BLOB) FROM main.blobs"):
-            seq = named.pop(digest, None)
-            if blob_digest(data) != digest:
-                self._findings.add("altered_blob", f"the blob {digest} is not what its digest says", seq=seq)
-        for digest, seq in named.items():
-            self._findings.add("missing_blob", f"event {seq} names the blob {digest}", seq=seq)
 
     # What else
 
@@ -293,6 +287,6 @@ class Audit:
             if is_of_the_machine(error):
                 raise
             self._findings.add("unreadable", str(error), seq=place(), level=level)
-        except (TypeError, ValueError, AttributeError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             # Tables in the place of ours may hold anything.
             self._findings.add("unreadable", f"a value is not of its type: {error}", seq=place(), level=level)

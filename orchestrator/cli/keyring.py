@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ledger.errors import KeyFileError
+from ledger.outside import read_note
 from ledger.signer import Signer, has_key
 from ledger.signing import parse_verifier
 from ledger.verifier import VerifierKey
@@ -51,9 +53,10 @@ def given_key(text: str) -> VerifierKey:
     Raises:
         KeyFileError: It is none.
     """
-    path = Path(text)
+    # A key has signs that a path may have too; whatever stands there under its name is what was meant.
+    if not os.path.lexists(text):
+        return parse_verifier(text, text)
     try:
-        found = path.read_text(encoding="utf-8") if path.is_file() else text
-    except (OSError, UnicodeDecodeError) as error:
-        return parse_verifier("", f"{text} ({error})")
-    return parse_verifier(found, text)
+        return parse_verifier(read_note(Path(text)), text)
+    except OSError as error:
+        raise KeyFileError(text, error.strerror or str(error)) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -75,20 +76,47 @@ def masking(view: View, pipeline: str, environ: Mapping[str, str]) -> Callable[[
     Which variables are secret stands in the definition that last ran; their values are looked for in *environ* and in the `.env` files
     that it lists.
     """
-    document = recorded_definition(view.connection, pipeline)
+    secrets = _secrets(view.connection, view.folder, pipeline, environ)
+    return Redactor(secrets).redact if secrets else as_utf8
+
+
+def ledger_reason(
+    connection: sqlite3.Connection, folder: Path, reason: str | None, action: str, environ: Mapping[str, str]
+) -> str | None:
+    """
+    Return the *reason* of *action*, which is about all of a ledger, with the secrets of each of its pipelines masked; None where none is needed.
+
+    Args:
+        connection: Shows the ledger's tables as this program makes them.
+        folder: Of the ledger.
+        environ: As of `masking`.
+
+    Raises:
+        RefusedError: None was given, and a pipeline, as it last ran, requires one.
+        UsageRefusedError: It is too long.
+    """
+    pipelines = [name for (name,) in connection.execute("SELECT pipeline FROM pipelines ORDER BY pipeline")]
+    if reason is None or not reason.strip():
+        if any(requires_reason(recorded_definition(connection, name)) for name in pipelines):
+            raise RefusedError([missing_reason(action)])
+        return None
+    text = checked_text(reason, "--reason")
+    secrets = [secret for name in pipelines for secret in _secrets(connection, folder, name, environ).values()]
+    return Redactor(secrets).redact(text)
+
+
+def _secrets(connection: sqlite3.Connection, folder: Path, pipeline: str, environ: Mapping[str, str]) -> dict[str, str]:
+    document = recorded_definition(connection, pipeline)
     env = document.get("env")
     variables = env.get("vars") if isinstance(env, dict) else None
     if not isinstance(env, dict) or not isinstance(variables, dict):
-        return as_utf8
+        return {}
     names = [name for name, entry in variables.items() if isinstance(entry, dict) and entry.get("secret")]
-    row = pipeline_row(view.connection, pipeline)
+    row = pipeline_row(connection, pipeline)
     assert row is not None  # whoever has a definition has a row
-    folder = Path(os.path.normpath(view.folder / str(row["definition_path"]))).parent
-    sources = [environ, *(read_env_file(folder / file, shown=file).values for file in env.get("files", [DEFAULT_FILE]))]
-    secrets = {
-        f"{name}#{number}": found[name] for number, found in enumerate(sources) for name in names if name in found
-    }
-    return Redactor(secrets).redact
+    place = Path(os.path.normpath(folder / str(row["definition_path"]))).parent
+    sources = [environ, *(read_env_file(place / file, shown=file).values for file in env.get("files", [DEFAULT_FILE]))]
+    return {f"{name}#{number}": found[name] for number, found in enumerate(sources) for name in names if name in found}
 
 
 def append_checked(store: Ledger, pipeline: str, make: Callable[[], Event]) -> RecordedEvent:

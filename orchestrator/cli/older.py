@@ -6,6 +6,7 @@ Nothing is written to the file. Commands that write bring it up to date, see `op
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -26,16 +27,30 @@ def show_as_present(connection: sqlite3.Connection, path: Path, found: int) -> N
     """
     Make *connection* show the ledger at *path*, of the format *found*, as this program's tables would.
 
+    All of it is of one moment: that of the caller's transaction where one is open, which stays open.
+
     Raises:
         UnknownEventError: It holds an event that this program does not know.
     """
-    for script in SCRIPTS[FORMAT][len(SCRIPTS[found]) :]:
-        for statement in statements(script):
-            if statement.startswith("CREATE TABLE"):
-                connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
-    (total,) = connection.execute("SELECT count(*) FROM events").fetchone()
-    told = counting(f"{path} was made by an older program: its tables are made for this reading", total)
-    rebuild_beside(connection, [ReadModels()], _watched(read_events(connection), told))
+    with contextlib.nullcontext() if connection.in_transaction else _transaction(connection):
+        (total,) = connection.execute("SELECT count(*) FROM main.events").fetchone()
+        for script in SCRIPTS[FORMAT][len(SCRIPTS[found]) :]:
+            for statement in statements(script):
+                if statement.startswith("CREATE TABLE"):
+                    connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
+        told = counting(f"{path} was made by an older program: its tables are made for this reading", total)
+        rebuild_beside(connection, [ReadModels()], _watched(read_events(connection), told))
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
 def counting(what: str, total: int, *, hint: str = "") -> Callable[[int], None]:

@@ -172,5 +172,7 @@ def show_present(connection: sqlite3.Connection, path: Path) -> bool:
     # What that needs is much, and a ledger of this program needs none of it.
     from orchestrator.cli.older import show_as_present
 
+    # Open from here on: what is read of the events belongs to the tables that were just made of them.
+    connection.execute("BEGIN")
     show_as_present(connection, path, found)
     return True

@@ -24,7 +24,7 @@ from orchestrator.cli.holding import append_event, check_owner, pipeline_held, r
 from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.project import Options, Prepared, Project
 from orchestrator.cli.refusals import record_refusal
-from orchestrator.cli.sealing import hold_to_last_seal, seal_run
+from orchestrator.cli.sealing import check_signer, hold_to_last_seal, seal_run
 from orchestrator.core.baselines import step_baselines
 from orchestrator.core.definition_diff import definition_changes
 from orchestrator.core.events import DefinitionChanged, RunStarted
@@ -101,6 +101,7 @@ def execute(prepared: Prepared, options: Options, start: Start, *, observers: Ma
 
     Raises:
         InconsistentHistoryError: The ledger is not what was sealed last; nothing was started.
+        KeyFileError: This user's key of the ledger cannot be used; nothing was started.
         RefusedError: Another run is active, the pipeline's name belongs to another definition, or a reason is required and missing.
         LedgerError: The ledger cannot be used, or an event could not be recorded; what ran then has been ended.
     """
@@ -110,6 +111,7 @@ def execute(prepared: Prepared, options: Options, start: Start, *, observers: Ma
     holder = {"run_id": run_id, "pid": os.getpid(), "host": os.uname().nodename}
     with naming_damage(project.ledger), open_to_write(project.ledger) as ledger:
         hold_to_last_seal(ledger)
+        check_signer(ledger)
         _refuse_on_problems(prepared, ledger, _reason_problems(project, options, start))
         with pipeline_held(project, ledger, wait=start.wait, holder=holder, say=say, night=prepared.night):
             check_owner(project, ledger, moved=start.moved, night=prepared.night, reason=start.reason)

@@ -7,42 +7,68 @@ Before a run the ledger is held to what was sealed last: one that was turned bac
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ledger.checkpoints import Seal, Sign, hold_to, seal
-from ledger.errors import LedgerError, MissingExtraError, ProofError, UnverifiableLedgerError
-from ledger.outside import checkpoint_folder, outside_files, read_note, write_outside
-from ledger.signer import memory_of
+from ledger.checkpoints import Seal, Sign, hold_to, origin_of, seal
+from ledger.errors import (
+    InconsistentHistoryError,
+    LedgerError,
+    MissingExtraError,
+    ProofError,
+    UnverifiableLedgerError,
+)
+from ledger.keys import key_changes, rotations
+from ledger.outside import checkpoint_folder, named_size, outside_files, read_note, write_outside
+from ledger.replacing import finish_replacing
+from ledger.signer import MEMORY, memory_of
 from ledger.store import Ledger
 from ledger.tree import consistency
-from ledger.verifier import Checkpoint, open_checkpoint
+from ledger.verifier import VerifierKey, open_checkpoint, open_note, open_vouched
+from orchestrator.cli import render
+from orchestrator.cli.anchors import anchored
 from orchestrator.cli.holding import append_event
 from orchestrator.cli.keyring import operator_folder, signer_of
-from orchestrator.core.definition import Audit, Pipeline
+from orchestrator.core.definition import Pipeline
 from orchestrator.core.events import CheckpointAnchored
+from orchestrator.core.printable import printable
 
 Say = Callable[[str], None]
+
+_WARNED_AT_MOST = 10
 
 
 def hold_to_last_seal(ledger: Ledger) -> None:
     """
     Make sure that *ledger* continues what was sealed last, as the signer remembers it and as the files beside the ledger say.
 
+    Anybody may have put such a file there. One that holds no checkpoint of the ledger is told and passed over. One that goes beyond what this user has
+    signed, and that no key of the ledger has signed, is told and stops nothing; to who has no key, it is all there is, and stops.
+
     Raises:
         InconsistentHistoryError: It was turned back, or is another one: nothing may be appended to it.
         KeyFileError: The signer's memory cannot be read.
     """
-    known = [memory_of(operator_folder(ledger.ledger_id))]
-    files = outside_files(checkpoint_folder(ledger.path, ledger.ledger_id))
-    if files:
-        known.append(_outside(files[-1]))
-    for checkpoint in known:
-        if checkpoint is not None:
-            hold_to(ledger.connection, ledger.ledger_id, str(ledger.path), checkpoint)
+    memory = memory_of(operator_folder(ledger.ledger_id))
+    if memory is not None:
+        hold_to(ledger.connection, ledger.ledger_id, str(ledger.path), memory)
+    # About what was signed here nobody else is asked.
+    known = memory.size if memory is not None and memory.origin == origin_of(ledger.ledger_id) else 0
+    ignored: list[str] = []
+    try:
+        # However many of them say nothing: a limit would be how many it takes to hide that a ledger was turned back.
+        for file in reversed(outside_files(checkpoint_folder(ledger.path, ledger.ledger_id))):
+            if named_size(file) <= known:
+                break
+            problem = _outside(ledger, file, signed_here=known)
+            if problem is None:
+                break
+            ignored.append(f"warning: the checkpoint {file} {problem}; `orchestrate audit verify` says more")
+    finally:
+        for what in ignored[:_WARNED_AT_MOST]:
+            render.err(printable(what))
+        if len(ignored) > _WARNED_AT_MOST:
+            render.err(f"warning: {len(ignored) - _WARNED_AT_MOST} more checkpoints beside the ledger say nothing")
 
 
 @contextlib.contextmanager
@@ -61,6 +87,20 @@ def sealing_after(ledger: Ledger, *, say: Say) -> Iterator[None]:
         raise
     except LedgerError as error:
         say(f"warning: it is recorded and not sealed: {error}")
+
+
+def check_signer(ledger: Ledger) -> None:
+    """
+    Make sure that what seals *ledger* can be used, before anything is done that has to be sealed.
+
+    Raises:
+        KeyFileError: The key of this user or the memory beside it is missing or damaged.
+    """
+    # Without what signs the checkpoint stays unsigned, which is told when it is made.
+    with contextlib.suppress(MissingExtraError):
+        signer = signer_of(ledger.ledger_id)
+        if signer is not None:
+            signer.remembered()
 
 
 def seal_ledger(ledger: Ledger, size: int | None = None, *, say: Say) -> Seal:
@@ -98,7 +138,7 @@ def seal_run(
     try:
         (last,) = ledger.connection.execute("SELECT last_seq FROM runs WHERE run_id = ?", (run_id,)).fetchone()
         found = seal_ledger(ledger, last + 1, say=say)
-        outcomes = _anchored(found, pipeline.audit, folder, ledger.ledger_id, clean)
+        outcomes = anchored(found, pipeline, folder, ledger.ledger_id, clean)
         if outcomes:
             size, root = found.checkpoint.size, found.checkpoint.root.hex()
             event = CheckpointAnchored(pipeline.name, run_id, size, root, tuple(outcomes))
@@ -114,6 +154,7 @@ def seal_run(
 
 def _sign(ledger: Ledger, say: Say) -> Sign | None:
     try:
+        finish_replacing(ledger, operator_folder(ledger.ledger_id))
         signer = signer_of(ledger.ledger_id)
     except MissingExtraError as error:
         say(f"warning: the checkpoint stays unsigned: {error}")
@@ -127,64 +168,50 @@ def _sign(ledger: Ledger, say: Say) -> Sign | None:
     return lambda checkpoint: signer.sign(checkpoint, prove, str(ledger.path))
 
 
-def _outside(path: Path) -> Checkpoint | None:
-    """Return the checkpoint in *path*; one that is damaged is for `audit verify` to name."""
+def _outside(ledger: Ledger, path: Path, *, signed_here: int) -> str | None:
+    """
+    Hold *ledger* to the checkpoint in *path*, and return why that says nothing, or None.
+
+    Raises:
+        InconsistentHistoryError: It does not continue it.
+    """
     try:
-        return open_checkpoint(read_note(path))[0]
-    except (OSError, ProofError):
-        return None
-
-
-# Anchors
-
-
-def _anchored(
-    found: Seal, audit: Audit, folder: Path, ledger_id: str, clean: Callable[[str], str]
-) -> list[Mapping[str, object]]:
-    outcomes: list[Mapping[str, object]] = []
-    for anchor in audit.anchors:
-        place = folder / os.path.expanduser(anchor)  # noqa: PTH111 - which never fails
-        outcomes.append(_outcome(clean(anchor), _to_folder(place, ledger_id, found)))
-    if audit.anchor_command:
-        detail = _to_command(audit.anchor_command, found.note, folder, audit.anchor_timeout_us)
-        outcomes.append(_outcome(clean(audit.anchor_command[0]), detail))
-    return outcomes
-
-
-def _outcome(anchor: str, failure: str | None) -> dict[str, object]:
-    return {"anchor": anchor, "ok": failure is None} | ({} if failure is None else {"detail": failure})
-
-
-def _to_folder(place: Path, ledger_id: str, found: Seal) -> str | None:
-    # An anchor that is not there is a disk that is not mounted: making the folder would hide that.
-    if not place.is_dir():
-        return "there is no such folder"
-    try:
-        write_outside(checkpoint_folder(place / "ledger.db", ledger_id), found.checkpoint, found.note)
+        note = read_note(path)
+        checkpoint, _ = open_checkpoint(note)
     except OSError as error:
-        return error.strerror or str(error)
+        return f"cannot be read: {error.strerror}"
+    except ProofError as error:
+        return f"is none: {error}"
+    if checkpoint.origin != origin_of(ledger.ledger_id):
+        return f"is of another ledger, {checkpoint.origin}"
+    if checkpoint.size != named_size(path):
+        # An older one under a larger name would hide those between.
+        return f"covers {checkpoint.size} events, its name says {named_size(path)}"
+    try:
+        hold_to(ledger.connection, ledger.ledger_id, str(ledger.path), checkpoint)
+    except InconsistentHistoryError as error:
+        if signed_here and not _is_vouched(ledger, note):
+            return f"covers {checkpoint.size} events; {signed_here} were signed here, and no key of the ledger has signed it"
+        whose = "" if "\n\n" in note else ", which nobody has signed"
+        how = "`orchestrate audit verify` shows what is missing: restore it, or, where nothing is, move that file away"
+        error.args = (f"{error}; so says {path}{whose}. {how}",)
+        raise
     return None
 
 
-def _to_command(command: Sequence[str], note: str, folder: Path, timeout_us: int) -> str | None:
-    """Hand *note* to *command*; what has not ended in time is killed with everything in its session."""
+def _is_vouched(ledger: Ledger, note: str) -> bool:
+    """Return whether *note* is signed with the key that the signer's memory is signed with, or one that it vouches for."""
+    changes = key_changes(ledger.connection)
     try:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError as error:
-        return f"it could not be started: {error.strerror}"
+        memory = read_note(operator_folder(ledger.ledger_id) / MEMORY)
+        own = [change.after for change in changes if _is_signed(memory, change.after)]
+        return bool(own) and bool(open_vouched(note, own, rotations(changes).values()))
+    except (OSError, ProofError):
+        return False
+
+
+def _is_signed(note: str, key: VerifierKey) -> bool:
     try:
-        process.communicate(note.encode(), timeout=timeout_us / 1e6)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return f"it did not end within {timeout_us / 1e6:g} s"
-    except BrokenPipeError:
-        process.wait()
-    return None if process.returncode == 0 else f"it ended with exit code {process.returncode}"
+        return bool(open_note(note, [key]))
+    except ProofError:
+        return False

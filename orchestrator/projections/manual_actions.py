@@ -1,7 +1,8 @@
 """
 What people did by hand around runs, as the tables hold it: notes, acknowledgements, moves; and which failures nobody has acknowledged.
 
-Only the standard library is loaded here, see `queries`.
+Only the standard library is loaded here, and views are asked where there is one, see `queries`: notes, acknowledgements and moves have none of
+their own, since `audit_manual_actions` is all of them at once and would be gone through as a whole.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ FAILURES = ("failed", "timed_out", "cancelled", "interrupted")
 LISTED_AT_MOST = 31
 
 _NOT_ACKNOWLEDGED = (
-    " FROM runs WHERE pipeline = ? AND status IN ('failed', 'timed_out', 'cancelled', 'interrupted')"
+    " FROM audit_runs WHERE pipeline = ? AND status IN ('failed', 'timed_out', 'cancelled', 'interrupted')"
     " AND run_id NOT IN (SELECT run_id FROM acknowledgements WHERE pipeline = ?)"
 )
 
@@ -60,8 +61,8 @@ def moves_before(connection: sqlite3.Connection, run_id: str) -> list[Row]:
     """Return by which moves the run *run_id* came to where it ran: those since its pipeline's run before it, in order."""
     return _rows(
         connection,
-        "SELECT m.seq, m.recorded_at, m.kind, m.before, m.after, m.reason, m.actor FROM runs r JOIN moves m USING (pipeline)"
-        " WHERE r.run_id = ? AND m.seq < r.first_seq AND m.seq > coalesce((SELECT max(p.first_seq) FROM runs p"
+        "SELECT m.seq, m.recorded_at, m.kind, m.before, m.after, m.reason, m.actor FROM audit_runs r JOIN moves m USING (pipeline)"
+        " WHERE r.run_id = ? AND m.seq < r.first_seq AND m.seq > coalesce((SELECT max(p.first_seq) FROM audit_runs p"
         " WHERE p.pipeline = r.pipeline AND p.first_seq < r.first_seq), -1) ORDER BY m.seq",
         (run_id,),
     )
@@ -71,8 +72,8 @@ def moves_as_changes(connection: sqlite3.Connection, pipeline: str | None = None
     """Return every move to another host or path, newest first, as `queries.definition_changes` gives changes: with one difference each."""
     rows = _rows(
         connection,
-        "SELECT m.*, d.after AS definition, d.definition_path FROM moves m LEFT JOIN definitions d ON d.seq ="
-        " (SELECT max(seq) FROM definitions WHERE pipeline = m.pipeline AND seq < m.seq)"
+        "SELECT m.*, d.after AS definition, d.definition_path FROM moves m LEFT JOIN audit_definition_changes d ON d.seq ="
+        " (SELECT max(seq) FROM audit_definition_changes WHERE pipeline = m.pipeline AND seq < m.seq)"
         " WHERE m.pipeline = coalesce(?, m.pipeline) ORDER BY m.seq DESC",
         (pipeline,),
     )
@@ -92,7 +93,7 @@ def last_host(connection: sqlite3.Connection, pipelines: Sequence[str]) -> str |
     """Return the host that the newest run of any of *pipelines* was started on, in a former ledger if need be, or None where there is no run."""
     names = json.dumps(list(pipelines))
     row = connection.execute(
-        "SELECT json_extract(data, '$.host') FROM events WHERE seq = (SELECT max(first_seq) FROM runs"
+        "SELECT json_extract(data, '$.host') FROM audit_events WHERE seq = (SELECT max(first_seq) FROM audit_runs"
         " WHERE pipeline IN (SELECT value FROM json_each(?)))",
         (names,),
     ).fetchone()

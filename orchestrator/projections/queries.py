@@ -3,6 +3,9 @@ Questions to the tables, answered as plain values; what every reading command an
 
 Only the standard library is loaded here, so that looking into a ledger starts fast. Times are text (UTC), durations in answers are seconds,
 since that is what people and their programs read; inside the ledger they are integer microseconds.
+
+The documented views are asked, as everybody else does. A table itself is asked only for what no view shows: what the runtime decides by
+(baselines, the components of keys, where definitions lie), a run's graph, and the JSON behind the columns of a view, such as a run's actor.
 """
 
 from __future__ import annotations
@@ -34,6 +37,14 @@ _SHOWN_OF_STEP = ("step", "status", "reason", "evidence", "error_class", "durati
 _SHOWN_OF_ATTEMPT = (
     "attempt", "status", "reason", "error_class", "message", "started_at", "finished_at", "exit_code", "signal", "duration_seconds",
     "log", "start_reason", "start_evidence",
+)
+
+_OF_STEP = (
+    "run_id, step, position, status, reason, evidence, error_class, attempts, duration_seconds, outputs, seq AS finished_seq"
+)
+_OF_ATTEMPT = (
+    "run_id, step, attempt, status, start_reason, start_evidence, key, started_at, finished_at, reason, error_class, message, exit_code,"
+    " signal, duration_seconds, log, log_bytes, log_lines, log_sha256, metrics, masked, first_seq AS started_seq, last_seq AS finished_seq"
 )
 # fmt: on
 
@@ -69,9 +80,10 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
     graph = load_blob(connection, str(run["graph"])) or {"steps": [], "datasets": {}}
     former = history_of_graph(connection, str(run["pipeline"]), graph, before=run_id) if history else {}
     attempts = _attempts(connection, run_id)
+    sql = f"SELECT {_OF_STEP} FROM audit_steps WHERE run_id = ? ORDER BY position"  # noqa: S608 - fixed names
     steps = [
         _step(row, attempts.get(str(row["step"]), []), former.get(str(row["step"]), []))
-        for row in _rows(connection, "SELECT * FROM steps WHERE run_id = ? ORDER BY position", (run_id,))
+        for row in _rows(connection, sql, (run_id,))
     ]
     detail = _with_seconds(run)
     for name in ("actor", "selection", "git", "counts"):
@@ -87,9 +99,9 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
 
 def run_row(connection: sqlite3.Connection, run_id: str) -> Row:
     """Return the run *run_id*, which exists, as `list_runs` does."""
-    columns = "run_id, pipeline, night, status, started_at, finished_at, duration_us"
-    (row,) = _rows(connection, f"SELECT {columns} FROM runs WHERE run_id = ?", (run_id,))  # noqa: S608 - fixed names
-    return _with_seconds(row)
+    columns = "run_id, pipeline, night, status, started_at, finished_at, duration_seconds"
+    (row,) = _rows(connection, f"SELECT {columns} FROM audit_runs WHERE run_id = ?", (run_id,))  # noqa: S608 - fixed names
+    return row
 
 
 def show_json(detail: Mapping[str, object]) -> Row:
@@ -113,7 +125,7 @@ def pipeline_overview(connection: sqlite3.Connection, *, today: str) -> list[Row
         today: Later nights are not missing yet.
     """
     found = []
-    known = "SELECT pipeline FROM pipelines UNION SELECT pipeline FROM refusals ORDER BY pipeline"
+    known = "SELECT pipeline FROM pipelines UNION SELECT pipeline FROM audit_refusals ORDER BY pipeline"
     for (pipeline,) in connection.execute(known).fetchall():
         runs = list_runs(connection, pipeline=pipeline, limit=1)
         good = list_runs(connection, pipeline=pipeline, status=("succeeded", "nothing_to_do"), limit=1)
@@ -132,7 +144,7 @@ def pipeline_overview(connection: sqlite3.Connection, *, today: str) -> list[Row
         entry["failed_nights"] = _failed_nights(connection, pipeline, runs[0]["night"]) if runs else []
         since = runs[0]["started_at"] if runs else ""
         (entry["refusals_since"],) = connection.execute(
-            "SELECT count(*) FROM refusals WHERE pipeline = ? AND recorded_at > ?", (pipeline, since)
+            "SELECT count(*) FROM audit_refusals WHERE pipeline = ? AND recorded_at > ?", (pipeline, since)
         ).fetchone()
         entry["unacknowledged_count"], entry["unacknowledged"] = unacknowledged(connection, pipeline)
         found.append(entry)
@@ -246,7 +258,7 @@ def pipeline_of_path(connection: sqlite3.Connection, definition_path: str) -> st
 def unfinished_runs(connection: sqlite3.Connection, pipeline: str) -> list[str]:
     """Return the runs of *pipeline* without an end, oldest first."""
     rows = connection.execute(
-        "SELECT run_id FROM runs WHERE pipeline = ? AND status = 'running' ORDER BY first_seq", (pipeline,)
+        "SELECT run_id FROM audit_runs WHERE pipeline = ? AND status = 'running' ORDER BY first_seq", (pipeline,)
     )
     return [run_id for (run_id,) in rows]
 
@@ -255,7 +267,7 @@ def run_process(connection: sqlite3.Connection, run_id: str) -> dict[str, Any]:
     """Return which process runs or ran *run_id*: its `pid`, its `start` and the machine's `boot`, as `liveness.is_alive` takes them."""
     row = connection.execute(
         "SELECT json_extract(data, '$.pid'), json_extract(data, '$.process_start'), json_extract(data, '$.boot_id')"
-        " FROM events WHERE seq = (SELECT first_seq FROM runs WHERE run_id = ?)",
+        " FROM audit_events WHERE seq = (SELECT first_seq FROM audit_runs WHERE run_id = ?)",
         (run_id,),
     ).fetchone()
     return dict(zip(("pid", "start", "boot"), row, strict=True))
@@ -295,8 +307,9 @@ def _rows(connection: sqlite3.Connection, sql: str, values: Sequence[object] = (
 
 def _attempts(connection: sqlite3.Connection, run_id: str) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
-    for row in _rows(connection, "SELECT * FROM attempts WHERE run_id = ? ORDER BY step, attempt", (run_id,)):
-        attempt = _with_seconds(row)
+    sql = f"SELECT {_OF_ATTEMPT} FROM audit_attempts WHERE run_id = ? ORDER BY step, attempt"  # noqa: S608 - fixed names
+    for row in _rows(connection, sql, (run_id,)):
+        attempt = dict(row)
         for name in ("start_evidence", "metrics", "masked"):
             attempt[name] = _parsed(row[name])
         found.setdefault(str(row["step"]), []).append(attempt)
@@ -304,7 +317,7 @@ def _attempts(connection: sqlite3.Connection, run_id: str) -> dict[str, list[Row
 
 
 def _step(row: Row, attempts: list[Row], history_us: list[int]) -> Row:
-    step = _with_seconds(row)
+    step = dict(row)
     step["evidence"] = _parsed(row["evidence"]) or {}
     step["outputs"] = _parsed(row["outputs"]) or {}
     step["attempts"] = attempts
@@ -338,7 +351,8 @@ def _missing_nights(connection: sqlite3.Connection, pipeline: str, today: str) -
     from datetime import date, timedelta
 
     nights = {
-        night for (night,) in connection.execute("SELECT DISTINCT night FROM runs WHERE pipeline = ?", (pipeline,))
+        night
+        for (night,) in connection.execute("SELECT DISTINCT night FROM audit_runs WHERE pipeline = ?", (pipeline,))
     }
     if not nights:
         return []
@@ -353,7 +367,7 @@ def _missing_nights(connection: sqlite3.Connection, pipeline: str, today: str) -
 
 def _with_seconds(row: Row) -> Row:
     changed = dict(row)
-    duration = changed.pop("duration_us", None)
+    duration = changed.pop("duration_us")
     changed["duration_seconds"] = duration / 1e6 if isinstance(duration, int) else None
     return changed
 
@@ -361,7 +375,7 @@ def _with_seconds(row: Row) -> Row:
 def _repaired_by(connection: sqlite3.Connection, run: Row) -> str | None:
     """Return the first later run of the same night that ended well, or None."""
     row = connection.execute(
-        "SELECT run_id FROM runs WHERE pipeline = ? AND night = ? AND first_seq > ? AND status IN ('succeeded', 'nothing_to_do')"
+        "SELECT run_id FROM audit_runs WHERE pipeline = ? AND night = ? AND first_seq > ? AND status IN ('succeeded', 'nothing_to_do')"
         " ORDER BY first_seq LIMIT 1",
         (run["pipeline"], run["night"], run["first_seq"]),
     ).fetchone()

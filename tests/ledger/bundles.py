@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from ledger.evidence import BundleWriter, Prover, common_members, known_seals, s
 from ledger.keys import ROTATED, rotation_statement
 from ledger.signing import SigningKey, signed_note
 from ledger.store import Ledger, open_ledger
-from ledger.verifier import sample_of
+from ledger.verifier import TABLE_TYPES, Rotation, sample_of
 
 LOG = b"hello\nworld\n"
 BLOB = b'{"steps":[]}'
 LOG_PATH = "logs/r1/one.1.log"
 Json = dict[str, Any]
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
-TABLES = {"runs": ["run.started"], "reviews": ["note.added"], "manual": []}
+TABLES = {name: list(types) for name, types in TABLE_TYPES.items()} | {"overlaps": []}
 
 
 def keys_of(ledger: Ledger) -> tuple[SigningKey, SigningKey]:
@@ -52,7 +52,7 @@ def history(path: Path) -> Ledger:
         if number == 1:
             sealed(ledger, key=before)
             data = {"before": before.verifier.text, "after": after.verifier.text}
-            data["statement"] = rotation_statement(before.name, before.verifier, [before, after], after)
+            data["statement"] = rotation_statement(Rotation(before.verifier, after.verifier, 6), [before, after])
             ledger.append("ledger", [NewEvent(ROTATED, 1, data)], expected_version=None)
     sealed(ledger, key=after)
     ledger.append("pipeline/p", [note("r3")], expected_version=None)
@@ -84,9 +84,9 @@ def _facts(prover: Prover) -> Json:
     return {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()}
 
 
-def write_run(path: Path, ledger: Ledger) -> Path:
-    """Write the bundle of the run r1, with its log and a blob, and return *path*."""
-    prover, seqs = prover_of(ledger), [1, 2, 3, 4, 5]
+def write_run(path: Path, ledger: Ledger, seqs: Sequence[int] = (1, 2, 3, 4, 5)) -> Path:
+    """Write the bundle of the run r1, or only *seqs* of it, with its log and a blob, and return *path*."""
+    prover = prover_of(ledger)
     with BundleWriter(path) as bundle:
         for name, data in common_members(ledger.connection, prover.seal):
             bundle.add(name, [data])
@@ -96,8 +96,8 @@ def write_run(path: Path, ledger: Ledger) -> Path:
             bundle.add(f"proofs/{seq}.tlog-proof", [prover.proof(seq, body).text.encode()])
         bundle.add(LOG_PATH, [LOG[:5], LOG[5:]])
         bundle.add(f"blobs/{sha256(BLOB).hexdigest()}", [BLOB])
-        said = {"kind": "run", "run_id": "r1", "stream": "run/r1", "events": 5, "first_seq": 1, "last_seq": 5}
-        bundle.finish(said | _facts(prover))
+        said = {"kind": "run", "run_id": "r1", "stream": "run/r1", "events": len(seqs)}
+        bundle.finish(said | {"first_seq": seqs[0], "last_seq": seqs[-1]} | _facts(prover))
     return path
 
 
@@ -122,6 +122,7 @@ def write_period(
         for name, types in TABLES.items():
             rows = [{"seq": event["seq"]} for event in inside if event["type"] in types and event["seq"] < prover.size]
             rows += unsealed if name == "reviews" else []
+            bundle.add(f"tables/{name}.csv", [b'"seq"\r\n', *(f"{row['seq']}\r\n".encode() for row in rows)])
             bundle.add(f"tables/{name}.jsonl", (json.dumps(row).encode() + b"\n" for row in rows))
             tables[name] = {"rows": len(rows), "types": types}
         runs = {event["data"]["run_id"] for event in inside if event["type"] == "run.started"}

@@ -30,7 +30,7 @@ from ledger.merkle import Frontier, leaf_hash
 from ledger.outside import checkpoint_folder, write_outside
 from ledger.schema import TABLES
 from ledger.signing import SigningKey, signed_note
-from ledger.verifier import COSIGNATURE, Checkpoint, open_checkpoint
+from ledger.verifier import COSIGNATURE, SIGNATURE, Checkpoint, Rotation, open_checkpoint
 from tests.ledger.test_store import Tally
 from tests.tampering import unguarded, write_body
 
@@ -185,6 +185,19 @@ class TestLevels:
         verdict = looked_at(path, keep=[signed_note(checkpoint.text, line)], witnesses=[anna])
         assert kinds(verdict) == ["bad_signature", "no_cosignature"]
 
+    @pytest.mark.parametrize("time", [0, 253_402_300_799, 2**63, 2**64 - 1])
+    def test_cosignature_without_a_time(self, path: Path, time: int) -> None:
+        """Given a cosignature that says no time, or one that no clock shows, then it is named, and does not count."""
+        anna = SigningKey.generate("anna", COSIGNATURE)
+        checkpoint, _ = open_checkpoint(sealed(path))
+        notes = [signed_note(checkpoint.text, anna.signature_line(checkpoint.text, time=at)) for at in (time, 5)]
+        verdict = looked_at(path, keep=notes[:1], witnesses=[anna])
+        assert (kinds(verdict), verdict.cosignatures) == (["no_cosignature", "no_cosignature"], [])
+        assert f"says no time when: {time} seconds" in verdict.problems[0].detail
+        assert [item.at for item in looked_at(path, keep=notes, witnesses=[anna]).cosignatures] == [
+            "1970-01-01T00:00:05.000000Z"
+        ]
+
     def test_empty_checkpoint(self, path: Path) -> None:
         """Given a checkpoint over nothing, then it is refused: everything continues it."""
         with opened(path) as ledger:
@@ -219,19 +232,31 @@ class TestKeys:
         """Given a key that was rotated, then who has pinned the old one goes on, and so does who has pinned the new one."""
         old, new = new_key(path), new_key(path)
         sealed(path, old)
-        statement = rotation_statement(old.name, old.verifier, [old, new], new)
+        statement = rotation_statement(Rotation(old.verifier, new.verifier, EVENTS + 1), [old, new])
         record_key(path, ROTATED, new, old, statement)
         sealed(path, new)
         for key in (old, new):
             verdict = looked_at(path, keys=[key], strict=True)
             assert (verdict.ok, verdict.unsealed) == (True, 0)
 
+    def test_replaced_key_seals_nothing_more(self, path: Path) -> None:
+        """Given checkpoints that the old key has signed after the new one took its place, then each is named, and none of them counts."""
+        old, new = new_key(path), new_key(path)
+        sealed(path, old)
+        rotation = Rotation(old.verifier, new.verifier, EVENTS + 1)
+        record_key(path, ROTATED, new, old, rotation_statement(rotation, [old, new]))
+        note = sealed(path, old)
+        for key in (old, new):
+            verdict = looked_at(path, keys=[key], keep=[note])
+            assert [(item.kind, item.level) for item in verdict.problems] == [("retired_key", 2), ("retired_key", 3)]
+            assert verdict.sealed == EVENTS + 1
+
     @pytest.mark.parametrize("kind", [REPLACED, ROTATED])
     def test_gap(self, path: Path, kind: str) -> None:
         """Given a key that was replaced without the old one, then who has pinned the old one sees a gap; who pins both does not, unless strictly."""
         old, new = new_key(path), new_key(path)
         sealed(path, old)
-        record_key(path, kind, new, old, rotation_statement(old.name, old.verifier, [new], new))
+        record_key(path, kind, new, old, rotation_statement(Rotation(old.verifier, new.verifier, EVENTS + 1), [new]))
         sealed(path, new)
         verdict = looked_at(path, keys=[old])
         assert [(item.kind, item.seq, item.level) for item in verdict.problems] == [("key_gap", EVENTS + 1, 2)]
@@ -239,6 +264,33 @@ class TestKeys:
         for keys in ([new], [old, new]):
             assert looked_at(path, keys=keys).ok
         assert kinds(looked_at(path, keys=[old, new], strict=True)) == ["key_gap"]
+
+    @pytest.mark.parametrize("kind", [SIGNATURE, COSIGNATURE])
+    def test_key_of_something_else(self, path: Path, kind: int) -> None:
+        """Given a pinned key of another ledger, or of a witness, then it is named, whatever it has signed, and the own one counts."""
+        other = SigningKey.generate("orchestrate-ledger/elsewhere" if kind == SIGNATURE else "anna", kind)
+        key = new_key(path)
+        with opened(path) as ledger:
+            seal(
+                ledger,
+                sign=lambda item: signed_note(
+                    item.text, other.signature_line(item.text, time=5 if kind == COSIGNATURE else None)
+                ),
+            )
+        verdict = looked_at(path, keys=[other])
+        assert (verdict.levels[2], verdict.sealed) == ("failed", 0)
+        assert set(kinds(verdict)) == {"other_key", "unknown_key", "no_checkpoint"}
+        sealed(path, key)
+        verdict = looked_at(path, keys=[other, key])
+        assert (verdict.levels[2], verdict.sealed) == ("failed", EVENTS + 1)
+
+    @pytest.mark.parametrize("statement", [7, [], "no note"])
+    def test_statement_of_any_type(self, path: Path, statement: object) -> None:
+        """Given a rotation whose statement is none, then it vouches for nothing, and verifying goes on."""
+        old, new = new_key(path), new_key(path)
+        sealed(path, old)
+        record_key(path, ROTATED, new, old, statement)  # type: ignore[arg-type]
+        assert looked_at(path, keys=[old]).sealed == EVENTS + 1
 
     def test_given_checkpoint_of_another_key(self, path: Path) -> None:
         """Given a kept checkpoint that another key has signed, then it is refused at level 3."""
@@ -348,7 +400,7 @@ class TestDamage:
                 connection.execute(f"DROP TABLE {table}")
         verdict = looked_at(path)
         assert verdict.events == EVENTS + 1
-        assert verdict.projections == "not_kept"
+        assert verdict.projections == "failed"
         assert {"unreadable", "schema"} <= set(kinds(verdict))
 
     def test_lost_events(self, path: Path) -> None:
@@ -364,6 +416,13 @@ class TestDamage:
         with unguarded(path) as connection:
             connection.execute("DELETE FROM events")
         assert looked_at(path).problems[0][:2] == (0, "missing_event")
+
+    def test_no_id(self, path: Path) -> None:
+        """Given no row with the ledger's id, then that is wrong, and the events are looked at all the same."""
+        with unguarded(path) as connection:
+            connection.execute("DELETE FROM ledger_meta")
+        verdict = looked_at(path)
+        assert (kinds(verdict), verdict.events) == (["wrong_ledger"], EVENTS + 1)
 
     def test_place_before_the_first(self, path: Path) -> None:
         """Given an event at a negative place, then it is misplaced."""
@@ -510,6 +569,34 @@ class TestDamage:
         verdict = looked_at(path)
         assert (kinds(verdict), verdict.projections) == (["newer_format"], "not_kept")
 
+    @pytest.mark.parametrize("change", ["DELETE FROM projections", "UPDATE projections SET version = 0"])
+    def test_tables_that_are_not_registered(self, path: Path, change: str) -> None:
+        """Given tables whose row is gone, or says an older version, then that is named, and their rows are compared all the same."""
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute(change)
+        verdict = looked_at(path)
+        assert (kinds(verdict), verdict.projections) == (["schema"], "held")
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("UPDATE tally SET events = 7")
+        verdict = looked_at(path)
+        assert (set(kinds(verdict)), verdict.projections) == ({"schema", "different_row"}, "failed")
+
+    def test_unregistered_tables_of_another_form(self, path: Path) -> None:
+        """Given tables without their row that are not as they were made either, then nobody takes them for none."""
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("DELETE FROM projections")
+            connection.execute("ALTER TABLE tally ADD COLUMN more INTEGER")
+        verdict = looked_at(path)
+        assert (verdict.projections, {"schema", "different_row"} <= set(kinds(verdict))) == ("failed", True)
+
+    def test_honest_older_tables(self, path: Path, tmp_path: Path) -> None:
+        """Given tables of an older version, or none at all, then nothing is wrong, and nothing is compared."""
+        with open_ledger(tmp_path / "plain.db") as ledger:
+            ledger.append("run/1", happened(), expected_version=-1)
+        for place in (path, tmp_path / "plain.db"):
+            verdict = verify(place, Options([Tally(version=2)]))
+            assert (list(verdict.problems), verdict.projections) == ([], "not_kept")
+
     def test_format_1(self, path: Path) -> None:
         """Given a ledger of the first format, which has no checkpoints, then it verifies."""
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -544,7 +631,7 @@ class TestDamage:
         with contextlib.closing(sqlite3.connect(path)) as connection:
             connection.execute("UPDATE tally SET stream = CAST(x'ff' AS TEXT) WHERE stream = 'run/1'")
             connection.commit()
-        assert "projection_stopped" in kinds(looked_at(path))
+        assert set(kinds(looked_at(path))) == {"different_row"}
 
 
 class TestHostile:
@@ -576,6 +663,7 @@ class TestHostile:
             "wrong_ledger",
             "integrity",
             "wrong_checkpoint",
+            "altered_blob",
         }
 
     def test_key_of_another_kind(self, path: Path) -> None:
@@ -605,6 +693,16 @@ class TestHostile:
         monkeypatch.setattr(place, fail)
         with pytest.raises(StorageError, match="I/O"):
             verify(path, Options([Tally()]))
+
+    def test_read_models_that_cannot_be_read(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given damage that SQLite meets in the stored tables alone, then that is said, and no fault of the machine."""
+
+        def fail(*_: object) -> None:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+
+        monkeypatch.setattr("ledger.audit.projections.differences", fail)
+        verdict = looked_at(path)
+        assert (kinds(verdict), verdict.projections) == (["projection_stopped"], "failed")
 
     def test_lost_tree_of_many(self, path: Path) -> None:
         """Given no table of subtrees, then that is said once, however many there would be."""
@@ -684,11 +782,23 @@ class TestChain:
     def test_whole(self, chain: tuple[Path, Path, SigningKey, str]) -> None:
         """Given both, then the former one is verified with the keys and checkpoints that are its own."""
         path, _, key, note = chain
-        verdict = looked_at(path, keys=[key], keep=[note])
+        present = new_key(path)
+        sealed(path, present)
+        verdict = looked_at(path, keys=[key, present], keep=[note])
         assert verdict.ok, verdict.problems
-        assert verdict.levels[2] == "not_asked"
+        assert verdict.level == 3
         (former,) = verdict.formers
         assert (former.level, former.events) == (3, 4)
+
+    def test_went_on_without_the_key(self, chain: tuple[Path, Path, SigningKey, str]) -> None:
+        """Given one that somebody has begun from a copy, then a pinned key of the former one says nothing of it, and that is a finding."""
+        path, _, key, note = chain
+        sealed(path)
+        for pinned in ([key], [key, new_key(path)]):
+            verdict = looked_at(path, keys=pinned, keep=[note])
+            assert (verdict.levels[2], verdict.level, verdict.sealed) == ("failed", 1, 0)
+        assert kinds(looked_at(path, keys=[key], keep=[note])) == ["key_gap"]
+        assert looked_at(path, keep=[note]).levels[3] == "held"
 
     def test_missing(self, chain: tuple[Path, Path, SigningKey, str]) -> None:
         """Given no former one beside it, then that is said, apart from the levels."""

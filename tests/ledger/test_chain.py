@@ -67,17 +67,17 @@ class TestBeginning:
             assert ledger.blob("d") == b"12345"
         assert rows_of(path, "seen") == [(0, None, None), (1, None, 5), (2, None, None)]
 
-    @pytest.mark.parametrize("exist_ok", [True, False])
-    def test_one_that_is_there_is_left_alone(self, tmp_path: Path, *, exist_ok: bool) -> None:
+    @pytest.mark.parametrize("restoring", [False, True])
+    def test_one_that_is_there_is_left_alone(self, tmp_path: Path, *, restoring: bool) -> None:
         """Given a ledger there, then it stays; that is an error where it has to be a new one."""
         path = tmp_path / "ledger.db"
         open_ledger(path).close()
         before = path.read_bytes()
-        if exist_ok:
+        if not restoring:
             begin_ledger(path, [], utc_now)
         else:
             with pytest.raises(LedgerExistsError, match="there is a file at"):
-                begin_ledger(path, [], utc_now, exist_ok=False)
+                begin_ledger(path, [], utc_now, restoring=True)
         assert path.read_bytes() == before
         assert sorted(entry.name for entry in tmp_path.iterdir()) == ["ledger.db", "locks"]
 

@@ -20,11 +20,12 @@ from ledger.checkpoints import (
 )
 from ledger.errors import InconsistentHistoryError, ProofError, StorageError
 from ledger.events import NewEvent
-from ledger.keys import ADDED, REPLACED, ROTATED, key_changes, rotation_statement, trusted_keys
+from ledger.keys import ADDED, REPLACED, ROTATED, KeyChange, key_changes, rotation_statement, rotations
 from ledger.outside import checkpoint_folder, outside_files, read_note, write_outside
 from ledger.signing import SigningKey, signed_note
 from ledger.store import Ledger
-from ledger.verifier import Checkpoint, open_checkpoint
+from ledger.tree import ledger_size
+from ledger.verifier import Checkpoint, Rotation, VerifierKey, follow_rotations, open_checkpoint
 from tests.ledger.sealed import filled, leaves
 from tests.ledger.test_merkle import naive_root
 
@@ -191,7 +192,8 @@ class TestOutside:
     def test_nothing_to_wait_for(self, tmp_path: Path) -> None:
         """Given a pipe in the place of a file, then reading it does not wait."""
         os.mkfifo(tmp_path / "x")
-        assert read_note(tmp_path / "x") == ""
+        with pytest.raises(OSError, match="it is a FIFO"):
+            read_note(tmp_path / "x")
 
 
 class TestKeyHistory:
@@ -205,24 +207,25 @@ class TestKeyHistory:
             record(ledger, ADDED, {"after": publics[0].text})
             rotate(ledger, keys[0], keys[1])
             rotate(ledger, keys[1], keys[2])
-            statement = rotation_statement("it", publics[2], [keys[3]], keys[3])
+            statement = rotation_statement(Rotation(publics[2], publics[3], 5), [keys[3]])
             record(ledger, REPLACED, {"before": publics[2].text, "after": publics[3].text, "statement": statement})
             rotate(ledger, keys[3], keys[4])
             changes = key_changes(ledger.connection)
-        assert [change.is_vouched for change in changes] == [False, True, True, False, True]
+        assert [change.rotation is not None for change in changes] == [False, True, True, False, True]
         assert [change.seq for change in changes] == [2, 3, 4, 5, 6]
         for pinned in publics[:3]:
-            assert set(trusted_keys([pinned], changes)) == set(publics[:3])
+            assert trusted(pinned, changes) == {publics[0]: 3, publics[1]: 4, publics[2]: None}
         for pinned in publics[3:]:
-            assert set(trusted_keys([pinned], changes)) == set(publics[3:])
+            assert trusted(pinned, changes) == {publics[3]: 6, publics[4]: None}
 
-    @pytest.mark.parametrize("fault", ["one signature", "other text", "no note", "no statement"])
+    @pytest.mark.parametrize("fault", ["one signature", "other text", "other place", "no note", "no statement"])
     def test_statement_that_says_nothing(self, tmp_path: Path, fault: str) -> None:
         """Given a rotation that not both keys have signed as it stands, then it counts for nobody."""
         old, new, third = (SigningKey.generate("it") for _ in range(3))
         statements = {
-            "one signature": rotation_statement("it", old.verifier, [new], new),
-            "other text": rotation_statement("it", old.verifier, [old, new], third),
+            "one signature": rotation_statement(Rotation(old.verifier, new.verifier, 2), [new]),
+            "other text": rotation_statement(Rotation(old.verifier, third.verifier, 2), [old, third]),
+            "other place": rotation_statement(Rotation(old.verifier, new.verifier, 3), [old, new]),
             "no note": "nonsense",
             "no statement": None,
         }
@@ -230,8 +233,8 @@ class TestKeyHistory:
         with filled(tmp_path / "ledger.db", 2) as ledger:
             record(ledger, ROTATED, {key: value for key, value in data.items() if value is not None})
             changes = key_changes(ledger.connection)
-        assert not changes[0].is_vouched
-        assert trusted_keys([old.verifier], changes) == [old.verifier]
+        assert changes[0].rotation is None
+        assert trusted(old.verifier, changes) == {old.verifier: None}
 
     @pytest.mark.parametrize("data", [{}, {"after": 7}, {"after": "nonsense"}, {"after": "a+b+c", "before": 3}])
     def test_event_that_names_no_key(self, tmp_path: Path, data: dict[str, object]) -> None:
@@ -248,5 +251,11 @@ def record(ledger: Ledger, name: str, data: dict[str, object]) -> None:
 
 def rotate(ledger: Ledger, old: SigningKey, new: SigningKey) -> None:
     """Append a rotation that both keys have signed."""
-    statement = rotation_statement("it", old.verifier, [old, new], new)
+    rotation = Rotation(old.verifier, new.verifier, ledger_size(ledger.connection))
+    statement = rotation_statement(rotation, [old, new])
     record(ledger, ROTATED, {"before": old.verifier.text, "after": new.verifier.text, "statement": statement})
+
+
+def trusted(pinned: VerifierKey, changes: list[KeyChange]) -> dict[VerifierKey, int | None]:
+    """Return the keys that the *pinned* one vouches for, and for how many events each counts."""
+    return follow_rotations([pinned], rotations(changes).values())

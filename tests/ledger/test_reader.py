@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -13,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from ledger import open_ledger, reader
+from ledger.audit.verify import verify
 from ledger.errors import (
     ChangedWhileReadingError,
+    DamagedLedgerError,
     ForeignFileError,
     LedgerError,
     LedgerNotFoundError,
@@ -219,6 +223,60 @@ class TestWrongFiles:
         shelf.chmod(0o000)
         with stranger(shelf.parent), pytest.raises(StorageError, match="Permission denied"):
             LedgerReader(shelf)
+
+
+def unix_socket(path: Path) -> None:
+    """Put a socket there."""
+    with closing(socket.socket(socket.AF_UNIX)) as made:
+        made.bind(str(path))
+
+
+class TestSides:
+    """What stands beside a ledger under the names of its log."""
+
+    @pytest.mark.parametrize("side", ["journal", "wal", "shm"])
+    @pytest.mark.parametrize(
+        ("put", "what"),
+        [
+            (fifo, "a FIFO"),
+            (Path.mkdir, "a folder"),
+            (circle, "a link"),
+            (unix_socket, "a socket"),
+        ],
+        ids=["fifo", "folder", "link", "socket"],
+    )
+    def test_is_refused(self, path: Path, side: str, put: Callable[[Path], object], what: str) -> None:
+        """Given something that is no file there, then the error names it, at once: SQLite would wait for it, or say nothing clear."""
+        place = Path(f"{path}-{side}")
+        place.unlink(missing_ok=True)
+        put(place)
+
+        with pytest.raises(DamagedLedgerError, match=f"{place} is {what}, expected a regular file or none"):
+            LedgerReader(path)
+
+        verdict = verify(path)
+        assert ["unreadable"] == [item.kind for item in verdict.problems]
+        assert str(place) in verdict.problems[0].detail
+
+    @pytest.mark.parametrize("side", ["journal", "wal", "shm"])
+    def test_beside_the_file_itself(self, path: Path, tmp_path: Path, side: str) -> None:
+        """Given a link to a ledger, then what stands beside the ledger counts."""
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / "link.db").symlink_to(path)
+        fifo(tmp_path / "elsewhere" / f"link.db-{side}")
+
+        with LedgerReader(tmp_path / "elsewhere" / "link.db") as read:
+            assert 4 == count(read)
+
+        Path(f"{path}-{side}").unlink(missing_ok=True)
+        fifo(Path(f"{path}-{side}"))
+        with pytest.raises(DamagedLedgerError):
+            LedgerReader(tmp_path / "elsewhere" / "link.db")
+
+    def test_kinds(self) -> None:
+        """Given modes of files, then each has its word, also one that this program does not know."""
+        modes = (stat.S_IFREG, stat.S_IFCHR, stat.S_IFBLK, 0)
+        assert [None, "a device", "a device", "a special file"] == [reader.odd_kind(mode) for mode in modes]
 
 
 class TestStranger:

@@ -34,7 +34,7 @@ def execute(path: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
-def facts() -> dict[str, object]:
+def facts(_: sqlite3.Connection) -> dict[str, object]:
     """Say why."""
     return {"reason": "a test"}
 

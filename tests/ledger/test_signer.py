@@ -152,7 +152,7 @@ class TestSigner:
         """Given another history, shorter, as long or longer, then nothing is signed and nothing forgotten."""
         signer.sign(checkpoint(25), proving(25), "it")
         with pytest.raises(
-            InconsistentHistoryError, match="it contradicts what was signed before: 25 events with the root"
+            InconsistentHistoryError, match="it contradicts what was sealed before: 25 events with the root"
         ):
             signer.sign(checkpoint(size, OTHERS), proving(64, OTHERS), "it")
         assert signer.remembered() == checkpoint(25)
@@ -242,7 +242,7 @@ class TestWitness:
     def test_cosigns_and_remembers(self, witness: Witness, key: SigningKey) -> None:
         """Given a signed checkpoint, then the note carries both signatures and the time, and another implementation accepts it."""
         note = self.signed(key, checkpoint(8))
-        found, cosigned = witness.cosign(note, [key.verifier], proving(8), "it", now=lambda: 1_700_000_000)
+        found, cosigned = witness.cosign(note, key.verifier, [], proving(8), "it", now=lambda: 1_700_000_000)
         assert found == witness.remembered(ORIGIN) == checkpoint(8)
         assert witness.known_key(ORIGIN) == key.verifier
         signed = open_note(cosigned, [key.verifier, witness.key.verifier])
@@ -260,7 +260,7 @@ class TestWitness:
     def test_cosigns_the_same_and_what_continues(self, witness: Witness, key: SigningKey) -> None:
         """Given the same checkpoint and a larger one, then she cosigns both."""
         for size in (8, 8, 20):
-            witness.cosign(self.signed(key, checkpoint(size)), [key.verifier], proving(20), "it", now=lambda: 1)
+            witness.cosign(self.signed(key, checkpoint(size)), key.verifier, [], proving(20), "it", now=lambda: 1)
         assert witness.remembered(ORIGIN) == checkpoint(20)
 
     @pytest.mark.parametrize(
@@ -275,25 +275,25 @@ class TestWitness:
         self, witness: Witness, key: SigningKey, size: int, subtree: Callable[[int, int], bytes], message: str
     ) -> None:
         """Given a smaller checkpoint, or one of another history that the operator signed, then she cosigns nothing."""
-        witness.cosign(self.signed(key, checkpoint(20)), [key.verifier], proving(20), "it", now=lambda: 1)
+        witness.cosign(self.signed(key, checkpoint(20)), key.verifier, [], proving(20), "it", now=lambda: 1)
         note = self.signed(key, checkpoint(size, subtree))
         with pytest.raises(InconsistentHistoryError, match=message):
-            witness.cosign(note, [key.verifier], proving(64, subtree), "it", now=lambda: 2)
+            witness.cosign(note, key.verifier, [], proving(64, subtree), "it", now=lambda: 2)
         assert witness.remembered(ORIGIN) == checkpoint(20)
 
     def test_refuses_another_key(self, witness: Witness, key: SigningKey) -> None:
         """Given a checkpoint that a key other than the pinned one has signed, then she cosigns nothing."""
         other = SigningKey.generate(ORIGIN)
         with pytest.raises(ProofError, match="no signature by a known key"):
-            witness.cosign(self.signed(other, checkpoint(8)), [key.verifier], proving(8), "it", now=lambda: 1)
+            witness.cosign(self.signed(other, checkpoint(8)), key.verifier, [], proving(8), "it", now=lambda: 1)
 
     def test_memory_that_was_put_there(self, witness: Witness, key: SigningKey, tmp_path: Path) -> None:
         """Given a memory that she has not cosigned, then she cosigns nothing."""
-        witness.cosign(self.signed(key, checkpoint(8)), [key.verifier], proving(8), "it", now=lambda: 1)
+        witness.cosign(self.signed(key, checkpoint(8)), key.verifier, [], proving(8), "it", now=lambda: 1)
         (memory,) = (tmp_path / "witness").glob("seen/*/last-cosigned")
         memory.write_text(self.signed(key, checkpoint(8)), encoding="utf-8")
         with pytest.raises(KeyFileError, match="it was not cosigned with the key beside it"):
-            witness.cosign(self.signed(key, checkpoint(20)), [key.verifier], proving(20), "it", now=lambda: 1)
+            witness.cosign(self.signed(key, checkpoint(20)), key.verifier, [], proving(20), "it", now=lambda: 1)
 
     def test_one_key(self, witness: Witness, tmp_path: Path) -> None:
         """Given that she has a key, then it is never overwritten."""
@@ -308,11 +308,11 @@ class TestWitness:
 
     def test_unreadable_memory(self, witness: Witness, tmp_path: Path, key: SigningKey) -> None:
         """Given something else in the place of her memory, then it is named."""
-        witness.cosign(self.signed(key, checkpoint(8)), [key.verifier], proving(8), "it", now=lambda: 1)
+        witness.cosign(self.signed(key, checkpoint(8)), key.verifier, [], proving(8), "it", now=lambda: 1)
         (memory,) = (tmp_path / "witness").glob("seen/*/last-cosigned")
         memory.unlink()
         memory.mkdir()
-        with pytest.raises(KeyFileError, match="Is a directory"):
+        with pytest.raises(KeyFileError, match="it is a folder"):
             witness.remembered(ORIGIN)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -428,7 +429,7 @@ class TestFullDisk:
         assert 2 < number < 20
 
     def test_disk_that_is_full_from_the_start(self, tmp_path: Path) -> None:
-        """Given a disk on which no ledger fits, then it cannot be made, and nothing is left."""
+        """Given a disk on which no ledger fits, then it cannot be made, and nothing is left but the folder of the locks."""
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
         try:
@@ -437,7 +438,7 @@ class TestFullDisk:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-        assert [] == list(tmp_path.iterdir())
+        assert [tmp_path / "locks"] == list(tmp_path.iterdir())
 
 
 CLOSE = """
@@ -506,7 +507,8 @@ class TestCheckpoint:
 
     def test_place_without_room_for_locks_only_costs_the_folding(self, path: Path) -> None:
         """Given a file where the folder of the locks should be, then appends and closing go on all the same."""
-        path.parent.mkdir()
+        open_ledger(path).close()
+        shutil.rmtree(path.parent / "locks")
         (path.parent / "locks").write_text("")
         with open_ledger(path) as ledger:
             self.write(ledger, 64, 100_000)
@@ -567,7 +569,7 @@ class TestProjections:
         with pytest.raises(ZeroDivisionError):
             open_ledger(path, projections=[Tally(poison="ledger.created")])
 
-        assert [] == list(path.parent.iterdir())
+        assert [path.parent / "locks"] == list(path.parent.iterdir())
 
     def test_ledger_is_not_written_without_it(self, path: Path) -> None:
         """Given a ledger that keeps a projection, then it is refused to a writer that has not brought it, not to a reader."""

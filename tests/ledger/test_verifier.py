@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -35,6 +36,7 @@ from ledger.verifier import (
     Checkpoint,
     Frontier,
     InclusionProof,
+    Rotation,
     VerifierKey,
     check_bundle,
     check_file,
@@ -44,7 +46,6 @@ from ledger.verifier import (
     open_checkpoint,
     open_note,
     open_vouched,
-    read_rotation,
     sample_of,
     signature_is_good,
     signer_names,
@@ -87,6 +88,7 @@ class Evidence:
             self.whole = write_period(folder / "whole", ledger, "2026-01-01", "2026-01-01", (0, 6), ["p"])
             self.idle = write_period(folder / "idle", ledger, "2025-01-01", "2025-01-01", (0, 0))
             self.empty = write_period(folder / "empty", ledger, "2026-03-01", "2026-03-01", (18, 18))
+            self.running = write_run(folder / "running", ledger, (1, 2, 3))
             self.file = folder / "event-3.tlog-proof"
             self.file.write_text(self.proof, encoding="utf-8")
             self.file.with_suffix(".json").write_bytes(self.body)
@@ -275,24 +277,68 @@ class TestRotations:
 
     def test_chain_leads_both_ways(self) -> None:
         """Given rotations one after the other, then each key of the chain vouches for all of them, and for no others."""
-        a, b, c, d = (SigningKey("log", 1, bytes([letter]) * 32) for letter in b"abcd")
-        pairs = [read_rotation(rotation_statement("log", x.verifier, [x, y], y)) for x, y in ((b, c), (a, b))]
-        chain = {a.verifier, b.verifier, c.verifier}
-        assert {*follow_rotations([a.verifier], pairs)} == {*follow_rotations([c.verifier], pairs)} == chain
-        assert follow_rotations([d.verifier], pairs) == [d.verifier]
+        a, b, c, d = (log_key(letter) for letter in b"abcd")
+        given = [rotated(b, c, 7), rotated(a, b, 3)]
+        chain = {a.verifier: 3, b.verifier: 7, c.verifier: None}
+        assert follow_rotations([a.verifier], given) == follow_rotations([c.verifier], given) == chain
+        assert follow_rotations([d.verifier], given) == {d.verifier: None}
+
+    def test_replaced_key_counts_for_what_came_before(self) -> None:
+        """Given a checkpoint signed with a key that was replaced, then it counts up to that, and whoever has the key can seal nothing more."""
+        a, b = (log_key(letter) for letter in b"ab")
+        rotation = rotated(a, b, 3)
+        for size, signer, good in ((3, a, True), (4, a, False), (4, b, True), (2, b, True)):
+            text = Checkpoint("log", size, bytes(32)).text
+            note = signed_note(text, signer.signature_line(text))
+            for pinned in (a, b):
+
+                def check(text: str, key: VerifierKey = pinned.verifier) -> object:
+                    return open_vouched(text, [key], [rotation])
+
+                assert _holds(check, note.encode()) == good
+
+    def test_two_successors_are_none(self) -> None:
+        """Given a key that has given its place to two others, then neither counts, whichever of the three is known."""
+        a, b, c = (log_key(letter) for letter in b"abc")
+        given = [rotated(a, b, 3), rotated(a, c, 5)]
+        for key in (a, b, c):
+            assert follow_rotations([key.verifier], given) == {key.verifier: None}
 
     def test_one_signature_is_no_rotation(self) -> None:
         """Given a statement that one of the keys has not signed, or of another text, then it counts for nothing."""
-        a, b = (SigningKey("log", 1, bytes([letter]) * 32) for letter in b"ab")
-        good = rotation_statement("log", a.verifier, [a, b], b)
+        a, b = (log_key(letter) for letter in b"ab")
+        rotation = Rotation(a.verifier, b.verifier, 3)
         for keys in ([a], [b]):
             with pytest.raises(ProofError, match="not a rotation"):
-                read_rotation(rotation_statement("log", a.verifier, keys, b))
-        text = good.partition("\n\n")[0].replace("rotation/v1", "rotation/v2") + "\n"
+                Rotation.read(rotation_statement(rotation, keys))
+        for old, new in (("rotation/v1", "rotation/v2"), ("\n3\n", "\n03\n"), ("\nlog\n", "\nother\n")):
+            text = rotation.text.replace(old, new)
+            with pytest.raises(ProofError, match="not a rotation"):
+                Rotation.read(signed_note(text, a.signature_line(text), b.signature_line(text)))
         with pytest.raises(ProofError, match="not a rotation"):
-            read_rotation(signed_note(text, a.signature_line(text), b.signature_line(text)))
+            Rotation.read("nothing of the kind")
         with pytest.raises(ProofError, match="not a verifier key"):
-            read_rotation("nothing of the kind")
+            Rotation.read(f"{rotation.text.replace(a.verifier.text, 'nobody')}")
+
+    def test_keys_of_two_logs_are_no_rotation(self) -> None:
+        """Given a witness's key, or the key of another log, then it vouches for no key of this one, whoever has signed."""
+        a, other = log_key(ord("a")), SigningKey("elsewhere", 1, b"o" * 32)
+        with pytest.raises(ProofError, match="not keys of one log"):
+            rotated(other, a, 3)
+        text = Rotation(WITNESS.verifier, a.verifier, 3).text
+        line = WITNESS.signature_line(text, time=1)
+        with pytest.raises(ProofError, match="not keys of one log"):
+            Rotation.read(signed_note(text, line, a.signature_line(text)))
+
+
+def log_key(letter: int) -> SigningKey:
+    """Return the key of a log."""
+    return SigningKey("log", 1, bytes([letter]) * 32)
+
+
+def rotated(before: SigningKey, after: SigningKey, size: int) -> Rotation:
+    """Return what both keys have signed, read back."""
+    return Rotation.read(rotation_statement(Rotation(before.verifier, after.verifier, size), [before, after]))
 
 
 class TestSignatures:
@@ -456,6 +502,24 @@ class TestBundle:
         assert "the first 4 events of run/r1 are all here" in shown
         assert any(line.startswith("that everybody was shown this history") for line in hidden)
 
+    def test_run_that_had_not_ended(self, evidence: Evidence) -> None:
+        """Given a run whose end is not in its bundle, then that is said; events of others may be missing in any bundle."""
+        words = "that the run had ended: the last of its events here is no run.finished"
+        assert words in check_bundle(evidence.running, [evidence.key]).hidden
+        hidden = check_bundle(evidence.run, [evidence.key]).hidden
+        assert words not in hidden
+        assert "that nothing else was recorded about the run: only its own events are shown to be complete" in hidden
+
+    def test_another_verifier(self, evidence: Evidence, tmp_path: Path) -> None:
+        """Given a verify.py that is not this program, another version or something worse, then that is said."""
+        words = "whether the verify.py in it is honest: it is not the program that checked this"
+        assert words not in check_bundle(evidence.run, [evidence.key]).hidden
+        folder = tmp_path / "run"
+        shutil.copytree(evidence.run, folder)
+        remade(folder, lambda files, _: files.update({"verify.py": b"print('OK')\n"}))
+        assert words in check_bundle(folder, [evidence.key]).hidden
+        assert check_bundle(remade(folder, lambda files, _: files.pop("verify.py")), [evidence.key])
+
     def test_former_key_does(self, evidence: Evidence) -> None:
         """Given the key before the rotation, then the rotation in the bundle leads to the one that signed; a stranger's does not."""
         assert check_bundle(evidence.run, [evidence.old.verifier]).signed.keys == (evidence.key,)
@@ -562,7 +626,8 @@ RUN_CHANGES: dict[str, tuple[Change, str]] = {
     "another origin": (_set("origin", "x"), "the checkpoint"),
     "another root": (_set("root", "00"), "the checkpoint"),
     "other numbers": (_set("first_seq", 0), "what is said of the events"),
-    "another stream": (_set("stream", "pipeline/p"), ""),
+    "another stream": (_set("stream", "pipeline/p"), "the stream: 'pipeline/p', expected 'run/r1'"),
+    "another run": (lambda _, manifest: manifest.update(run_id="r9", stream="run/r9"), "whether there is an event of run/r9"),
     "log changed": (_put(LOG_PATH, lambda data: data + b"!"), LOG_PATH),
     "log without event": (lambda files, _: files.update({"logs/x.log": LOG}), "the number of logs"),
     "blob under another name": (lambda files, _: files.update({"blobs/00": BLOB}), "blobs/00"),
@@ -592,12 +657,8 @@ class TestForgedRun:
         """Given a change that the list of files does not show, then it is refused all the same, for the right reason."""
         folder = tmp_path / "run"
         shutil.copytree(evidence.run, folder)
-        remade(folder, change)
-        if message == "":
-            assert "the first 1 events of pipeline/p are all here" in check_bundle(folder, [evidence.key]).shown
-            return
         with pytest.raises(ProofError, match=message):
-            check_bundle(folder, [evidence.key])
+            check_bundle(remade(folder, change), [evidence.key])
 
     @pytest.mark.parametrize(
         "change", [lambda files, _: files.update({"a": b""}), lambda files, _: files.pop("verify.py")]
@@ -636,6 +697,26 @@ PERIOD_CHANGES: dict[str, tuple[Change, str]] = {
     "row left out": (
         lambda files, manifest: (files.update({"tables/runs.jsonl": b""}), manifest["tables"]["runs"].update(rows=0)), "the table runs"),
     "row of another event": (_put("tables/runs.jsonl", lambda data: data.replace(b'"seq": 7', b'"seq": 8')), "the table runs"),
+    "table with fewer types": (
+        lambda _, manifest: manifest["tables"]["reviews"].update(types=["run.acknowledged"]), "the types of reviews"),
+    "table that is not complete": (
+        lambda files, manifest: (
+            files.update({"tables/reviews.jsonl": b"", "tables/reviews.csv": b'"seq"\r\n'}),
+            manifest["tables"].update(reviews={"rows": 0, "types": []})),
+        "the types of reviews"),
+    "table that claims more": (
+        lambda _, manifest: manifest["tables"]["overlaps"].update(types=["run.refused"]), "the types of overlaps"),
+    "no table": (
+        lambda files, manifest: (files.pop("tables/runs.jsonl"), files.pop("tables/runs.csv"), manifest["tables"].pop("runs")),
+        r"the tables that are missing: \['runs'\]"),
+    "table that nobody speaks of": (
+        lambda files, _: files.update({"tables/no_runs.csv": b""}), r"tables/no_runs\.csv"),
+    "CSV with another row": (_put("tables/runs.csv", lambda data: data.replace(b"7", b"8")), r"tables/runs\.csv does not say what"),
+    "CSV with a row left out": (_put("tables/runs.csv", lambda data: data.replace(b"7\r\n", b"")), r"tables/runs\.csv does not say what"),
+    "CSV with another head": (_put("tables/runs.csv", lambda data: data.replace(b"seq", b"night")), r"tables/runs\.csv does not say what"),
+    "CSV with a formula for a head": (_put("tables/moves.csv", lambda data: b'"=1+1"\r\n'), r"tables/moves\.csv does not say what"),
+    "CSV without a head": (_put("tables/moves.csv", lambda data: b""), r"tables/moves\.csv does not say what"),
+    "no day": (_set("to", "2026-01-31 and all of 2027"), "whether they are days"),
     "row without seq": (_put("tables/runs.jsonl", lambda data: data.replace(b'"seq": 7', b'"sq": 7')), "KeyError"),
     "period that begins before what is here": (_set("from", "2026-01-01"), "event 6 does not lie before the period"),
     "another day": (_set("from", "2026-01-03"), "the table reviews"),
@@ -654,7 +735,7 @@ class TestPeriod:
         assert found.shown[:4] == (
             "11 events follow each other without a gap and lead to the root",
             "10 of them were recorded from 2026-01-02 to 2026-01-31",
-            "no event of the period is missing in the tables reviews, runs",
+            "no event of the period is missing in the tables definition_changes, moves, refusals, reviews, runs",
             "the sample of 2 steps was drawn with the seed 7",
         )
         assert check_bundle(evidence.period, [evidence.old.verifier]).facts == found.facts
@@ -675,6 +756,74 @@ class TestPeriod:
         )
         assert "0 of them were recorded" in found.shown[1]
 
+    def test_far_end(self, evidence: Evidence) -> None:
+        """Given a period that nothing here lies after, then it is said from when on it is not covered; else nothing is."""
+
+        def said(path: Path) -> list[str]:
+            return [line for line in check_bundle(path).hidden if line.startswith("what was recorded ")]
+
+        last = "2026-01-03T02:00:00.000000Z"
+        assert said(evidence.period) == [
+            f"what was recorded after {last}, the last event here, until the end of 2026-01-31"
+        ]
+        assert said(evidence.whole) == [
+            "what was recorded after 2026-01-01T02:00:00.000000Z, the last event here, until the end of 2026-01-01"
+        ]
+        assert said(evidence.idle) == []
+
+    def test_chosen_pipelines_are_named(self, evidence: Evidence) -> None:
+        """Given tables of some pipelines alone, then it is said of which they are complete."""
+        assert check_bundle(evidence.whole).shown[2].endswith(" runs, of the pipelines p")
+
+    def test_what_the_first_checkpoint_rests_on(self, evidence: Evidence, tmp_path: Path) -> None:
+        """Given a package, then whoever has signed its first checkpoint counts for nothing, and that is said: the proof to the signed one leads there."""
+        words = "who has signed checkpoint.start: it rests on the proof that leads to the checkpoint"
+        assert words in check_bundle(evidence.period, [evidence.key]).hidden
+        assert words not in check_bundle(evidence.whole, [evidence.key]).hidden
+        folder = tmp_path / "period"
+        shutil.copytree(evidence.period, folder)
+        remade(folder, _put("checkpoint.start", lambda data: data.partition(b"\n\n")[0] + b"\n"))
+        assert words in check_bundle(folder, [evidence.key]).hidden
+
+    @pytest.mark.parametrize(
+        ("value", "cell", "good"),
+        [
+            ("=1+1", "\"'=1+1\"", True),
+            ("=1+1", '"=1+1"', False),
+            ('a\r\n,""b', '"a\r\n,""""b"', True),
+            ("x" * 200_000, '"' + "x" * 200_000 + '"', True),
+            ("-5", "\"'-5\"", True),
+            ("-5", "-5", False),
+            (-5, "-5", True),
+            (0.25, "0.25", True),
+            (None, "", True),
+            (None, "0", False),
+        ],
+    )  # fmt: skip
+    def test_csv_says_the_same(self, evidence: Evidence, tmp_path: Path, value: object, cell: str, good: bool) -> None:  # noqa: FBT001
+        """Given the two files of a table, then each cell says the same in both, and none is a formula."""
+        folder = tmp_path / "period"
+        shutil.copytree(evidence.period, folder)
+
+        def change(files: dict[str, bytes], manifest: Json) -> None:
+            row = {"seq": None, "sealed": 1, "text": value}
+            files["tables/overlaps.jsonl"] = json.dumps(row).encode() + b"\n"
+            files["tables/overlaps.csv"] = f'"seq","sealed","text"\r\n,1,{cell}\r\n'.encode()
+            manifest["tables"]["overlaps"]["rows"] = 1
+
+        remade(folder, change)
+        if good:
+            assert check_bundle(folder, [evidence.key])
+        else:
+            with pytest.raises(ProofError, match=r"tables/overlaps\.csv does not say what"):
+                check_bundle(folder, [evidence.key])
+
+    def test_table_in_one_form(self, evidence: Evidence, tmp_path: Path) -> None:
+        """Given tables as JSON lines alone, then there is nothing to compare them with."""
+        folder = tmp_path / "period"
+        shutil.copytree(evidence.period, folder)
+        assert check_bundle(remade(folder, lambda files, _: files.pop("tables/runs.csv")), [evidence.key])
+
     @pytest.mark.parametrize(("change", "message"), PERIOD_CHANGES.values(), ids=PERIOD_CHANGES)
     def test_change_is_refused(self, evidence: Evidence, tmp_path: Path, change: Change, message: str) -> None:
         """Given a change that the list of files does not show, then it is refused all the same, for the right reason."""
@@ -690,6 +839,65 @@ class TestPeriod:
         assert sample_of(items[::-1] + items, "7", 5) == expected
         assert sample_of(items, "8", 5) != expected
         assert len(sample_of(items, "7", 25)) == 20
+
+
+def _over(mark: bytes, offset: int, value: bytes) -> Callable[[bytes], bytes]:
+    """Return what writes *value* over what stands *offset* after the first *mark*."""
+
+    def change(data: bytes) -> bytes:
+        place = data.index(mark) + offset
+        return data[:place] + value + data[place + len(value) :]
+
+    return change
+
+
+def _moved(data: bytes, place: int, more: bytes, *, end: int = 16, members: bool = False) -> bytes:
+    """Put *more* in at *place*, count it in at *end* of the end record, and let *members* after it be found there."""
+    changed = bytearray(data[:place] + more + data[place:])
+    record = changed.index(_END) + end
+    fields = [record]
+    if members:
+        at = changed.index(_CENTRAL)
+        while changed[at : at + 4] == _CENTRAL:
+            fields.append(at + 42)
+            at += 46 + changed[at + 28] + changed[at + 30]
+    for field in fields:
+        value = int.from_bytes(changed[field : field + 4], "little")
+        if field == record or value >= place:
+            changed[field : field + 4] = (value + len(more)).to_bytes(4, "little")
+    return bytes(changed)
+
+
+def _with_member_comment(data: bytes) -> bytes:
+    place = data.index(_CENTRAL)
+    length = 46 + data[place + 28]
+    return _moved(_over(_CENTRAL, 32, b"\1")(data), place + length, b"!", end=12)
+
+
+def _with_another_name(data: bytes) -> bytes:
+    """Give the first member a second name, as Info-ZIP writes names of Unicode: it unpacks the member under that one."""
+    field = b"up\x0e\0\1" + zlib.crc32(b"checkpoint").to_bytes(4, "little") + b"README.md"
+    place = data.index(_LOCAL)
+    changed = _over(_LOCAL, 28, (20 + len(field)).to_bytes(2, "little"))(data)
+    return _moved(changed, place + 30 + len("checkpoint") + 20, field, members=True)
+
+
+_LOCAL, _CENTRAL, _END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
+ZIP_CHANGES: dict[str, Callable[[bytes], bytes]] = {
+    "bytes before it": lambda data: b"PK" + data,
+    "byte between members": lambda data: _moved(data, data.index(_LOCAL, 4), b"!", members=True),
+    "byte before the directory": lambda data: _moved(data, data.index(_CENTRAL), b"!"),
+    "bytes after it": lambda data: data + b"!!",
+    "comment": lambda data: data[:-2] + b"\5\0hello",
+    "comment of a member": _with_member_comment,
+    "second name of a member": _with_another_name,
+    "fewer members in the count": _over(_END, 8, b"\1\0\1\0"),
+    "other name before the member": _over(_LOCAL, 30, b"C"),
+    "other length before the member": _over(_LOCAL, 44, b"\1"),
+    "length twice before the member": _over(_LOCAL, 18, b"\1\0\0\0"),
+    "other checksum before the member": _over(_LOCAL, 14, b"!!!!"),
+    "streamed": _over(_CENTRAL, 8, b"\10\0"),
+}  # fmt: skip
 
 
 class TestMembers:
@@ -729,7 +937,7 @@ class TestMembers:
         data = path.read_bytes()
         place = data.index(b"PK\x01\x02")
         path.write_bytes(data[: place + 20] + b"\xff\xff\xff\x7f" * 2 + data[place + 28 :])
-        with pytest.raises(ProofError, match="its members are larger than the file"):
+        with pytest.raises(ProofError, match="not just its members and their directory"):
             check_bundle(path)
 
     def test_place_before_the_file(self, tmp_path: Path) -> None:
@@ -738,8 +946,42 @@ class TestMembers:
         data = path.read_bytes()
         place = data.index(b"PK\x05\x06") + 16
         path.write_bytes(data[:place] + (len(data) + 99).to_bytes(4, "little") + data[place + 4 :])
-        with pytest.raises(ProofError, match="it is no evidence of this form"):
+        with pytest.raises(ProofError, match="not just its members and their directory"):
             check_file(path)
+
+    @pytest.mark.parametrize("change", ZIP_CHANGES.values(), ids=ZIP_CHANGES)
+    def test_nothing_but_members(self, evidence: Evidence, tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
+        """Given a zip file with bytes that its directory does not know, or knows otherwise, then it is refused: other programs see other things in it."""
+        path = tmp_path / "x.zip"
+        path.write_bytes(change(evidence.zip.read_bytes()))
+        with pytest.raises(ProofError, match=r"unpack it and check the folder|it is no evidence of this form"):
+            check_file(path, [evidence.key])
+
+    @pytest.mark.parametrize(
+        "names", [("a", "A"), ("a/b", "A/c"), ("a", "a/b"), ("a/b/c", "a/B/d"), ("A/", "a/b"), ("a/", "a/b", "A/")]
+    )
+    def test_names_that_differ_in_case_alone(self, tmp_path: Path, names: tuple[str, ...]) -> None:
+        """Given files or folders that are one place on some disks, then it is refused: they would lie upon each other."""
+        with pytest.raises(ProofError, match="has a place of its own"):
+            check_bundle(self._zip(tmp_path / "x.zip", *names, data=b""))
+
+    def test_folder_twice_or_with_data(self, tmp_path: Path) -> None:
+        """Given a folder in a zip file twice, or one with content, then it is refused."""
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            path = self._zip(tmp_path / "x.zip", "a/", "a/", data=b"")
+        with pytest.raises(ProofError, match="a name that evidence has not"):
+            check_bundle(path)
+        with pytest.raises(ProofError, match="not just its members and their directory"):
+            check_bundle(self._zip(tmp_path / "x.zip", "a/"))
+
+    def test_many_members(self, tmp_path: Path) -> None:
+        """Given more members than the end of a zip file can count, then what counts them is read."""
+        path = tmp_path / "x.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for number in range(0xFFFF + 1):
+                archive.writestr(f"a{number}", b"")
+        with pytest.raises(ProofError, match="KeyError"):
+            check_bundle(path)
 
     def test_folders_in_a_zip_are_no_files(self, evidence: Evidence, tmp_path: Path) -> None:
         """Given a folder that somebody packed again with another program, uncompressed, then it is the same evidence."""
@@ -830,6 +1072,41 @@ class TestMain:
             (tmp_path / "c").write_text(evidence.note + WITNESS.signature_line(text, time=time), encoding="utf-8")
             assert main([str(tmp_path / "c"), "--key", WITNESS.verifier.text]) == 0
             assert f"  - cosigned by jane.example at {shown}\n" in capsys.readouterr().out
+
+    def test_cosignature_at_the_beginning_of_time(self, evidence: Evidence, tmp_path: Path) -> None:
+        """Given a cosignature with the time 0, then it is one: the witness is named, and no other one is asked for."""
+        text = open_checkpoint(evidence.note)[0].text
+        (tmp_path / "c").write_text(evidence.note + WITNESS.signature_line(text, time=0), encoding="utf-8")
+        shown, hidden = check_file(tmp_path / "c", [evidence.key, WITNESS.verifier]).words
+        assert "cosigned by jane.example at 1970-01-01T00:00:00Z" in shown
+        assert not any(line.startswith("that everybody was shown this history") for line in hidden)
+
+    @pytest.mark.system
+    @pytest.mark.parametrize("options", [("{it}",), ("{proof}", "--body", "{it}"), ("{proof}", "--key", "{it}")])
+    def test_nothing_waits_or_reads_without_end(
+        self, evidence: Evidence, tmp_path: Path, options: tuple[str, ...]
+    ) -> None:
+        """Given a pipe or a device for a file, then it is not read, and the exit code says that the call is wrong."""
+        os.mkfifo(tmp_path / "pipe")
+        for it in (tmp_path / "pipe", "/dev/zero"):
+            arguments = [option.format(it=it, proof=evidence.file) for option in options]
+            command = [sys.executable, str(SOURCE), *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+            assert done.returncode == 2, done
+            assert "it is no regular file" in done.stdout + done.stderr
+            assert "Traceback" not in done.stderr
+
+    def test_long_files(self, evidence: Evidence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given a text that is longer than any proof, or a body or a key that is too long, then it is refused and not read to its end."""
+        long = tmp_path / "long"
+        long.write_bytes(b"a" * 4_000_001)
+        with pytest.raises(ProofError, match="long is longer than 4000000 bytes"):
+            check_file(long)
+        with pytest.raises(ProofError, match="long is longer than 4000000 bytes"):
+            given_key(str(long))
+        monkeypatch.setattr(verifier, "_READ_MAX", 100)
+        with pytest.raises(ProofError, match=r"event-3\.json is longer than 100 bytes"):
+            check_file(evidence.file)
 
     def test_hostile_names_move_no_cursor(
         self, evidence: Evidence, tmp_path: Path, capsys: pytest.CaptureFixture[str]

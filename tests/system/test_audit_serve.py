@@ -23,9 +23,15 @@ import pytest
 from orchestrator.projections.questions import QUESTIONS
 from orchestrator.projections.views import VIEWS
 from tests.nights import Nights, live_through
-from tests.programs import PROGRAM, Done, Json, ended, everything_in, follows, no_traceback, program, refused, started
+from tests.programs import PROGRAM, Done, Json, ended, everything_in, follows, program, refused, started, wait_until
 
 pytestmark = pytest.mark.system
+
+COUNTING = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
+ENDLESS = COUNTING + "SELECT count(*) FROM c"  # noqa: S608
+ONE_LONG_STEP = "SELECT instr(printf('%.*c', 8000000, 'a'), printf('%.*c', 4000000, 'a') || 'b')"
+HIDDEN = "/*\n--*/ %s /*\n*/ SELECT 1"
+"""To SQLite a statement between two comments; Datasette, which leaves out lines that begin with --, sees the SELECT alone."""
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +67,10 @@ class Page(NamedTuple):
             )
         finally:
             connection.close()
+
+    def cpu(self) -> int:
+        """Return for how many hundredths of a second it has worked."""
+        return sum(map(int, Path(f"/proc/{self.process.pid}/stat").read_text().split()[13:15]))
 
     def rows(self, sql: str) -> list[Json]:
         """Return what *sql* gives on the page."""
@@ -139,13 +149,45 @@ class TestPage:
             assert page.said["snapshot"] is None
 
     @pytest.mark.parametrize(
-        "sql", ["DELETE FROM runs", "PRAGMA user_version = 3", "ATTACH 'x' AS x", "SELECT 1; DROP TABLE runs", "SELECT load_extension('x')"]
-    )  # fmt: skip
-    def test_it_only_reads(self, page: Page, nights: Nights, sql: str) -> None:
-        """Given a statement that does more than reading, then it is refused and the file stays."""
-        before = nights.ledger.read_bytes()
-        assert page.get(f"ledger.json?sql={quote(sql)}")[0] == 400
-        assert nights.ledger.read_bytes() == before
+        ("sql", "told"),
+        [
+            ("DELETE FROM runs", "must be a SELECT"),
+            (HIDDEN % "DELETE FROM runs", "would write (runs)"),
+            (HIDDEN % "ATTACH 'made.db' AS made", "would open another file (made.db)"),
+            (HIDDEN % "PRAGMA query_only = 0", "setting (query_only)"),
+            ("SELECT * FROM pragma_table_info('events')", "change the schema"),
+            ("SELECT load_extension('x')", "call load_extension()"),
+            ("SELECT 1; DROP TABLE runs", "more than one statement"),
+            ("SELECT printf('%1000000000d', 1)", "more than 16 MiB"),
+            (COUNTING + "SELECT zeroblob(1000000) FROM c", "more than 16,777,216 bytes"),  # noqa: S608
+        ],
+    )
+    def test_it_allows_what_a_query_may(self, page: Page, nights: Nights, sql: str, told: str) -> None:
+        """Given a statement that does or needs more than `audit query` allows, also behind a comment, then 400 and why; the file stays."""
+        before = everything_in(nights.shop), nights.ledger.read_bytes()
+        status, text, _ = page.get(f"ledger.json?sql={quote(sql)}")
+        assert (status, told in json.loads(text)["error"]) == (400, True), text
+        assert (everything_in(nights.shop), nights.ledger.read_bytes()) == before
+
+    def test_filters_are_statements_too(self, page: Page) -> None:
+        """Given a condition in the address of a view, then it may do no more than a statement."""
+        assert page.get("ledger/audit_runs.json?_where=night=night")[0] == 200
+        status, text, _ = page.get("ledger/audit_runs.json?_where=load_extension('x')")
+        assert (status, "call load_extension()" in text) == (400, True)
+
+    def test_long_answers_are_cut_and_say_so(self, page: Page) -> None:
+        """Given more rows than the page shows, then the first ones, and that there are more; of a text that is none, its bytes."""
+        sql = COUNTING + "SELECT x, CAST(x'C3FF' AS TEXT) AS text FROM c"  # noqa: S608
+        answer = json.loads(page.get(f"ledger.json?_shape=objects&sql={quote(sql)}")[1])
+        assert (len(answer["rows"]), answer["truncated"]) == (5_000, True)
+        assert answer["rows"][0] == {"x": 1, "text": "\\xc3\\xff"}
+
+    def test_time_is_over(self, page: Page) -> None:
+        """Given a statement without an end, then it is stopped, and the page is there as before; what can be left out is left out."""
+        status, text, _ = page.get(f"ledger.json?sql={quote(ENDLESS)}&_timelimit=50")
+        assert (status, "not done after 0.05 s" in json.loads(text)["error"]) == (400, True)
+        assert page.get(f"ledger/audit_runs.json?_where={quote(f'1 < ({ENDLESS})')}&_timelimit=50")[0] == 400
+        assert page.rows("SELECT 1 AS one") == [{"one": 1}]
 
 
 class TestAccess:
@@ -171,6 +213,17 @@ class TestAccess:
         """Given a name that was made to point here, as a hostile page would, then 404."""
         assert page.get("ledger", Host=f"evil.example:{page.port}")[0] == 404
         assert page.get("ledger", Host=f"localhost:{page.port}")[0] == 200
+
+    def test_redirections_stay_below_the_key(self, page: Page) -> None:
+        """Given an address from which Datasette leads on, then to one of this page, and to no other host."""
+        for path, shown in (
+            ("ledger/", "ledger"),
+            ("/evil.example/", "evil.example"),
+            ("\\evil.example/", "evil.example"),
+        ):
+            status, _, headers = page.get(path)
+            assert (status, headers["location"]) == (302, urlsplit(page.url).path + shown)
+            assert page.get(shown)[0] in (200, 404)
 
     def test_nothing_can_be_sent(self, page: Page) -> None:
         """Given anything but a question, then 404."""
@@ -217,9 +270,33 @@ class TestSnapshot:
         copy.write_bytes(content)
         (problem,) = refused(program("audit", "serve", "--snapshot", str(copy), "--json", cwd=nights.shop))
         assert problem["kind"] == "changed_snapshot"
-        (tmp_path / "january.db.manifest.json").write_text('{"files": []}')
+        (tmp_path / "january.db.manifest.json").write_text("{}")
         (problem,) = refused(program("audit", "serve", "--snapshot", str(copy), "--json", cwd=nights.shop))
         assert problem["kind"] == "no_snapshot"
+
+    def test_snapshot_whose_views_hide_rows(self, nights: Nights, tmp_path: Path) -> None:
+        """Given a copy with a changed view, and a manifest that was made for it, then it is not shown."""
+        copy = tmp_path / "january.db"
+        with served(nights.shop, "--snapshot", str(copy)) as page:
+            facts = page.said["snapshot"]
+        copy.chmod(0o600)
+        with contextlib.closing(sqlite3.connect(copy)) as connection:
+            connection.executescript("DROP VIEW audit_skips; CREATE VIEW audit_skips AS SELECT 1 WHERE 0")
+        facts["files"][0]["sha256"] = sha256(copy.read_bytes()).hexdigest()
+        (tmp_path / "january.db.manifest.json").write_text(json.dumps(facts))
+        (problem,) = refused(program("audit", "serve", "--snapshot", str(copy), "--json", cwd=nights.shop), 3)
+        assert "audit_skips is not as it was made" in problem["message"]
+
+    @pytest.mark.parametrize(
+        ("word", "kind"), [("", "bad_path"), ("/", "bad_path"), ("link", "no_snapshot"), (".", "bad_path")]
+    )
+    def test_place_for_no_snapshot(self, nights: Nights, tmp_path: Path, word: str, kind: str) -> None:
+        """Given no name, or that of a link to nothing, then exit code 2, and nothing is made."""
+        (tmp_path / "link").symlink_to("nowhere")
+        words = ("--ledger", str(nights.ledger), "--port", "0", "--snapshot", word, "--json")
+        (problem,) = refused(program("audit", "serve", *words, cwd=tmp_path))
+        assert problem["kind"] == kind
+        assert [item.name for item in tmp_path.iterdir()] == ["link"]
 
 
 class TestEnd:
@@ -240,12 +317,58 @@ class TestEnd:
             name for name in before if not name.endswith(("-wal", "-shm"))
         ]
 
-    def test_port_that_is_taken(self, nights: Nights, page: Page) -> None:
-        """Given a port on which somebody listens, then an exit code and a message, no traceback."""
-        done = program("audit", "serve", "--port", str(page.port), cwd=nights.shop)
-        assert done.returncode == 5
-        assert "Address already in use" in done.stderr
-        no_traceback(done)
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    @pytest.mark.parametrize("sql", [ENDLESS, ONE_LONG_STEP], ids=["endless", "one long step"])
+    def test_signal_ends_what_is_being_asked(self, nights: Nights, number: signal.Signals, code: int, sql: str) -> None:
+        """Given a signal while SQLite works, also within one step of it, then it ends as otherwise, and prints nothing."""
+        with served(nights.shop) as page, socket.create_connection(("127.0.0.1", page.port)) as asking:
+            page.get("")
+            before = page.cpu()
+            request = f"GET {urlsplit(page.url).path}ledger.json?sql={quote(sql)} HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n\r\n"
+            asking.sendall(request.encode())
+            wait_until(lambda: page.cpu() > before + 50, "it does not work")
+            done = stopped(page, number)
+        assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+    def test_signal_at_once(self, nights: Nights) -> None:
+        """Given a signal as soon as the address is known, then the exit code is that of any other moment."""
+        with served(nights.shop) as page:
+            assert stopped(page, signal.SIGTERM).returncode == 143
+
+    def test_one_step_without_an_end(self, nights: Nights) -> None:
+        """Given a statement that SQLite cannot be stopped within, then the page ends, as `audit query` does, with its code."""
+        with served(nights.shop) as page:
+            with pytest.raises((http.client.HTTPException, OSError)):
+                page.get(f"ledger.json?sql={quote(ONE_LONG_STEP)}")
+            done = ended(page.process)
+        assert done.returncode == 7
+        assert done.stderr == "error: the query was stopped: it was not done after 5 s: the page ends with it\n"
+
+    def test_failure_is_told_in_a_line(self, nights: Nights) -> None:
+        """Given an address that Datasette stumbles over, then no traceback on stderr."""
+        with served(nights.shop) as page:
+            assert page.get("ledger?sql=SELECT+1&_timelimit=soon")[0] == 500
+            done = stopped(page, signal.SIGTERM)
+        assert done.stderr.startswith("warning: a page could not be shown: ValueError: ")
+        assert done.stderr.count("\n") == 1
+
+    def test_port_that_is_taken(self, nights: Nights, tmp_path: Path, page: Page) -> None:
+        """Given a port on which somebody listens, then exit code 2, what to do about it, and no snapshot is made."""
+        words = ("--port", str(page.port), "--snapshot", str(tmp_path / "copy.db"), "--json")
+        (problem,) = refused(program("audit", "serve", *words, cwd=nights.shop))
+        assert problem["kind"] == "port_unusable"
+        assert f"port {page.port} of 127.0.0.1 cannot be used: " in problem["message"]
+        assert problem["message"].endswith("; --port 0 takes one that is free")
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("name", ["50%41", "what?", "part#2", "a b", "é"])
+    def test_any_path(self, nights: Nights, tmp_path: Path, name: str) -> None:
+        """Given a path with what means something in a URI, then the page shows that file, live and as a snapshot."""
+        folder = tmp_path / name
+        shutil.copytree(nights.shop, folder)
+        for words in ((), ("--snapshot", str(folder / f"{name}.db"))):
+            with served(folder, *words) as page:
+                assert page.rows("SELECT count(*) > 0 AS found FROM audit_runs") == [{"found": 1}]
 
     def test_no_ledger(self, tmp_path: Path) -> None:
         """Given no ledger, then exit code 2, and none is made."""
@@ -289,9 +412,9 @@ class TestEnd:
         assert not (tmp_path / "shop" / "copy.db").exists()
 
     def test_browser_is_opened(self, nights: Nights, tmp_path: Path) -> None:
-        """Given --open, then the browser that the environment names is called with the address."""
+        """Given --open, then the browser is called with a private page that leads to the address, which no list of processes shows."""
         script = tmp_path / "browser"
-        script.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/asked\n')
+        script.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/asked\ncp -p "${{1#file://}}" {tmp_path}/page\n')
         script.chmod(0o755)
         command = [str(PROGRAM), "audit", "serve", "--port", "0", "--open"]
         environment = {**os.environ, "BROWSER": f"{script} %s"}
@@ -303,7 +426,11 @@ class TestEnd:
             page = Page(process, url, {})
             assert page.get("")[0] == 200
             stopped(page, signal.SIGTERM)
-        assert (tmp_path / "asked").read_text().strip() == url
+        asked = (tmp_path / "asked").read_text().strip()
+        assert asked.startswith("file:///")
+        assert f"url={url}" in (tmp_path / "page").read_text()
+        assert (tmp_path / "page").stat().st_mode & 0o777 == 0o600
+        assert not Path(asked.removeprefix("file://")).exists()
 
 
 @pytest.mark.needs("chromium")

@@ -444,7 +444,7 @@ def weaken_the_signature(case: Case) -> None:
         checkpoint, _ = open_checkpoint(case.last)
         note = signed_note(checkpoint.text, other.signature_line(checkpoint.text, time=1))
         connection.execute(
-            "INSERT INTO checkpoints (size, root, note, recorded_at) VALUES (?, ?, ?, '')",
+            "INSERT INTO checkpoints (size, root, note, recorded_at) VALUES (?, ?, ?, '2026-01-01T00:00:00.000000Z')",
             (checkpoint.size, checkpoint.root, note),
         )
     case.forget_outside()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import sqlite3
@@ -19,8 +18,10 @@ from ledger.evidence import BundleWriter, Prover, common_members, covering_seal,
 from ledger.folders import write_private
 from ledger.outside import read_note
 from ledger.schema import ledger_identity
-from ledger.verifier import PROOF_SUFFIX, check_bundle, open_checkpoint
+from ledger.verifier import PROOF_SUFFIX, open_checkpoint
 from orchestrator.cli.audit.evidence import Moment, one_moment
+from orchestrator.cli.audit.new_files import refuse_existing
+from orchestrator.cli.audit.staging import new_bundle, output_path, staged
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.projections.evidence_text import run_readme
 from orchestrator.projections.period import run_events
@@ -69,36 +70,54 @@ class Proved:
         }
 
 
-def prove_event(pipeline: str | None, ledger: str | None, seq: int, *, out: str | None, at: str | None) -> Proved:
+def prove_event(
+    pipeline: str | None, ledger: str | None, seq: int, *, out: str | None, at: str | None, force: bool
+) -> Proved:
     """
     Write the proof of the event *seq*, and its text beside it.
 
     Args:
         out: The file of the proof.
         at: Size of a checkpoint, or a file with one; the largest signed one that covers the event where it is not given.
+        force: Write files anew that are there.
 
     Raises:
-        UsageRefusedError: There is no such event, no checkpoint covers it, or a file cannot be written.
+        UsageRefusedError: There is no such event, no checkpoint covers it, or a file is there or cannot be written.
         InconsistentHistoryError: The ledger is not what its checkpoint says.
+        OSError: The disk is full.
     """
+    path = output_path(f"event-{seq}{PROOF_SUFFIX}" if out is None else out)
+    beside = path.with_suffix(".json")
+    if beside == path:
+        raise UsageRefusedError("output", f"{path} is where the event's text goes: name the proof *{PROOF_SUFFIX}")
+    refuse_existing([path, beside], force=force)
     with one_moment(pipeline, ledger) as moment:
         if seq >= moment.size:
             raise UsageRefusedError("unknown_event", f"there is no event {seq}: the last one is {moment.size - 1}")
         prover = prover_at(moment, seq + 1, at)
         body = prover.body(seq)
         proof = prover.proof(seq, body)
-    path = output_path(f"event-{seq}{PROOF_SUFFIX}" if out is None else out)
-    beside = path.with_suffix(".json")
-    if beside == path:
-        raise UsageRefusedError("output", f"{path} is where the event's text goes: name the proof *{PROOF_SUFFIX}")
-    with writing(path):
-        write_private(path, proof.text)
-        write_private(beside, body.decode("utf-8"))
+    with staged(path) as folder:
+        texts = {beside: body.decode("utf-8"), path: proof.text}
+        for place, text in texts.items():
+            if place.is_dir():
+                raise UsageRefusedError("output", f"{place} is a folder: give another name")
+            write_private(folder / place.name, text)
+        for place in texts:
+            (folder / place.name).replace(place)
     return Proved("proof", prover.seal, (path, beside), (seq,))
 
 
 def prove_run(
-    pipeline: str | None, ledger: str | None, run: str, *, out: str | None, at: str | None, logs: bool, blobs: bool
+    pipeline: str | None,
+    ledger: str | None,
+    run: str,
+    *,
+    out: str | None,
+    at: str | None,
+    logs: bool,
+    blobs: bool,
+    force: bool,
 ) -> Proved:
     """Write the bundle of *run*; arguments and errors as in `prove_event`, *logs* and *blobs* say whether those are included."""
     with one_moment(pipeline, ledger) as moment:
@@ -109,7 +128,7 @@ def prove_run(
         prover = prover_at(moment, max(seq for seq, own in concerned if own) + 1, at)
         seqs = [seq for seq, _ in concerned if seq < prover.size]
         path = output_path(f"run-{run_id}.zip" if out is None else out)
-        with writing(path), BundleWriter(path) as bundle:
+        with new_bundle(path, force=force) as bundle:
             problems = _fill(bundle, moment, prover, run_id, seqs, logs=logs, blobs=blobs)
             said = {
                 "kind": "run",
@@ -118,7 +137,6 @@ def prove_run(
                 "not_sealed": len(concerned) - len(seqs),
             }
             bundle.finish(said | sealed_facts(prover.seal) | range_facts(seqs))
-    check_bundle(path)
     return Proved(
         "run", prover.seal, (path,), tuple(seqs), run_id, len(concerned) - len(seqs), bundle.digest, tuple(problems)
     )
@@ -169,33 +187,6 @@ def signed_words(seal: Seal) -> str:
         if names
         else "signed by nobody: only who kept the root elsewhere can hold the ledger to it"
     )
-
-
-def output_path(out: str) -> Path:
-    """
-    Return the path that *out* means.
-
-    Raises:
-        UsageRefusedError: It has no name of its own, such as the present folder.
-    """
-    path = Path(out)
-    if path.name in ("", ".."):
-        raise UsageRefusedError("output", f"{out!a} is no name for something new")
-    return path
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """
-    Name the file at *path* in what goes wrong with writing it.
-
-    Raises:
-        UsageRefusedError: It cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise UsageRefusedError("output", f"{path} cannot be written: {error.strerror}") from None
 
 
 def log_state(folder: Path, log: dict[str, Any]) -> str:

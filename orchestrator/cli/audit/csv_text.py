@@ -24,11 +24,6 @@ def csv_line(cells: Iterable[object]) -> str:
     return ",".join(map(_cell, cells)) + "\r\n"
 
 
-def read_back(text: str) -> str:
-    """Return the text of a cell as it was before `csv_line`, given what a reader of CSV makes of it."""
-    return text.removeprefix("'")
-
-
 def _cell(value: object) -> str:
     if value is None:
         return ""

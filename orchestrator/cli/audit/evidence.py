@@ -57,7 +57,8 @@ def one_moment(
     with viewing(pipeline, ledger) as view:
         if prepare is not None:
             prepare(view.connection)
-        view.connection.execute("BEGIN")
+        if not view.connection.in_transaction:
+            view.connection.execute("BEGIN")
         try:
             check_schema(view.connection, str(view.path), [] if view.older else [SCRIPT + VIEW_SCRIPT])
             yield Moment(view)

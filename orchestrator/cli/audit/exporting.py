@@ -19,6 +19,8 @@ from orchestrator.cli.audit.csv_text import csv_line
 from orchestrator.cli.audit.evidence import Moment
 from orchestrator.cli.audit.new_files import NewFile
 from orchestrator.cli.audit.seq_range import SeqRange
+from orchestrator.cli.audit.targets import file_named
+from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.projections.view_form import View
 from orchestrator.projections.views import VIEWS
 
@@ -52,12 +54,15 @@ def jobs_of(jsonl: str | None, csv: str | None, parquet: str | None) -> list[Job
 
     Raises:
         MissingExtraError: `polars` is not installed, and Parquet is wanted.
+        UsageRefusedError: A name is none.
     """
     jobs = []
     if jsonl is not None:
-        lines = Path(jsonl)
+        lines = file_named("--jsonl", jsonl)
         jobs.append(Job([lines, lines_manifest(lines)], partial(export_lines, lines)))
     for folder, suffix, export in ((csv, "csv", export_csv), (parquet, "parquet", export_parquet)):
+        if folder == "":
+            raise UsageRefusedError("bad_path", f"--{suffix} takes the name of a folder, not ''")
         if folder is not None:
             files = [*table_files(Path(folder), suffix).values(), Path(folder) / MANIFEST]
             jobs.append(Job(files, partial(export, Path(folder))))

@@ -5,23 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
 
-from ledger.checkpoints import Seal, checkpoint_at, keep_seal, last_seal, origin_of
+from ledger.checkpoints import Seal, last_seal
 from ledger.errors import KeyFileError
-from ledger.events import NewEvent
 from ledger.folders import write_private
-from ledger.keys import ADDED, REPLACED, ROTATED, key_changes, rotation_statement, trusted_keys
+from ledger.keys import key_changes, rotations
 from ledger.outside import checkpoint_folder, read_note, write_outside
+from ledger.replacing import add_key, is_begun, present_key, rotate_key
 from ledger.schema import ledger_identity
-from ledger.signer import Signer, has_key, keep_next_key, next_key, use_next_key
-from ledger.signing import SigningKey
+from ledger.signer import has_key
 from ledger.store import Ledger
-from ledger.tree import consistency, ledger_size
+from ledger.tree import consistency
 from ledger.verifier import Checkpoint, VerifierKey, open_checkpoint
 from ledger.witness import Witness, install_witness
 from orchestrator.cli import render
@@ -29,10 +28,10 @@ from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.keyring import given_key, operator_folder, witness_folder
 from orchestrator.cli.locate import definition_path, ledger_path
+from orchestrator.cli.manual import ledger_reason
 from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.reading import viewing
 from orchestrator.cli.sealing import hold_to_last_seal, seal_ledger
-from orchestrator.core.printable import as_utf8
 from orchestrator.runtime.provenance import current_actor
 
 
@@ -74,23 +73,15 @@ def make_operator_key(pipeline: str | None, ledger: str | None, *, lost: bool, r
         MissingExtraError: What signs is not installed.
     """
     with _writing(pipeline, ledger) as store:
-        folder = operator_folder(store.ledger_id)
-        changes = key_changes(store.connection)
-        present = changes[-1].after if changes else None
-        begun = next_key(folder)
-        if present is not None and not lost and (begun is None or begun.verifier != present):
+        folder, present = operator_folder(store.ledger_id), present_key(store)
+        if present is not None and not lost and not is_begun(store, folder):
             where = "it lies in" if has_key(folder) else "its private half is not in"
             message = f"the ledger is signed with the key {present.id.hex()} already, and {where} {folder}"
             hint = "orchestrate audit rotate-key replaces it; --lost begins anew where nobody has it any more"
             raise UsageRefusedError("key_exists", f"{message}: {hint}")
-        key = keep_next_key(folder, lambda: SigningKey.generate(origin_of(store.ledger_id)))
-        if present != key.verifier:
-            data: dict[str, object] = {"after": key.verifier.text}
-            if present is not None:
-                statement = rotation_statement(origin_of(store.ledger_id), present, [key], key)
-                data |= {"before": present.text, "statement": statement}
-            _record(store, ADDED if present is None else REPLACED, data, reason)
-        return _installed(store, folder, key)
+        key = add_key(store, folder, _facts(store, reason, "audit keygen"))
+        seal_ledger(store, say=render.err)
+        return Made(key, folder)
 
 
 def rotate_operator_key(pipeline: str | None, ledger: str | None, *, reason: str | None) -> Made:
@@ -106,16 +97,12 @@ def rotate_operator_key(pipeline: str | None, ledger: str | None, *, reason: str
         if not has_key(folder):
             message = f"there is no key of this ledger in {folder}: nothing to replace"
             raise UsageRefusedError("no_key", f"{message}; orchestrate audit keygen makes one")
-        signer = Signer(folder)
-        new = keep_next_key(folder, lambda: SigningKey.generate(origin_of(store.ledger_id)))
-        changes = key_changes(store.connection)
-        if not changes or changes[-1].after != new.verifier:
+        facts = _facts(store, reason, "audit rotate-key")
+        if not is_begun(store, folder):
             seal_ledger(store, say=render.err)
-            before = signer.key.verifier
-            statement = rotation_statement(origin_of(store.ledger_id), before, [signer.key, new], new)
-            data = {"before": before.text, "after": new.verifier.text, "statement": statement}
-            _record(store, ROTATED, data, reason)
-        return _installed(store, folder, new)
+        key = rotate_key(store, folder, facts)
+        seal_ledger(store, say=render.err)
+        return Made(key, folder)
 
 
 def make_witness_key(name: str) -> Made:
@@ -172,9 +159,9 @@ def cosign(
         def prove(size1: int, size2: int) -> list[bytes]:
             return consistency(connection, size1, size2)
 
-        keys = trusted_keys([pinned], key_changes(connection))
+        vouched = rotations(key_changes(connection)).values()
         found, cosigned = witness.cosign(
-            note, keys, prove, str(view.path), now=lambda: int(datetime.now(UTC).timestamp())
+            note, pinned, vouched, prove, str(view.path), now=lambda: int(datetime.now(UTC).timestamp())
         )
         folder = checkpoint_folder(view.path, ledger_identity(connection, str(view.path)))
     path = _written(cosigned, found, folder, witness.key.name, out)
@@ -189,25 +176,9 @@ def _writing(pipeline: str | None, ledger: str | None) -> Iterator[Ledger]:
         yield store
 
 
-def _record(store: Ledger, name: str, data: Mapping[str, object], reason: str | None) -> None:
-    full = {**data, "actor": current_actor(os.environ)}
-    if reason:
-        full["reason"] = as_utf8(reason)
-    store.append("ledger", [NewEvent(name, 1, full)], expected_version=None)
-
-
-def _installed(store: Ledger, folder: Path, key: SigningKey) -> Made:
-    """Put *key* to use and seal the ledger with it."""
-    # Nobody can seal meanwhile, so that what the new key remembers is the most that was ever signed.
-    with store.transaction() as connection:
-        first = checkpoint_at(connection, store.ledger_id, ledger_size(connection))
-        try:
-            note = use_next_key(folder, first)
-        except OSError as error:
-            raise KeyFileError(str(folder), error.strerror or str(error)) from None
-    keep_seal(store, note)
-    seal_ledger(store, say=render.err)
-    return Made(key.verifier, folder)
+def _facts(store: Ledger, reason: str | None, action: str) -> dict[str, object]:
+    checked = ledger_reason(store.connection, store.path.parent, reason, action, os.environ)
+    return {"actor": current_actor(os.environ)} | ({"reason": checked} if checked else {})
 
 
 def _note_to_cosign(connection: sqlite3.Connection, checkpoint: str | None) -> str:

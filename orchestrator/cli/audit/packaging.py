@@ -13,18 +13,17 @@ import attrs
 from ledger.checkpoints import Seal
 from ledger.evidence import BundleWriter, Prover, common_members, known_seals, seals_around, signers_of
 from ledger.schema import ledger_identity
-from ledger.verifier import PROOF_SUFFIX, check_bundle, sample_of
+from ledger.verifier import PROOF_SUFFIX, sample_of
 from orchestrator.cli.audit.bundling import (
     log_state,
-    output_path,
     range_facts,
     readable_json,
     sealed_facts,
     signed_words,
-    writing,
 )
 from orchestrator.cli.audit.csv_text import csv_line
 from orchestrator.cli.audit.evidence import Moment, one_moment
+from orchestrator.cli.audit.staging import new_bundle, output_path
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.projections.cover_page import cover_html, cover_markdown
 from orchestrator.projections.evidence_text import period_readme
@@ -95,7 +94,7 @@ class _Range:
 
 
 def package_period(
-    pipeline: str | None, ledger: str | None, period: Period, out: str, *, count: int, seed: str | None
+    pipeline: str | None, ledger: str | None, period: Period, out: str, *, count: int, seed: str | None, force: bool
 ) -> Packaged:
     """
     Write the evidence of *period* to *out*, a zip file or a new folder.
@@ -103,10 +102,12 @@ def package_period(
     Args:
         count: How many steps are sampled.
         seed: Of the sample; the root where none is given, which nobody could choose.
+        force: Write a zip file anew that is there.
 
     Raises:
-        UsageRefusedError: There is no checkpoint or no such pipeline, or it cannot be written.
+        UsageRefusedError: There is no checkpoint or no such pipeline, or it is there or cannot be written.
         InconsistentHistoryError: The ledger is not what its checkpoints say.
+        OSError: The disk is full.
     """
     path = output_path(out)
     with one_moment(pipeline, ledger) as moment:
@@ -115,16 +116,16 @@ def package_period(
             raise UsageRefusedError("unknown_pipeline", f"this ledger knows no pipeline {unknown[0]!a}")
         covered = _range(moment, period)
         chosen = covered.prover.seal.checkpoint.root.hex() if seed is None else seed
-        with writing(path), BundleWriter(path) as bundle:
+        with new_bundle(path, force=force) as bundle:
             facts = _fill(bundle, moment, covered, count, chosen)
-    check_bundle(path)
     return Packaged(path, covered.prover.seal, facts, bundle.digest)
 
 
 def _range(moment: Moment, period: Period) -> _Range:
     ledger_id = ledger_identity(moment.connection, str(moment.path))
     begin, end = period_bounds(moment.connection, period)
-    found = seals_around(known_seals(moment.connection, ledger_id), begin, end)
+    # One event of after the period shows where it ends.
+    found = seals_around(known_seals(moment.connection, ledger_id), begin, min(end + 1, moment.size))
     if found is None:
         raise UsageRefusedError(
             "not_sealed", "this ledger has no checkpoint yet; `orchestrate audit checkpoint` makes one"
@@ -154,8 +155,9 @@ def _fill(bundle: BundleWriter, moment: Moment, covered: _Range, count: int, see
     bundle.add("sample.json", [readable_json(sample | {"items": drawn})])
     page = _cover_facts(moment, covered, tables, drawn) | facts | {"types": dict(sorted(types.items()))}
     page |= {"seed": seed, "population": len(population)}
-    bundle.add("cover.html", [cover_html(page).encode()])
-    bundle.add("cover.md", [cover_markdown(page).encode()])
+    cover = page | {"warnings": [*page["warnings"], *(f"not here: {what}" for what in page["open_end"])]}
+    bundle.add("cover.html", [cover_html(cover).encode()])
+    bundle.add("cover.md", [cover_markdown(cover).encode()])
     said: dict[str, object] = {"kind": "period", "from": period.first, "to": period.last, "pipelines": _listed(period)}
     said["tables"] = {
         name: {"rows": len(rows), "types": list(TABLES[name].types)} for name, (_, rows) in tables.items()
@@ -237,6 +239,7 @@ def _cover_facts(
         **range_facts(range(covered.start, size)),
         "signers": signers_of(covered.prover.seal),
         "before": _before(before),
+        "open_end": _open_end(covered),
         "warnings": warnings,
         "tables": [
             (TABLES[name].title, len(rows), _open_rows(columns, rows)) for name, (columns, rows) in tables.items()
@@ -245,6 +248,14 @@ def _cover_facts(
         "pipelines": [tuple(row.values()) for row in nights_of_pipelines(moment.connection, period)],
         "sample": [_sample_row(item) for item in drawn],
     }
+
+
+def _open_end(covered: _Range) -> list[str]:
+    """Say when the last event was recorded, where it does not lie after the period: none shows that nothing else was recorded in it."""
+    at: str = json.loads(covered.prover.body(covered.prover.size - 1))["recorded_at"]
+    if at[:10] > covered.period.last:
+        return []
+    return [f"what was recorded after {at}, until the end of the period: no checkpoint covers it"]
 
 
 def _before(seal: Seal | None) -> str:

@@ -2,66 +2,46 @@
 What `audit restore` does: a checked backup becomes the former ledger of a new one, which says what it continues and what was lost.
 
 In order: the backup is checked, compared with what is known of it outside, and put beside the target as an archive; what stands at the target is moved
-aside; the new ledger appears, whole. Whenever that is interrupted, calling it again goes on from there.
+aside; the new ledger appears, whole. From the first moving on a mark stands beside the target, with which nobody begins a ledger there: whenever
+restoring is interrupted, calling it again goes on from there.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 
-from ledger.backup import Contents, check_file, copy_file
+from ledger.audit.verdict import Options
+from ledger.backup import Contents, check_file, copy_file, file_digest
 from ledger.chain import Continues, archive_path, continues, former_ledgers
-from ledger.checkpoints import hold_to, origin_of
-from ledger.creation import begin_ledger
-from ledger.errors import InconsistentHistoryError, LedgerError, LedgerExistsError, ProofError
+from ledger.checkpoints import origin_of
+from ledger.creation import begin_ledger, restoring_mark
+from ledger.errors import ForeignFileError, LedgerError, LedgerExistsError
 from ledger.events import NewEvent
-from ledger.locks import KernelLock
-from ledger.outside import checkpoint_folder, outside_files, read_note
+from ledger.folders import sync_folder, write_private
 from ledger.reader import LedgerReader
-from ledger.schema import ledger_identity
-from ledger.signer import MEMORY
-from ledger.times import format_utc, utc_now
-from ledger.verifier import Checkpoint, open_checkpoint
+from ledger.schema import ledger_identity, looks_like_sqlite
+from ledger.times import utc_now
 from orchestrator import __version__
-from orchestrator.cli import render
+from orchestrator.cli.audit.losses import Known, compare, known_outside, lost
+from orchestrator.cli.audit.quiet import only_maker, quiet
 from orchestrator.cli.audit.safekeeping import contents_json, free_name, told
-from orchestrator.cli.errors import RefusedError, UsageRefusedError
-from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.keyring import operator_folder
+from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.locate import definition_path, ledger_path
+from orchestrator.cli.manual import ledger_reason
 from orchestrator.cli.older import show_as_present
 from orchestrator.core.events import HistoryCarried, event_data, event_type
-from orchestrator.core.printable import as_utf8
-from orchestrator.core.problems import Problem
+from orchestrator.projections.blob_names import blob_names
 from orchestrator.projections.carried import carried_state
 from orchestrator.projections.read_models import ReadModels
 from orchestrator.runtime.provenance import current_actor
 
 SIDES = ("", "-wal", "-shm", "-journal")
-_RUNS_NAMED_AT_MOST = 1000
-
-
-@attrs.frozen
-class Known:
-    """
-    Hold a checkpoint of the former ledger that was found outside of it.
-
-    Attributes:
-        place: The file.
-        written_at: When that was written, as the file system claims.
-    """
-
-    checkpoint: Checkpoint
-    note: str
-    place: Path
-    written_at: str
 
 
 @attrs.frozen
@@ -121,32 +101,33 @@ def restore(
     """
     path = ledger_path(ledger, definition_path(pipeline)).resolve()
     _check_not_the_target(file, path)
-    contents = check_file(file, watch=told("checking the backup"))
-    known = _known_outside(path, contents.ledger_id, checkpoints)
-    with contextlib.ExitStack() as stack:
-        _hold_locks(stack, path)
+    digest = file_digest(file)
+    contents = check_file(file, options=Options(blobs_of=blob_names, watch=told("checking the backup")))
+    known = known_outside(path, contents.ledger_id, checkpoints)
+    last = known[-1] if known else None
+    with only_maker(path), quiet(path):
         _check_target(path, contents, replace=replace)
         with LedgerReader(file) as reader:
             for item in known:
-                _compare(reader.connection, contents, item, str(file))
-            last = known[-1] if known else None
-            lost = _lost(reader.connection, path, contents, last)
-        archive = _archived(file, path, contents)
-        event, blobs = _carried(archive, contents)
+                compare(reader.connection, contents, item, str(file))
+            missing = lost(reader.connection, path, contents, last)
+        archive = _archived(file, digest, path, contents)
+        event, blobs, why = _carried(archive, contents, reason)
         moved = _moved_aside(path)
         facts = {
-            "continues": _told(contents, last, lost),
-            "reason": as_utf8(reason),
+            "continues": _told(contents, last, missing),
+            "reason": why,
             "program": __version__,
             "actor": current_actor(os.environ),
         }
         try:
-            begin_ledger(path, [ReadModels()], utc_now, facts=facts, more=[event], blobs=blobs, exist_ok=False)
+            begin_ledger(path, [ReadModels()], utc_now, facts=facts, more=[event], blobs=blobs, restoring=True)
         except LedgerExistsError as error:
             raise UsageRefusedError("ledger_exists", f"{error}: somebody else made one meanwhile") from None
+        restoring_mark(path).unlink(missing_ok=True)
     with LedgerReader(path) as reader:
         identity = ledger_identity(reader.connection, str(path))
-    return Restored(path, identity, archive, contents, last, len(known), lost, moved)
+    return Restored(path, identity, archive, contents, last, len(known), missing, moved)
 
 
 # What stands where the new ledger is to be
@@ -157,32 +138,22 @@ def _check_not_the_target(file: Path, path: Path) -> None:
         raise UsageRefusedError("no_backup", f"there is no backup at {file}")
     if path.exists() and file.samefile(path):
         raise UsageRefusedError("same_file", f"{file} is the ledger itself: name the backup")
+    wrong = looks_like_sqlite(file)
+    if wrong is not None:
+        raise ForeignFileError(str(file), wrong)
     wal = Path(f"{file}-wal")
     if wal.exists() and wal.stat().st_size:
         message = f"{file} is a ledger in use or a bare copy of one: {wal.name} beside it holds a part of it"
         raise UsageRefusedError("not_folded", f"{message}; `orchestrate audit backup` makes one file of both")
 
 
-def _hold_locks(stack: contextlib.ExitStack, path: Path) -> None:
-    """Keep every pipeline of the ledger from running until all is done."""
-    for place in sorted((path.parent / "locks").glob("*.lock")):
-        lock = KernelLock(place)
-        if not lock.acquire():
-            active = lock.holder()
-            message = f"pipeline {place.stem} is active: run {active.get('run_id', '(unknown)')} writes to {path}"
-            raise RefusedError([Problem("active", message, suggestion="wait for its end")], ExitCode.ACTIVE)
-        stack.callback(lock.release)
-
-
 def _check_target(path: Path, contents: Contents, *, replace: bool) -> None:
     there = [place for side in SIDES if os.path.lexists(place := Path(f"{path}{side}"))]
-    if not there:
+    if not there or replace or _begun(path) is not None:
         return
     told_by = _continued_by(path)
-    same = told_by is not None and (told_by.ledger, told_by.size) == (contents.ledger_id, contents.events)
-    if replace:
-        return
-    if same:
+    if told_by is not None and (told_by.ledger, told_by.size) == (contents.ledger_id, contents.events):
+        restoring_mark(path).unlink(missing_ok=True)
         message = f"{path} continues this backup already: it was restored before, and the next run goes on with it"
         raise UsageRefusedError("already_restored", f"{message}; --replace moves it aside and restores once more")
     message = f"there is {'a ledger' if path in there else 'a part of a ledger'} at {there[0]}"
@@ -198,92 +169,33 @@ def _continued_by(path: Path) -> Continues | None:
 
 
 def _moved_aside(path: Path) -> tuple[Path, ...]:
-    there = [side for side in SIDES if os.path.lexists(f"{path}{side}")]
-    if not there:
-        return ()
-    place = free_name(path, "replaced")
-    moved = []
-    for side in there:
-        # The log goes with its file, under the name by which SQLite finds it.
-        target = Path(f"{place}{side}")
-        Path(f"{path}{side}").rename(target)
-        moved.append(target)
-    return tuple(moved)
+    """Move what stands at *path* aside, or what an interrupted moving has left there, and return where all of it is."""
+    place = _begun(path) or free_name(path, "replaced")
+    write_private(restoring_mark(path), f"{place.name}\n", durable=True)
+    # The file goes first: without its log it would be an older ledger, and a log without its file is none. SQLite finds it by its name.
+    for side in SIDES:
+        if os.path.lexists(f"{path}{side}"):
+            Path(f"{path}{side}").rename(f"{place}{side}")
+            sync_folder(path.parent)
+    return tuple(moved for side in SIDES if os.path.lexists(moved := Path(f"{place}{side}")))
 
 
-# What is known outside of the backup
-
-
-def _known_outside(path: Path, ledger_id: str, checkpoints: tuple[str, ...]) -> list[Known]:
-    """Return the checkpoints of the ledger *ledger_id* that lie elsewhere, the smallest first."""
-    memory = operator_folder(ledger_id) / MEMORY
-    places = [*outside_files(checkpoint_folder(path, ledger_id)), *([memory] if memory.exists() else [])]
-    found = [item for place in places if (item := _read_known(place, ledger_id, given=False)) is not None]
-    found += [item for name in checkpoints if (item := _read_known(Path(name), ledger_id, given=True)) is not None]
-    return sorted(found, key=lambda item: item.checkpoint.size)
-
-
-def _read_known(place: Path, ledger_id: str, *, given: bool) -> Known | None:
+def _begun(path: Path) -> Path | None:
+    """Return where an interrupted restoring has moved the ledger that stood at *path*, or None where none has."""
     try:
-        note = read_note(place)
-        checkpoint, _ = open_checkpoint(note)
-        written_at = format_utc(place.stat().st_mtime_ns // 1000)
-    except (OSError, ProofError) as error:
-        if given:
-            raise UsageRefusedError("bad_checkpoint", f"{place} is no checkpoint: {error}") from None
-        render.err(f"warning: {place} is no checkpoint and says nothing: {error}")
+        name = restoring_mark(path).read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, ValueError):
         return None
-    if checkpoint.origin != origin_of(ledger_id):
-        if given:
-            message = f"{place} is a checkpoint of {checkpoint.origin}, the backup is of {origin_of(ledger_id)}"
-            raise UsageRefusedError("other_ledger", message)
-        return None
-    return Known(checkpoint, note, place, written_at)
-
-
-def _compare(connection: sqlite3.Connection, contents: Contents, known: Known, name: str) -> None:
-    """Make sure that the backup is a beginning of what is *known*, as far as it reaches."""
-    if known.checkpoint.size > contents.events:
-        return
-    try:
-        hold_to(connection, contents.ledger_id, name, known.checkpoint)
-    except InconsistentHistoryError as error:
-        raise InconsistentHistoryError(name, f"{known.place} says otherwise: {error}") from None
-
-
-def _lost(
-    connection: sqlite3.Connection, path: Path, contents: Contents, last: Known | None
-) -> dict[str, object] | None:
-    """Return what is known to be missing from the backup, or None."""
-    runs = sorted(_runs_unknown_to(connection, path))
-    more = last is not None and last.checkpoint.size > contents.events
-    if not more and not runs:
-        return None
-    lost: dict[str, object] = {"first": contents.events, "after": contents.last_at, "runs": runs[:_RUNS_NAMED_AT_MOST]}
-    if more and last is not None:
-        lost |= {"last": last.checkpoint.size - 1, "before": last.written_at}
-    return lost
-
-
-def _runs_unknown_to(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
-    """Yield the runs that have left logs or reports beside the ledger and began after the backup was made."""
-    newest = connection.execute(
-        "SELECT max(run_id) FROM (SELECT substr(stream, 5) AS run_id FROM events WHERE stream LIKE 'run/%')"
-    )
-    (after,) = newest.fetchone()
-    names = set()
-    for folder in ("logs", "reports"):
-        with contextlib.suppress(OSError):
-            names |= {entry.name for entry in (path.parent / folder).iterdir() if entry.is_dir()}
-    for name in names:
-        if name > (after or "") and name[:1].isdigit():
-            yield name
+    place = path.parent / name
+    is_ours = name == place.name and name.startswith(f"{path.name}.replaced-")
+    both = [side for side in SIDES if os.path.lexists(f"{path}{side}") and os.path.lexists(f"{place}{side}")]
+    return place if is_ours and not os.path.lexists(path) and not both else None
 
 
 # The former ledger, and what is carried over
 
 
-def _archived(file: Path, path: Path, contents: Contents) -> Path:
+def _archived(file: Path, digest: str, path: Path, contents: Contents) -> Path:
     """Put the backup beside the target as what can only be read, with those that it continues, and return where."""
     with LedgerReader(file) as reader:
         for former in former_ledgers(file, reader.connection):
@@ -296,25 +208,27 @@ def _archived(file: Path, path: Path, contents: Contents) -> Path:
             return place
         # From another backup of the same ledger: kept, since another ledger may continue it.
         place.rename(free_name(place, "replaced"))
-    copy_file(file, place)
+    copy_file(file, place, sha256=digest)
     return place
 
 
 def _holds(place: Path, contents: Contents) -> bool:
     try:
-        found = check_file(place)
+        found = check_file(place, options=Options(blobs_of=blob_names))
     except LedgerError:
         return False
     return stat.S_ISREG(place.lstat().st_mode) and (found.ledger_id, found.root) == (contents.ledger_id, contents.root)
 
 
-def _carried(archive: Path, contents: Contents) -> tuple[NewEvent, dict[str, bytes]]:
+def _carried(archive: Path, contents: Contents, reason: str) -> tuple[NewEvent, dict[str, bytes], str | None]:
+    """Return the event about what is carried over, the blobs that it names, and *reason* without the secrets of the pipelines."""
     with LedgerReader(archive) as reader:
         # Made from the events, whatever the tables in the file say.
         show_as_present(reader.connection, archive, contents.format)
         digest, blobs = carried_state(reader.connection, contents.ledger_id, contents.events)
+        why = ledger_reason(reader.connection, archive.parent, reason, "audit restore", os.environ)
     event = HistoryCarried(contents.ledger_id, contents.events, digest)
-    return NewEvent(*event_type(event), event_data(event)), blobs
+    return NewEvent(*event_type(event), event_data(event)), blobs, why
 
 
 def _told(contents: Contents, last: Known | None, lost: Mapping[str, object] | None) -> dict[str, object]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
 
-from ledger.backup import Backup, Contents, check_ledger, write_backup
+from ledger.audit.verdict import Options
+from ledger.backup import Backup, Contents, check_file, write_backup
 from ledger.chain import former_ledgers
-from ledger.errors import LedgerExistsError, LedgerNotFoundError
+from ledger.errors import InconsistentHistoryError, KeyFileError, LedgerExistsError, LedgerNotFoundError
 from ledger.reader import LedgerReader
 from ledger.schema import FORMAT, registered_projections
+from orchestrator.cli import render
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import RefusedError, UsageRefusedError
 from orchestrator.cli.locate import definition_path, ledger_path
+from orchestrator.cli.manual import ledger_reason
 from orchestrator.cli.older import counting
 from orchestrator.cli.opening import open_to_write
+from orchestrator.cli.reading import show_present
+from orchestrator.cli.sealing import sealing_after
+from orchestrator.projections.blob_names import blob_names
 from orchestrator.projections.find_run import RunLookupError
 from orchestrator.projections.read_model_tables import NAME, VERSION
 
@@ -117,7 +124,7 @@ def back_up(pipeline: str | None, ledger: str | None, target: Path, *, force: bo
         raise UsageRefusedError("usage", f"{target} is a folder: name a file in it")
     with naming_damage(path):
         try:
-            done = write_backup(path, target, force=force, watch=told("checking the copy"))
+            done = write_backup(path, target, force=force, options=_options("checking the copy"))
         except LedgerExistsError as error:
             raise UsageRefusedError("file_exists", f"{error}: --force puts the backup in its place") from None
         with LedgerReader(target) as reader:
@@ -125,31 +132,47 @@ def back_up(pipeline: str | None, ledger: str | None, target: Path, *, force: bo
     return BackedUp(done, former)
 
 
-def upgrade(pipeline: str | None, ledger: str | None) -> Upgraded:
+def upgrade(pipeline: str | None, ledger: str | None, *, reason: str | None) -> Upgraded:
     """
-    Bring the ledger that the options name to the present format, after a backup beside it; nothing where it is of that format.
+    Bring the ledger that the options name to the present format, after a backup beside it, and seal it; nothing where it is of that format.
+
+    Args:
+        reason: Why; recorded.
 
     Raises:
-        RefusedError: A run of the older program is on.
+        RefusedError: A run of the older program is on, or a reason is required and none was given.
         DamagedLedgerError: The ledger is not right; it stays as it is.
+        InconsistentHistoryError: It is not what was sealed last; it stays as it is.
         NewerLedgerError: A newer program made it.
     """
     path = existing_ledger(pipeline, ledger)
     with naming_damage(path):
         with LedgerReader(path) as reader:
             before = (reader.format, registered_projections(reader.connection).get(NAME, 0))
-        place = None
-        if before != (FORMAT, VERSION):
-            place = free_name(path, "before-upgrade")
-            write_backup(path, place, watch=told("checking the backup"))
-            try:
-                open_to_write(path, large=True, watch=told("making the tables anew")).close()
-            except RefusedError:
-                place.unlink()
-                raise
-        with LedgerReader(path) as reader:
-            contents = check_ledger(reader.connection, str(path), watch=told("checking the ledger"))
+        place = None if before == (FORMAT, VERSION) else _upgraded(path, reason)
+        contents = check_file(path, options=_options("checking the ledger"))
     return Upgraded(path, before, contents, place)
+
+
+def _upgraded(path: Path, reason: str | None) -> Path:
+    """Upgrade the older ledger at *path* and return its backup."""
+    place = free_name(path, "before-upgrade")
+    # First of all, since what the tables are made of has to be right.
+    write_backup(path, place, options=_options("checking the backup"))
+    try:
+        with LedgerReader(path) as reader:
+            show_present(reader.connection, path)
+            why = ledger_reason(reader.connection, path.parent, reason, "audit upgrade", os.environ)
+        store = open_to_write(path, large=True, watch=told("making the tables anew"), reason=why)
+    except (RefusedError, UsageRefusedError, InconsistentHistoryError, KeyFileError):
+        place.unlink()
+        raise
+    with store, sealing_after(store, say=render.err):
+        return place
+
+
+def _options(what: str) -> Options:
+    return Options(blobs_of=blob_names, watch=told(what))
 
 
 def existing_ledger(pipeline: str | None, ledger: str | None) -> Path:
@@ -169,11 +192,11 @@ def existing_ledger(pipeline: str | None, ledger: str | None) -> Path:
 
 def free_name(path: Path, what: str) -> Path:
     """Return a name beside *path* that nothing has: with *what* and the present second, and a number where that is needed."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     candidates = (
         path.with_name(f"{path.name}.{what}-{stamp}{end}") for end in ("", *(f".{n}" for n in range(2, 1000)))
     )
-    return next(candidate for candidate in candidates if not candidate.exists())
+    return next(candidate for candidate in candidates if not os.path.lexists(candidate))
 
 
 def told(what: str) -> Callable[[int, int], None]:

@@ -17,6 +17,7 @@ from orchestrator.cli.audit.evidence import Moment
 from orchestrator.cli.audit.exporting import MANIFEST, facts_of
 from orchestrator.cli.audit.new_files import NewFile
 from orchestrator.cli.audit.seq_range import SeqRange
+from orchestrator.cli.audit.targets import clear_way
 from orchestrator.cli.errors import UsageRefusedError
 
 
@@ -27,12 +28,13 @@ def snapshot_manifest(path: Path) -> Path:
 
 def take_snapshot(moment: Moment, path: Path, taken_at: str) -> Mapping[str, object]:
     """
-    Copy the ledger as it is at *moment* to *path*, where nothing is, and return the manifest, which is written beside it.
+    Copy the ledger as it is at *moment* to *path*, where nothing is, and return the manifest, which stands beside it before.
 
     Raises:
         StorageError, OSError: It cannot be written; nothing is left.
     """
     make_private(path.parent)
+    clear_way((path, snapshot_manifest(path)))
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
     os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
@@ -51,16 +53,24 @@ def take_snapshot(moment: Moment, path: Path, taken_at: str) -> Mapping[str, obj
             "sha256": _sha256(unfinished),
         }
         unfinished.chmod(0o400)
-        os.link(unfinished, path)
+        manifest: dict[str, object] = {**facts, "files": [entry]}
+        _name_both(unfinished, path, manifest)
     except sqlite3.Error as error:
         raise StorageError(str(path), str(error)) from error
     finally:
         for name in (unfinished, unfinished.with_name(f"{unfinished.name}-journal")):
             name.unlink(missing_ok=True)
-    manifest: dict[str, object] = {**facts, "files": [entry]}
-    with NewFile(snapshot_manifest(path)) as file:
-        file.write(json.dumps(manifest, ensure_ascii=False, indent=2).encode("utf-8") + b"\n")
     return manifest
+
+
+def _name_both(unfinished: Path, path: Path, manifest: Mapping[str, object]) -> None:
+    try:
+        with NewFile(snapshot_manifest(path)) as file:
+            file.write(json.dumps(manifest, ensure_ascii=False, indent=2).encode("utf-8") + b"\n")
+        os.link(unfinished, path)
+    finally:
+        if not os.path.lexists(path):
+            snapshot_manifest(path).unlink(missing_ok=True)
 
 
 def check_snapshot(path: Path) -> Mapping[str, object]:
@@ -72,10 +82,11 @@ def check_snapshot(path: Path) -> Mapping[str, object]:
     """
     manifest = snapshot_manifest(path)
     try:
-        facts: dict[str, object] = json.loads(manifest.read_bytes())
+        # A pipe would be waited for.
+        facts: dict[str, object] = json.loads(manifest.read_bytes() if path.is_file() and manifest.is_file() else b"")
         files: Any = facts["files"]
-        expected = files[0]["sha256"]
-    except (OSError, ValueError, LookupError, TypeError):
+        expected, *_ = files[0]["sha256"], facts["exported_at"], facts["size"], facts["root"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise UsageRefusedError(
             "no_snapshot", f"{path} exists and is no snapshot: {manifest} is missing or is none"
         ) from None
@@ -84,6 +95,21 @@ def check_snapshot(path: Path) -> Mapping[str, object]:
         message = f"{path} is not the snapshot that was taken: its SHA-256 is {actual}, its manifest says {expected}"
         raise UsageRefusedError("changed_snapshot", message)
     return facts
+
+
+def check_moment(path: Path, facts: Mapping[str, object], moment: Moment) -> None:
+    """
+    Make sure that what stands in the snapshot *path* is what the *facts* of its manifest say.
+
+    Raises:
+        UsageRefusedError: It has another number of events, or another root.
+    """
+    size, root = moment.size, moment.root()
+    if (size, root) != (facts["size"], facts["root"]):
+        message = (
+            f"{path} holds {size} events with the root {root}, its manifest says {facts['size']} and {facts['root']}"
+        )
+        raise UsageRefusedError("changed_snapshot", message)
 
 
 def _sealed(connection: sqlite3.Connection) -> int:

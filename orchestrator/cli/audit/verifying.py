@@ -18,6 +18,7 @@ from ledger.audit.findings import APART, KINDS, Problem
 from ledger.audit.verdict import LEVELS, Options, Verdict
 from ledger.errors import LedgerNotFoundError
 from ledger.outside import read_note
+from ledger.verifier import COSIGNATURE, SIGNATURE, VerifierKey
 from orchestrator.cli.audit.carried_check import carried_problems
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.keyring import given_key
@@ -38,6 +39,8 @@ _HELD = (
     "it continues each checkpoint that you have kept",
     "each witness that you pinned has seen it",
 )
+_SEALING = 2
+_SEALED_IN_PART = "a key that you pinned, or that it vouches for, has sealed the first {} of {} events"
 _NOT_ASKED = (
     "",
     "",
@@ -67,15 +70,15 @@ def verified(
 
     Raises:
         RunLookupError: There is none.
-        UsageRefusedError: A checkpoint cannot be read.
+        UsageRefusedError: A checkpoint cannot be read, or a key is of the other kind.
         KeyFileError: A key is none.
         StorageError: The machine does not let it be read.
     """
     path = ledger_path(ledger, definition_path(pipeline))
     trust = Trust(
-        [given_key(key) for key in keys],
+        [_pinned(key, SIGNATURE) for key in keys],
         [Given(name, _read(name)) for name in checkpoints],
-        [given_key(key) for key in witnesses],
+        [_pinned(key, COSIGNATURE) for key in witnesses],
     )
     with watching(f"verifying {os.path.relpath(path)}", quiet=quiet) as watch:
         options = Options([ReadModels()], trust, strict=strict, blobs_of=blob_names, watch=watch)
@@ -131,6 +134,14 @@ def _bar(what: str) -> Iterator[Watch]:
         yield watch
     finally:
         progress.stop()
+
+
+def _pinned(text: str, kind: int) -> VerifierKey:
+    key = given_key(text)
+    if key.kind == kind:
+        return key
+    whose, option = ("a witness", "--witness") if key.kind == COSIGNATURE else ("the operator of a ledger", "--key")
+    raise UsageRefusedError("usage", f"the key {key.name} is the key of {whose}: give it as {option}")
 
 
 def _read(name: str) -> str:
@@ -211,7 +222,8 @@ def _lost_text(former: Verdict) -> str:
 def _level_text(verdict: Verdict, level: int) -> str:
     status = verdict.levels[level]
     if status == "held":
-        return f"held: {_HELD[level]}"
+        is_part = level == _SEALING and verdict.unsealed
+        return f"held: {_SEALED_IN_PART.format(verdict.sealed, verdict.events) if is_part else _HELD[level]}"
     if status == "not_asked":
         return f"not asked: {_NOT_ASKED[level] or 'the file cannot be read'}"
     count = sum(1 for item in verdict.problems if item.level == level)

@@ -16,13 +16,14 @@ _GRACE_SECONDS = 2.0
 
 
 @contextlib.contextmanager
-def ended_in_time(seconds: float, *, as_json: bool) -> Iterator[None]:
+def ended_in_time(seconds: float, *, as_json: bool, advice: str = "ask for less, or raise --timeout") -> Iterator[None]:
     """
-    End the program, which only reads, where the block goes on for more than two seconds after its *seconds*.
+    End the program, which only reads, where the block goes on for more than two seconds after its *seconds*, with *advice*.
 
     A comparison of two long texts, or a product of them, is one step to SQLite, between which alone it can be stopped.
     """
-    timer = threading.Timer(seconds + _GRACE_SECONDS, _end, (seconds, as_json))
+    error = QueryLimitError(f"it was not done after {seconds:g} s: {advice}")
+    timer = threading.Timer(seconds + _GRACE_SECONDS, _end, (error, as_json))
     timer.daemon = True
     timer.start()
     try:
@@ -31,8 +32,7 @@ def ended_in_time(seconds: float, *, as_json: bool) -> Iterator[None]:
         timer.cancel()
 
 
-def _end(seconds: float, as_json: bool) -> None:  # noqa: FBT001 - a timer hands it over by position
-    error = QueryLimitError(f"it was not done after {seconds:g} s: ask for less, or raise --timeout")
+def _end(error: QueryLimitError, as_json: bool) -> None:  # noqa: FBT001 - a timer hands it over by position
     show_error(error, ExitCode.QUERY_REFUSED, as_json=as_json)
     with contextlib.suppress(render.ReaderLeftError, render.OutputError):
         render.flush()

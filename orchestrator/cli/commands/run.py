@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from ledger.errors import UnverifiableLedgerError
 from ledger.reader import LedgerReader
 from orchestrator.cli import render
-from orchestrator.cli.errors import exit_code_of
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.manual import checked_text
 from orchestrator.cli.observing import Watching
@@ -69,7 +69,9 @@ def command(
     if unsealed is None:
         return code
     render.err(f"error: the run is recorded, its checkpoint could not be made: {unsealed}")
-    return exit_code_of(unsealed) or ExitCode.STORAGE if code == ExitCode.OK else code
+    if code != ExitCode.OK:
+        return code
+    return ExitCode.UNVERIFIED if isinstance(unsealed, UnverifiableLedgerError) else ExitCode.STORAGE
 
 
 def _ran(options: Options, start: Start, watching: Watching, *, quiet: bool) -> tuple[Path, str, Exception | None]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -19,10 +20,10 @@ import pytest
 
 from ledger.merkle import Frontier
 from ledger.schema import statements
-from orchestrator.cli.audit.csv_text import read_back
 from orchestrator.cli.audit.seq_range import range_of
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.projections.views import VIEWS
+from tests.csv_cells import read_back
 from tests.nights import Nights
 from tests.programs import Done, Json, follows, program, refused, value_of
 
@@ -187,6 +188,43 @@ class TestRefusals:
         assert [item.name for item in tmp_path.rglob("*.*")] == ["audit_steps.csv"]
         assert export(nights, "--csv", "c", "--force", cwd=tmp_path).returncode == 0
         manifest(tmp_path / "c" / "manifest.json")
+
+    @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+    def test_what_is_no_plain_file_stays(
+        self, nights: Nights, tmp_path: Path, make: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Given a folder or a pipe in the place of a file, then it stays also with --force, and nothing is written."""
+        monkeypatch.chdir(tmp_path)
+        make("e.jsonl")
+        place = tmp_path / "e.jsonl"
+        before = place.lstat()
+        (problem,) = refused(export(nights, "--jsonl", str(place), "--csv", "c", "--force", "--json", cwd=tmp_path))
+        assert (problem["kind"], str(place) in problem["message"]) == ("no_plain_file", True)
+        assert (place.lstat().st_ino, place.lstat().st_mode) == (before.st_ino, before.st_mode)
+        assert not (tmp_path / "c").exists()
+
+    @pytest.mark.parametrize(
+        "words", [("--jsonl", ""), ("--jsonl", "/"), ("--jsonl", "."), ("--csv", ""), ("--parquet", "")]
+    )
+    def test_name_that_is_none(self, nights: Nights, tmp_path: Path, words: tuple[str, ...]) -> None:
+        """Given a name without a name in it, as a variable that is not set leaves it, then exit code 2, and no file."""
+        (problem,) = refused(export(nights, *words, "--json", cwd=tmp_path))
+        assert (problem["kind"], words[0] in problem["message"]) == ("bad_path", True)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_leftovers_of_a_kill_are_removed(self, nights: Nights, tmp_path: Path) -> None:
+        """Given a process that was killed while it wrote, then the next call leaves nothing of it."""
+        code = (
+            "import os, signal, sys\n"
+            "from orchestrator.cli.app import run_command\n"
+            "from orchestrator.cli.audit.new_files import NewFile\n"
+            "NewFile.write = lambda file, content: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "run_command(['audit', 'export', '--ledger', sys.argv[1], '--csv', 'c', '--jsonl', 'e.jsonl'])\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code, nights.ledger], cwd=tmp_path, timeout=60, check=False)
+        assert (done.returncode, len(list(tmp_path.rglob(".*.new")))) == (-9, 1)
+        assert export(nights, "--jsonl", "e.jsonl", cwd=tmp_path).returncode == 0
+        assert {item.name for item in tmp_path.iterdir()} == {"e.jsonl", "e.jsonl.manifest.json"}
 
     def test_usage(self, nights: Nights, tmp_path: Path) -> None:
         """Given nothing to write, one place for two forms, or a range that is none, then exit code 2, and no file."""

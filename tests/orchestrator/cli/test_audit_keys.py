@@ -12,11 +12,11 @@ import proofbundle.checkpoint
 import pytest
 
 from ledger.keys import key_changes
-from ledger.signer import KEY, MEMORY, NEXT, keep_next_key
+from ledger.signer import KEY, MEMORY, NEXT, Signer, keep_next_key
 from ledger.signing import SigningKey
 from ledger.verifier import VerifierKey, open_checkpoint
 from orchestrator.cli.keyring import config_folder, operator_folder
-from tests.programs import data_of, no_traceback, program, refused, value_of
+from tests.programs import data_of, exists, no_traceback, program, refused, started, value_of
 
 PIPELINE = """\
 [pipeline]
@@ -173,6 +173,28 @@ class TestSealedRun:
         (anchored,) = data_of(ledger_of(project), "checkpoint.anchored")
         assert anchored["anchors"][0]["detail"] == detail
 
+    def test_anchor_command_sees_what_is_passed(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given a command, then it sees of the environment what `[env] pass` lists, as the steps do."""
+        write_anchors(project, 'anchor_command = ["sh", "-c", "cat > /dev/null; env > seen"]')
+        monkeypatch.setenv("OTHER_SECRET", "not for it")
+        assert program("run", "-q", cwd=project).returncode == 0
+        names = {line.partition("=")[0] for line in (project / "seen").read_text(encoding="utf-8").splitlines()}
+        assert "PATH" in names
+        assert "OTHER_SECRET" not in names
+
+    def test_anchor_command_ends_with_the_program(self, project: Path) -> None:
+        """Given a program that is told to end while a command holds it up, then it ends with 143, the command is gone, and the run is sealed."""
+        os.mkfifo(project / "begun")
+        write_anchors(
+            project, 'anchor_command = ["sh", "-c", "echo $$ > begun; exec sleep 300"]\nanchor_timeout = "5m"'
+        )
+        with started("run", "-q", cwd=project) as process:
+            child = int((project / "begun").read_text(encoding="utf-8"))
+            process.terminate()
+            assert process.wait(timeout=30) == 143
+        assert not exists(child)
+        assert len(outside(project)) == 2
+
     def test_missing_extra_leaves_it_unsigned(self, project: Path, tmp_path: Path) -> None:
         """Given a key and no `cryptography`, then the run is sealed unsigned, and the line that installs it is named."""
         keygen(project)
@@ -220,7 +242,7 @@ class TestTurnedBack:
         for command in (("run",), ("audit", "checkpoint"), ("audit", "rotate-key" if signed else "keygen")):
             (problem,) = refused(program(*command, "--json", cwd=project), code=3)
             assert problem["kind"] == "inconsistent"
-            assert "contradicts what was signed before: it has" in str(problem["message"])
+            assert "contradicts what was sealed before: it has" in str(problem["message"])
         assert value_of(program("runs", "--json", cwd=project), "runs")
 
     def test_signer_refuses_a_fork_at_the_end(self, project: Path) -> None:
@@ -239,8 +261,19 @@ class TestTurnedBack:
         text = "other\n5\n" + "A" * 43 + "=\n"
         (folder / "later").write_text(f"{text}\n{other.signature_line(text)}", encoding="utf-8")
         done = program("run", "-q", cwd=project)
-        assert done.returncode == 2
+        assert done.returncode == 5
         assert "error: the run is recorded, its checkpoint could not be made: the key" in done.stderr
+
+    @pytest.mark.parametrize("name", [MEMORY, KEY])
+    def test_key_that_cannot_seal_is_refused_beforehand(self, project: Path, name: str) -> None:
+        """Given a damaged key, or no memory beside it, then the run is refused before anything starts."""
+        keygen(project)
+        before = ledger_of(project).read_bytes()
+        path = operator_folder(id_of(project)) / name
+        path.write_text("nonsense", encoding="utf-8")
+        (problem,) = refused(program("run", "--json", cwd=project))
+        assert str(path) in str(problem["message"])
+        assert ledger_of(project).read_bytes() == before
 
     def test_damaged_file_beside_the_ledger(self, project: Path) -> None:
         """Given a file that is no checkpoint, then it keeps nobody from running: verifying names it."""
@@ -265,6 +298,24 @@ class TestKeygen:
         seed = SigningKey.parse(path.read_text(encoding="utf-8"), "it").text.rpartition("+")[2]
         assert seed.encode() not in ledger_of(project).read_bytes()
 
+    def test_reason_is_asked_for_and_masked(self, project: Path) -> None:
+        """Given a pipeline that requires reasons, then keys are neither made nor replaced without one; secrets are masked, and one that is too long is refused."""
+        settings = "[audit]\nrequire_reason = true\n[env.vars]\nTOKEN = { secret = true }\n"
+        (project / "pipeline.toml").write_text(PIPELINE + settings, encoding="utf-8")
+        (project / ".env").write_text("TOKEN=correct-horse-battery\n", encoding="utf-8")
+        assert program("run", "-q", "--reason", "x", cwd=project).returncode == 0
+        for command, kind in (("keygen", "added"), ("rotate-key", "rotated")):
+            (problem,) = refused(program("audit", command, "--json", cwd=project))
+            assert (problem["kind"], f"audit {command} needs --reason" in str(problem["message"])) == (
+                "missing_reason",
+                True,
+            )
+            (problem,) = refused(program("audit", command, "--reason", "x" * 5000, "--json", cwd=project))
+            assert problem["kind"] == "usage"
+            assert program("audit", command, "--reason", "with correct-horse-battery", cwd=project).returncode == 0
+            (event,) = data_of(ledger_of(project), f"ledger.key_{kind}")
+            assert str(event["reason"]).startswith("with ***")
+
     def test_for_people(self, project: Path) -> None:
         """Given no --json, then stdout is the one line to hand out."""
         done = program("audit", "keygen", cwd=project)
@@ -288,7 +339,7 @@ class TestKeygen:
         new = keygen(project, "--lost", "--reason", "disk died")
         with contextlib.closing(sqlite3.connect(ledger_of(project))) as connection:
             added, replaced = key_changes(connection)
-        assert (added.after, replaced.before, replaced.after, replaced.is_vouched) == (old, old, new, False)
+        assert (added.after, replaced.before, replaced.after, replaced.rotation) == (old, old, new, None)
         assert program("run", "-q", cwd=project).returncode == 0
         assert proofbundle.checkpoint.verify_checkpoint(str(checkpoint(project, "--last")["note"]), new.text)
 
@@ -326,9 +377,55 @@ class TestRotateKey:
         new = VerifierKey.parse(done.stdout)
         with contextlib.closing(sqlite3.connect(ledger_of(project))) as connection:
             change = key_changes(connection)[-1]
-        assert (change.before, change.after, change.is_vouched) == (old, new, True)
+        assert (change.before, change.after) == (old, new)
+        assert change.rotation is not None
         assert proofbundle.checkpoint.verify_checkpoint(str(checkpoint(project)["note"]), new.text)
         assert (operator_folder(id_of(project)) / f"{KEY}.{old.id.hex()}").exists()
+
+    @pytest.mark.parametrize("seen_by", ["run", "rotate-key"])
+    def test_interrupted_after_the_event(self, project: Path, seen_by: str) -> None:
+        """Given that the change was recorded and the key not put to use, then whoever seals next does that first, and the old key seals nothing more."""
+        old = keygen(project)
+        folder = operator_folder(id_of(project))
+        memory = (folder / MEMORY).read_text(encoding="utf-8")
+        new = VerifierKey.parse(program("audit", "rotate-key", cwd=project).stdout)
+        (folder / KEY).rename(folder / NEXT)
+        (folder / f"{KEY}.{old.id.hex()}").rename(folder / KEY)
+        (folder / MEMORY).write_text(memory, encoding="utf-8")
+        command = ("run", "-q") if seen_by == "run" else ("audit", "rotate-key")
+        assert program(*command, cwd=project).returncode == 0
+        assert Signer(folder).key.verifier == new
+        assert len(data_of(ledger_of(project), "ledger.key_rotated")) == 1
+        for key in (old, new):
+            verdict = value_of(
+                program("audit", "verify", "--key", key.text, "--strict", "--json", cwd=project), "audit-verify"
+            )
+            assert verdict["ok"], verdict["problems"]
+
+    def test_two_at_once(self, project: Path) -> None:
+        """Given two that replace the key at the same time, then one follows the other, and both changes are vouched for."""
+        old = keygen(project)
+        with started("audit", "rotate-key", cwd=project) as one, started("audit", "rotate-key", cwd=project) as two:
+            assert (one.wait(timeout=60), two.wait(timeout=60)) == (0, 0)
+        with contextlib.closing(sqlite3.connect(ledger_of(project))) as connection:
+            changes = key_changes(connection)
+        assert [change.rotation is not None for change in changes] == [False, True, True]
+        assert Signer(operator_folder(id_of(project))).key.verifier == changes[-1].after
+        verdict = value_of(
+            program("audit", "verify", "--key", old.text, "--strict", "--json", cwd=project), "audit-verify"
+        )
+        assert verdict["ok"], verdict["problems"]
+
+    def test_key_of_another_time(self, project: Path) -> None:
+        """Given a key in the folder that is not the one of the ledger any more, then it cannot be replaced with."""
+        old = keygen(project)
+        folder = operator_folder(id_of(project))
+        assert program("audit", "rotate-key", cwd=project).returncode == 0
+        (folder / f"{KEY}.{old.id.hex()}").replace(folder / KEY)
+        (folder / MEMORY).unlink()
+        done = program("audit", "rotate-key", cwd=project)
+        assert done.returncode == 2
+        no_traceback(done)
 
     def test_nothing_to_replace(self, project: Path) -> None:
         """Given no key, then it says how one is made."""

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.audit.csv_text import read_back
+from ledger.verifier import TABLE_TYPES
+from orchestrator.projections.period import TABLES
 from tests.programs import everything_in, program, refused, value_of
 from tests.quarter import LOG, Quarter
 
@@ -51,7 +52,7 @@ def rows_of(folder: Path, table: str) -> list[Json]:
     with (folder / f"tables/{table}.csv").open(encoding="utf-8", newline="") as file:
         cells = list(csv.reader(file))
     for row, line in zip(rows, cells[1:], strict=True):
-        assert dict(zip(cells[0], map(read_back, line), strict=True)) == {
+        assert dict(zip(cells[0], (cell.removeprefix("'") for cell in line), strict=True)) == {
             name: "" if value is None else str(value) for name, value in row.items()
         }
     return rows
@@ -107,6 +108,10 @@ class TestTables:
             ("host", "etl2"),
         ]
 
+    def test_what_is_complete(self) -> None:
+        """Given the tables, then those of which the verifier says that nothing is missing are those that hold every event of some types."""
+        assert {name: table.types for name, table in TABLES.items() if table.types} == TABLE_TYPES
+
     def test_formulas_are_text(self, made: Made, tmp_path: Path) -> None:
         """Given a note that begins like a formula, then no spreadsheet takes it for one."""
         made.package(tmp_path, "2026-01-01", "2026-01-31")
@@ -160,6 +165,42 @@ class TestRange:
         assert (tmp_path / "p/checkpoint.start").exists() == (start > 0)
         assert (done["recorded_in_period"], done["size"] - done["events"]) == (inside, start)
         assert done["first_seq"] == (start if done["events"] else None)
+
+    def test_end_of_the_period_is_shown(self, made: Made, tmp_path: Path) -> None:
+        """Given a period with events after it, then one of them is here, and the end is shown; else it is said up to when the package goes."""
+        made.package(tmp_path, "2026-01-01", "2026-01-05")
+        events = [json.loads(line) for line in (tmp_path / "p/events.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert events[-1]["recorded_at"] > "2026-01-06"
+        for last, shown in (("2026-01-05", False), ("2026-01-07", True)):
+            command = ("audit", "package", "--from", "2026-01-01", "--to", last, "--out", f"{last}.zip")
+            done = program(*command, "--ledger", str(made.path), cwd=tmp_path)
+            words = "what was recorded after 2026-01-07T10:00:00.000000Z, "
+            assert (
+                f"  not here:   {words}until the end of the period: no checkpoint covers it\n" in done.stdout
+            ) == shown
+            with zipfile.ZipFile(tmp_path / f"{last}.zip") as archive:
+                assert (words in archive.read("cover.html").decode()) == shown
+            checked = program("audit", "check-proof", f"{last}.zip", "--key", made.key, cwd=tmp_path)
+            assert (f"  - {words}the last event here, until the end of 2026-01-07\n" in checked.stdout) == shown
+
+    def test_all_days(self, made: Made, tmp_path: Path) -> None:
+        """Given the first and the last day that there are, then the package is made; only the very last one has no day after it."""
+        done = made.package(tmp_path, "0001-01-01", "9999-12-30")
+        assert (done["first_seq"], done["last_seq"]) == (0, done["size"] - 1)
+        command = (
+            "audit",
+            "package",
+            "--from",
+            "0001-01-01",
+            "--to",
+            "9999-12-31",
+            "--out",
+            "q",
+            "--ledger",
+            str(made.path),
+        )
+        (problem,) = refused(program(*command, "--json", cwd=tmp_path))
+        assert problem["message"] == "--to 9999-12-31 is the last day of all; give one before it"
 
     def test_unsealed_tail_is_said(self, made: Made, tmp_path: Path) -> None:
         """Given events after the last checkpoint, then they are counted and said, and their rows are marked."""
@@ -293,6 +334,29 @@ class TestPackage:
         assert done.returncode == 0, done.stderr
         assert "       5 runs\n" in done.stdout
         assert done.stdout.endswith("check it with: orchestrate audit check-proof p.zip --key KEY\n")
+
+    def test_nothing_is_written_over(self, made: Made, tmp_path: Path) -> None:
+        """Given a file under the name, then it is left alone until --force is given."""
+        (tmp_path / "p.zip").write_bytes(b"old")
+        command = (
+            "audit",
+            "package",
+            "--from",
+            "2026-01-01",
+            "--to",
+            "2026-01-05",
+            "--out",
+            "p.zip",
+            "--ledger",
+            str(made.path),
+            "--json",
+        )
+        (problem,) = refused(program(*command, cwd=tmp_path))
+        assert problem["message"] == "p.zip exists already; --force writes it anew"
+        assert (tmp_path / "p.zip").read_bytes() == b"old"
+        assert program(*command, "--force", cwd=tmp_path).returncode == 0
+        assert everything_in(tmp_path) == ["p.zip"]
+        assert program("audit", "check-proof", "p.zip", "--key", made.key, cwd=tmp_path).returncode == 0
 
     @pytest.mark.parametrize(
         "arguments",

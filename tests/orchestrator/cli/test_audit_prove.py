@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -15,11 +17,13 @@ import proofbundle.tlogproof
 import pytest
 
 from ledger.store import open_ledger
+from orchestrator.cli.audit.staging import staged
+from orchestrator.cli.errors import UsageRefusedError, exit_code_of
 from orchestrator.cli.holding import append_event
 from orchestrator.core.events import NoteAdded
 from orchestrator.projections.read_models import ReadModels
 from tests.nights import Nights, live_through
-from tests.programs import data_of, events_of, everything_in, program, refused, value_of
+from tests.programs import PROGRAM, data_of, events_of, everything_in, program, refused, value_of
 
 
 class Sealed:
@@ -87,6 +91,28 @@ class TestProveEvent:
         (problem,) = refused(program(*arguments, "no/such/folder", "--json", cwd=tmp_path))
         assert problem["kind"] == "output"
 
+    @pytest.mark.parametrize("name", ["event-3.tlog-proof", "event-3.json"])
+    def test_nothing_is_written_over(self, sealed: Sealed, tmp_path: Path, name: str) -> None:
+        """Given a file where the proof or the event is to go, then it stays; with --force both are written."""
+        (tmp_path / name).write_text("mine", encoding="utf-8")
+        arguments = ("audit", "prove", "--seq", "3", *ledger_option(sealed), "--json")
+        (problem,) = refused(program(*arguments, cwd=tmp_path))
+        assert (problem["kind"], problem["message"]) == (
+            "file_exists",
+            f"{name} exists already; --force writes it anew",
+        )
+        assert everything_in(tmp_path) == [name]
+        assert (tmp_path / name).read_text(encoding="utf-8") == "mine"
+        assert program(*arguments, "--force", cwd=tmp_path).returncode == 0
+        assert program("audit", "check-proof", "event-3.tlog-proof", "--key", sealed.key, cwd=tmp_path).returncode == 0
+
+    def test_folder_in_the_way(self, sealed: Sealed, tmp_path: Path) -> None:
+        """Given a folder where the event is to go, then neither file is written, with --force too."""
+        (tmp_path / "event-3.json").mkdir()
+        done = program("audit", "prove", "--seq", "3", *ledger_option(sealed), "--force", "--json", cwd=tmp_path)
+        assert refused(done)[0]["message"] == "event-3.json is a folder: give another name"
+        assert everything_in(tmp_path) == ["event-3.json"]
+
     def test_not_sealed(self, sealed: Sealed, tmp_path: Path) -> None:
         """Given an event after the last checkpoint, then it is refused and the command that seals it is named."""
         last = events_of(sealed.nights.ledger)[-1]["seq"]
@@ -103,11 +129,11 @@ class TestProveEvent:
             size, note = connection.execute("SELECT size, note FROM checkpoints ORDER BY size LIMIT 1").fetchone()
         (tmp_path / "kept.checkpoint").write_text(note, encoding="utf-8")
         for at in (str(size), "kept.checkpoint"):
-            done = value_of(program("audit", "prove", "--seq", "2", "--at", at, *ledger_option(sealed), "--json", cwd=tmp_path), "audit-prove")  # fmt: skip
+            done = value_of(program("audit", "prove", "--seq", "2", "--at", at, "--force", *ledger_option(sealed), "--json", cwd=tmp_path), "audit-prove")  # fmt: skip
             assert done["size"] == size
             (problem,) = refused(program("audit", "prove", "--seq", str(size), "--at", at, *ledger_option(sealed), "--json", cwd=tmp_path))  # fmt: skip
             assert problem["kind"] == "not_sealed"
-        (problem,) = refused(program("audit", "prove", "--seq", "2", "--at", "gone", *ledger_option(sealed), "--json", cwd=tmp_path))  # fmt: skip
+        (problem,) = refused(program("audit", "prove", "--seq", "2", "--at", "gone", "--force", *ledger_option(sealed), "--json", cwd=tmp_path))  # fmt: skip
         assert problem["message"] == "gone cannot be read: No such file or directory"
 
     def test_checkpoint_that_the_ledger_contradicts(self, sealed: Sealed, tmp_path: Path) -> None:
@@ -220,12 +246,73 @@ class TestProveRun:
         assert not list(shop.glob("*.zip"))
 
     def test_folder_that_is_not_empty(self, sealed: Sealed, tmp_path: Path) -> None:
-        """Given a folder with something in it, then it is left alone."""
+        """Given a folder with something in it, then it is left alone; an empty one is used."""
         (tmp_path / "full").mkdir()
         (tmp_path / "full" / "x").touch()
         (problem,) = refused(program("audit", "prove", "--run", "latest", "--out", "full", *ledger_option(sealed), "--json", cwd=tmp_path))  # fmt: skip
-        assert problem["message"] == "full cannot be written: Directory not empty"
-        assert everything_in(tmp_path / "full") == ["x"]
+        assert problem["message"] == "full is a folder with something in it: give another name"
+        assert everything_in(tmp_path) == ["full", "full/x"]
+        (tmp_path / "full" / "x").unlink()
+        assert program("audit", "prove", "--run", "latest", "--out", "full", *ledger_option(sealed), cwd=tmp_path).returncode == 0  # fmt: skip
+        assert program("audit", "check-proof", "full", "--key", sealed.key, cwd=tmp_path).returncode == 0
+
+    def test_nothing_is_written_over(self, sealed: Sealed, tmp_path: Path) -> None:
+        """Given a file under the name, then it stays as it is; with --force a zip file is written anew, and a name without .zip is a folder's."""
+        (tmp_path / "b.zip").write_bytes(b"old")
+        (tmp_path / "b").write_bytes(b"old")
+        arguments = ("audit", "prove", "--run", "latest", *ledger_option(sealed), "--json", "--out")
+        (problem,) = refused(program(*arguments, "b.zip", cwd=tmp_path))
+        assert problem["message"] == "b.zip exists already; --force writes it anew"
+        for force in ((), ("--force",)):
+            (problem,) = refused(program(*arguments, "b", *force, cwd=tmp_path))
+            assert (
+                problem["message"]
+                == "b is there and no folder; without .zip at the end the name is that of a new folder"
+            )
+        assert (tmp_path / "b.zip").read_bytes() == (tmp_path / "b").read_bytes() == b"old"
+        assert everything_in(tmp_path) == ["b", "b.zip"]
+        assert program(*arguments, "b.zip", "--force", cwd=tmp_path).returncode == 0
+        assert program("audit", "check-proof", "b.zip", "--key", sealed.key, cwd=tmp_path).returncode == 0
+
+    def test_full_disk(self, sealed: Sealed, tmp_path: Path) -> None:
+        """Given a disk that is full early or with the very last byte, then that is said with exit code 5, and nothing is left."""
+        arguments = ("audit", "prove", "--run", "latest", *ledger_option(sealed), "--json", "--out")
+        assert program(*arguments, "b.zip", cwd=tmp_path).returncode == 0
+        whole = (tmp_path / "b.zip").stat().st_size
+        (tmp_path / "b.zip").unlink()
+        early = 33_000  # Less than the verifier takes; the ledger's own shared memory has 32 768.
+        for out, most in (("b.zip", early), ("b.zip", whole - 1), ("b", early)):
+            (problem,) = refused(_on_a_disk_of(most, *arguments, out, cwd=tmp_path), 5)
+            assert problem["message"] == f"{out} cannot be used: File too large"
+            assert everything_in(tmp_path) == []
+
+
+def _on_a_disk_of(size: int, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the program where no file may be larger than *size* bytes."""
+    code = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); os.execv(sys.argv[2], sys.argv[2:])"
+    command = [sys.executable, "-c", code, str(size), str(PROGRAM), *arguments]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+class TestStaged:
+    """Where evidence is made before it has its name."""
+
+    @pytest.mark.parametrize(
+        ("number", "expected"), [(errno.ENOSPC, OSError), (errno.EDQUOT, OSError), (errno.EACCES, UsageRefusedError)]
+    )
+    def test_what_failed(self, tmp_path: Path, number: int, expected: type[Exception]) -> None:
+        """Given an error on the way, then a full disk is one of the storage, anything else is about the name; nothing is left."""
+
+        def write() -> None:
+            with staged(tmp_path / "b.zip") as folder:
+                (folder / "half").touch()
+                raise OSError(number, os.strerror(number))
+
+        with pytest.raises(expected, match=r"b\.zip") as caught:
+            write()
+        assert exit_code_of(caught.value) == (5 if expected is OSError else 2)
+        assert everything_in(tmp_path) == []
 
 
 class TestCheckProof:
@@ -303,5 +390,9 @@ class TestCheckProof:
         assert "no signature by a known key" in done.stdout
         (problem,) = refused(program("audit", "check-proof", "b.zip", "--key", "nonsense", "--json", cwd=bundle.parent))
         assert "not a verifier key" in problem["message"]
+        os.mkfifo(bundle.parent / "pipe")
+        for odd in ("pipe", "/dev/zero"):
+            (problem,) = refused(program("audit", "check-proof", odd, "--json", cwd=bundle.parent))
+            assert problem["message"] == f"{odd} cannot be read: it is no regular file"
         (problem,) = refused(program("audit", "check-proof", "gone", "--json", cwd=bundle.parent))
         assert problem["message"] == "gone cannot be read: No such file or directory"

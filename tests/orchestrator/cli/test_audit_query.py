@@ -18,9 +18,10 @@ from pathlib import Path
 import pytest
 
 from ledger.tree import tree_root
-from orchestrator.cli.audit.csv_text import csv_line, read_back
+from orchestrator.cli.audit.csv_text import csv_line
 from orchestrator.projections.questions import QUESTIONS
 from orchestrator.projections.views import VIEWS
+from tests.csv_cells import read_back
 from tests.nights import SECRET, Nights
 from tests.programs import (
     PROGRAM,
@@ -124,6 +125,17 @@ class TestAnswers:
         _, row = csv.reader(io.StringIO(done.stdout.decode(), newline=""))
         assert [read_back(cell) for cell in row] == ["=1+1", "-5", "", "", 'x,"y"\n']
 
+    @pytest.mark.parametrize("form", ["plain", "csv", "terminal", "csv on a terminal"])
+    def test_control_characters(self, nights: Nights, form: str) -> None:
+        """Given control characters in the name of a column, then they are written out and the header stays one line; in a cell, on a terminal."""
+        sql = "SELECT char(27) || '[2J' || char(10) AS \"a\nb\tc\x1b[2J\""
+        if form.endswith("terminal"):
+            lines = on_terminal(nights, *(["--csv"] if "csv" in form else []), sql).splitlines()
+        else:
+            lines = query(nights, *(["--csv"] if form == "csv" else []), sql).stdout.splitlines()
+        assert lines[0].strip(' "\r') == "a\\nb\\tc\\e[2J"
+        assert ("\\e[2J\\n" in lines[-1]) == (form != "csv")
+
     def test_statement_from_stdin(self, nights: Nights) -> None:
         """Given -, then the statement stands on stdin; what is none or too long is refused."""
         for content, code in ((b"SELECT 1 AS one;\n", 0), (b"\xff", 2), (b" " * 100_001, 2), (b"", 7)):
@@ -182,13 +194,14 @@ class TestRefusals:
         ("sql", "kind", "told"),
         [
             ("DROP TABLE events", "query_refused", "change the schema"),
-            ("SELECT 1; DELETE FROM events", "query_refused", "one statement"),
+            ("SELECT 1; DELETE FROM events", "query_refused", "more than one statement: ask one at a time"),
             ("ATTACH 'made.db' AS made", "query_refused", "open another file (made.db)"),
-            ("VACUUM INTO 'made.db'", "query_refused", "VACUUM"),
+            ("VACUUM INTO 'made.db'", "query_refused", "SQLite does not take it: "),
             ("PRAGMA writable_schema = 1", "query_refused", "setting (writable_schema)"),
             ("SELECT load_extension('made')", "query_refused", "load_extension()"),
             ("SELECT randomblob(2000000000)", "query_limit", "16 MiB"),
-            ("SELECT nowhere FROM audit_runs", "query_refused", "no such column: nowhere"),
+            ("SELECT printf('%1000000000d', 1)", "query_limit", "16 MiB"),
+            ("SELECT nowhere FROM audit_runs", "query_refused", "SQLite does not take it: "),
             ("WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c", "query_limit", "100,000 rows"),
         ],
     )  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ledger.chain import archive_path, former_ledgers
+from ledger.creation import making_lock, restoring_mark
 from ledger.errors import LedgerExistsError
 from ledger.reader import LedgerReader
 from ledger.schema import ledger_identity
@@ -25,7 +26,7 @@ from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.older import show_as_present
 from orchestrator.projections.carried import carried_problem, carried_state
 from orchestrator.projections.read_models import ReadModels
-from tests.nights import BROKEN, SHOP, write_shop
+from tests.nights import BROKEN, SECRET, SHOP, write_shop
 from tests.old_ledgers import FORMAT_1, digest_of, old_shop, rows_of
 from tests.programs import data_of, events_of, ledger_of, program, refused, value_of
 
@@ -205,6 +206,16 @@ class TestLoss:
         lose(shop)
         done = program("audit", "restore", "../backup.db", *WHY, cwd=shop)
         assert "nothing that is known of" in done.stdout
+
+    def test_only_what_is_named_like_a_run_counts_as_one(self, shop: Path) -> None:
+        """Given folders among the logs and reports that no run has made, then the event names none of them."""
+        for name in ("9", "20990101T000000Z", "20990101T000000Z-ABCDEF012", "9\x1b[31m", "9 secret", "\u0663\u0663"):
+            (shop / ".orchestrate" / "logs" / name).mkdir()
+        os.mkdir(os.fsencode(shop / ".orchestrate" / "logs") + b"/9\xff")  # noqa: PTH102 - bytes
+        (lost_run,) = value_of(program("runs", "--json", "--limit", "1", cwd=shop))
+        (shop / ".orchestrate" / "reports" / "20990101T000000Z-abcdef012").mkdir()
+        lose(shop)
+        assert restore(shop)["lost"]["runs"] == [lost_run["run_id"], "20990101T000000Z-abcdef012"]
 
     def test_lost_range_is_told_to_people(self, shop: Path) -> None:
         """Given a person who reads, then the range, its times and the runs are in the lines."""
@@ -562,6 +573,39 @@ class TestTarget:
         assert "pipeline shop is active" in problem["message"]
         assert digest_of(ledger_of(shop)) == before
 
+    def test_two_at_once(self, shop: Path) -> None:
+        """Given somebody who is making a ledger there at that moment, then nothing is moved, and the exit code is 4."""
+        before = digest_of(ledger_of(shop))
+        with making_lock(ledger_of(shop)):
+            (problem,) = refused(program("audit", "restore", "../backup.db", *WHY, "--json", "--replace", cwd=shop), 4)
+        assert "somebody else is making or restoring the ledger" in problem["message"]
+        assert digest_of(ledger_of(shop)) == before
+
+    @pytest.mark.parametrize(
+        "mark", [b"", b"\xff", b"../ledger.db.replaced-x\n", b"ledger.db.replaced-x/y\n", b"other\n"]
+    )
+    def test_mark_that_says_nothing(self, shop: Path, mark: bytes) -> None:
+        """Given a mark of restoring that this program has not written, then it has no say in where things are moved to."""
+        lose(shop)
+        restoring_mark(ledger_of(shop)).write_bytes(mark)
+        Path(f"{ledger_of(shop)}-wal").write_bytes(b"left behind")
+        assert (
+            refused(program("audit", "restore", "../backup.db", *WHY, "--json", cwd=shop))[0]["kind"] == "ledger_exists"
+        )
+        (moved,) = restore(shop, "--replace")["moved"]
+        assert Path(moved).parent == ledger_of(shop).parent
+        assert Path(moved).name.startswith("ledger.db.replaced-2")
+
+    def test_what_was_moved_aside_before_stays(self, shop: Path) -> None:
+        """Given a mark of one that was interrupted, and somebody who has put another log there since, then both are kept."""
+        lose(shop)
+        aside = Path(f"{ledger_of(shop)}.replaced-1-wal")
+        aside.write_bytes(b"first")
+        Path(f"{ledger_of(shop)}-wal").write_bytes(b"second")
+        restoring_mark(ledger_of(shop)).write_text("ledger.db.replaced-1\n")
+        (moved,) = restore(shop, "--replace")["moved"]
+        assert (aside.read_bytes(), Path(moved).read_bytes()) == (b"first", b"second")
+
     def test_interrupted_one_goes_on(self, shop: Path, tmp_path: Path) -> None:
         """Given one that ended after the archive was put there, then calling it again uses that archive."""
         lose(shop)
@@ -628,6 +672,16 @@ class TestBackupThatIsNone:
         """Given no reason worth the name, then it is refused before anything is looked at."""
         done = program("audit", "restore", "../backup.db", "--json", "--reason", reason, cwd=shop)
         assert refused(done)[0]["kind"] == "usage"
+
+    def test_secrets_in_the_reason_are_masked(self, shop: Path) -> None:
+        """Given a reason with a secret of a pipeline in the backup, then it is not recorded, wherever the value stands now."""
+        lose(shop)
+        why = f"key {SECRET} leaked, so did other-secret-99"
+        command = ("audit", "restore", "../backup.db", "--reason", why)
+        assert program(*command, cwd=shop, env={"API_KEY": "other-secret-99"}).returncode == 0
+        (created,) = data_of(ledger_of(shop), "ledger.created")
+        assert created["reason"] == "key *** leaked, so did ***"
+        assert SECRET.encode() not in ledger_of(shop).read_bytes()
 
     def test_events_are_json_of_one_form(self, shop: Path) -> None:
         """Given a restored ledger, then its first events are canonical, as all are."""

@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from ledger.checkpoints import origin_of
+from ledger.events import NewEvent
+from ledger.outside import checkpoint_folder
+from ledger.reader import LedgerReader
+from ledger.schema import FORMAT
 from ledger.store import open_ledger
 from orchestrator.cli import older, opening
 from orchestrator.cli.app import run_command
 from orchestrator.cli.audit import safekeeping
 from orchestrator.cli.errors import RefusedError
+from orchestrator.core.errors import UnknownEventError
 from orchestrator.runtime.liveness import boot_id, process_start
+from tests.nights import SECRET
 from tests.old_ledgers import FORMAT_1, INDEX, digest_of, make_older, old_shop, rows_of
 from tests.programs import data_of, events_of, ledger_of, no_traceback, program, refused, value_of
 
@@ -34,6 +42,7 @@ READING = (
 )
 SCHEMAS = {"runs --refused": "refusals"}
 NIGHT = ("--for", "2026-01-05")
+REASONED = '[pipeline]\nname = "p"\n[audit]\nrequire_reason = true\n[steps.a]\ncommand = ["true"]\n'
 
 
 @pytest.fixture
@@ -86,6 +95,27 @@ class TestReading:
             verdict = value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify")
             assert (verdict["ok"], verdict["level"], verdict["events"]) == (True, 1, 61 if upgraded else 60)
             assert upgraded or digest_of(ledger_of(shop)) == INDEX[FORMAT_1.name]
+
+    def test_reading_is_of_one_moment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given somebody who appends while the tables are made, then what is shown is the ledger as it was when that began."""
+        path = tmp_path / "ledger.db"
+        open_ledger(path).close()
+
+        def counting(what: str, total: int) -> Callable[[int], None]:
+            assert total == 1
+            with open_ledger(path) as ledger:
+                ledger.append("run/1", [NewEvent("unknown.here", 1, {})], expected_version=-1)
+            return lambda _: None
+
+        monkeypatch.setattr(older, "counting", counting)
+        with LedgerReader(path) as reader:
+            older.show_as_present(reader.connection, path, FORMAT)
+            assert not reader.connection.in_transaction
+        with LedgerReader(path) as reader:
+            monkeypatch.setattr(older, "counting", lambda *_: lambda _: None)
+            with pytest.raises(UnknownEventError):
+                older.show_as_present(reader.connection, path, FORMAT)
+            assert not reader.connection.in_transaction
 
     def test_folder_that_takes_no_writing(self, shop: Path) -> None:
         """Given a ledger in a folder that is not ours to write, then it is read all the same."""
@@ -216,6 +246,49 @@ class TestCommand:
         assert "format 1, tables 1 before; now up to date: 61 events, checked" in lines[0]
         assert "before-upgrade" in lines[1]
 
+    def test_reason_is_recorded_without_secrets(self, shop: Path) -> None:
+        """Given a reason with a secret of one of the pipelines, then the event has the reason and not the secret; one that is too long is refused."""
+        done = program("audit", "upgrade", "--json", "--reason", "x" * 4001, cwd=shop)
+        assert refused(done)[0]["kind"] == "usage"
+        assert not list(ledger_of(shop).parent.glob("*before-upgrade*"))
+        assert program("audit", "upgrade", "--reason", f"4711, {SECRET}", cwd=shop).returncode == 0
+        (upgraded,) = data_of(ledger_of(shop), "ledger.upgraded")
+        assert upgraded["reason"] == "4711, ***"
+
+    def test_reason_is_asked_for_where_a_pipeline_requires_one(self, tmp_path: Path) -> None:
+        """Given an older ledger of a pipeline that requires reasons, then without one nothing is done."""
+        (tmp_path / "pipeline.toml").write_text(REASONED, encoding="utf-8")
+        assert program("run", "-q", cwd=tmp_path).returncode == 0
+        ledger = ledger_of(tmp_path)
+        make_older(ledger)
+        before = digest_of(ledger)
+        for given in ((), ("--reason", " ")):
+            (problem,) = refused(program("audit", "upgrade", "--json", *given, cwd=tmp_path))
+            assert (problem["kind"], problem["message"].split()[:2]) == ("missing_reason", ["audit", "upgrade"])
+        assert digest_of(ledger) == before
+        assert not list(ledger.parent.glob("*before-upgrade*"))
+        assert program("audit", "upgrade", "--reason", "4711", cwd=tmp_path).returncode == 0
+
+    def test_it_is_sealed_afterwards(self, shop: Path) -> None:
+        """Given an upgrade, then the checkpoint over its event is in the ledger and beside it."""
+        assert program("audit", "upgrade", cwd=shop).returncode == 0
+        verdict = value_of(program("audit", "verify", "--strict", "--json", cwd=shop), "audit-verify")
+        assert (verdict["ok"], verdict["sealed"]) == (True, 61)
+        assert len(list(ledger_of(shop).parent.glob("checkpoints/*/*61.checkpoint"))) == 1
+
+    @pytest.mark.parametrize("command", [("audit", "upgrade"), ("run", *NIGHT)], ids=" ".join)
+    def test_ledger_that_was_turned_back_is_not_upgraded(self, shop: Path, command: tuple[str, ...]) -> None:
+        """Given a checkpoint beside the ledger over more events than it has, then it stays as it is, and no backup is left."""
+        (identity,) = rows_of(ledger_of(shop), "ledger_meta")
+        folder = checkpoint_folder(ledger_of(shop), str(identity[1]))
+        folder.mkdir(parents=True)
+        note = f"{origin_of(str(identity[1]))}\n70\n{'A' * 43}=\n"
+        (folder / f"{70:012d}.checkpoint").write_text(note, encoding="utf-8")
+        (problem,) = refused(program(*command, "--json", cwd=shop), 3)
+        assert problem["kind"] == "inconsistent"
+        assert digest_of(ledger_of(shop)) == INDEX[FORMAT_1.name]
+        assert not list(ledger_of(shop).parent.glob("*before-upgrade*"))
+
     def test_damaged_one_is_not_upgraded(self, shop: Path) -> None:
         """Given an event that was changed, then the exit code is 3, the event is named, and nothing lies beside the ledger."""
         with closing(sqlite3.connect(ledger_of(shop))) as connection:
@@ -237,7 +310,7 @@ class TestCommand:
 
         monkeypatch.setattr(safekeeping, "open_to_write", refuse)
         with pytest.raises(RefusedError):
-            safekeeping.upgrade(None, str(ledger_of(shop)))
+            safekeeping.upgrade(None, str(ledger_of(shop)), reason=None)
         assert [path.name for path in ledger_of(shop).parent.glob("ledger.db*") if "-" not in path.name] == [
             "ledger.db"
         ]

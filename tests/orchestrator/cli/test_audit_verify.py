@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from ledger import NewEvent, open_ledger
 from ledger.audit.findings import KINDS
+from ledger.signing import SigningKey
 from orchestrator.cli.audit import verifying
+from orchestrator.projections.read_models import ReadModels
 from tests.nights import Nights
+from tests.old_ledgers import old_shop
 from tests.programs import ended, no_traceback, program, started, value_of, wait_until
 from tests.programs import refused as problems_of_refusal
 
@@ -136,6 +140,105 @@ class TestVerify:
             assert refused(command, cwd=tmp_path, code=2) == ["no_ledger"]
         assert refused("verify", "--checkpoint", "nowhere", cwd=tmp_path, code=2) == ["no_checkpoint"]
         assert refused("verify", "--key", "nokey", cwd=tmp_path) == ["key_file"]
+
+    def test_keys_of_the_other_kind(self, shop: Path, tmp_path: Path) -> None:
+        """Given the key of a witness as the operator's, or the other way round, then it is refused, and said what it is."""
+        key = program("audit", "keygen", cwd=shop).stdout.strip()
+        anna = {"XDG_CONFIG_HOME": str(tmp_path / "anna")}
+        witness = program("audit", "keygen", "--witness", "anna", cwd=shop, env=anna).stdout.strip()
+        for option, given, said in (
+            ("--key", witness, "the key anna is the key of a witness: give it as --witness"),
+            ("--witness", key, "is the key of the operator of a ledger: give it as --key"),
+        ):
+            done = program("audit", "verify", option, given, cwd=shop)
+            assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+    def test_key_of_another_ledger(self, shop: Path) -> None:
+        """Given the key of another ledger, then that is what is said."""
+        other = SigningKey.generate("orchestrate-ledger/other").verifier.text
+        done = program("audit", "verify", "--key", other, cwd=shop)
+        assert done.returncode == 3
+        assert f"the pinned key {other} is that of orchestrate-ledger/other, this ledger is " in done.stdout
+
+    @pytest.mark.parametrize("option", ["--key", "--witness", "--checkpoint"])
+    def test_files_that_are_none(self, shop: Path, option: str) -> None:
+        """Given a FIFO, a folder, a device without end, a file of a size that nothing has, then it is refused at once, and said what it is."""
+        os.mkfifo(shop / "fifo")
+        with (shop / "sparse").open("wb") as file:
+            file.truncate(1 << 40)
+        for name, said in (
+            ("fifo", "it is a FIFO, expected a regular file"),
+            ("raw", "it is a folder, expected a regular file"),
+            ("/dev/zero", "it is a device, expected a regular file"),
+            ("sparse", "it has more than 1048576 bytes, which no note or key has"),
+        ):
+            done = program("audit", "verify", option, name, cwd=shop)
+            assert (done.returncode, said in done.stderr, name in done.stderr) == (2, True, True), done.stderr
+
+    def test_link_to_nothing(self, shop: Path) -> None:
+        """Given a key in a file that is not there any more, then its name is not taken for the key."""
+        (shop / "link").symlink_to("gone")
+        done = program("audit", "verify", "--key", "link", cwd=shop)
+        assert (done.returncode, "the key link cannot be used: No such file" in done.stderr) == (2, True)
+
+    def test_sealed_in_part(self, shop: Path) -> None:
+        """Given events after the last seal, then level 2 says how many of them it speaks for."""
+        key = program("audit", "keygen", cwd=shop).stdout.strip()
+        sealed = value_of(program("audit", "verify", "--json", cwd=shop))["events"]
+        assert "for, has sealed it\n" in program("audit", "verify", "--key", key, cwd=shop).stdout
+        with open_ledger(shop / ".orchestrate/ledger.db", projections=[ReadModels()]) as ledger:
+            ledger.append("ledger", [NewEvent("ledger.noted", 1, {})], expected_version=None)
+        done = program("audit", "verify", "--key", key, cwd=shop)
+        assert f"or that it vouches for, has sealed the first {sealed} of {sealed + 1} events\n" in done.stdout
+
+    def test_older_ledger(self, tmp_path: Path) -> None:
+        """Given a ledger that an older program made, then nothing is wrong with it, and its tables are not compared."""
+        shop = old_shop(tmp_path)
+        value = value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify")
+        assert (value["problems"], value["projections"]) == ([], "not_kept")
+
+    @pytest.mark.parametrize("change", ["DELETE FROM projections", "UPDATE projections SET version = 1"])
+    def test_tables_that_are_not_registered(self, shop: Path, change: str) -> None:
+        """Given the read models' row gone or lowered, then that does not keep them from being compared."""
+        execute(shop, change, "UPDATE runs SET status = 'succeeded'")
+        value = value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify", code=3)
+        assert {item["kind"] for item in value["problems"]} == {"schema", "different_row"}
+        assert value["projections"] == "failed"
+
+    @pytest.mark.parametrize(
+        ("table", "change"),
+        [
+            ("ledger_meta", "ledger = 'a' || char(0) || 'b'"),
+            ("ledger_meta", "ledger = '/etc/cron.d'"),
+            ("ledger_meta", "ledger = CAST(ledger AS BLOB)"),
+            ("checkpoints", "note = NULL"),
+            ("projections", "version = 'many'"),
+            ("projections", "version = NULL"),
+        ],
+    )
+    def test_hostile_values(self, shop: Path, table: str, change: str) -> None:
+        """Given a value that no program writes, then exit code 3 and what it is, never a bug."""
+        execute(
+            shop,
+            "PRAGMA legacy_alter_table = ON",
+            f"CREATE TABLE copy AS SELECT * FROM {table}",  # noqa: S608 - ours
+            f"DROP TABLE {table}",
+            f"ALTER TABLE copy RENAME TO {table}",
+            f"UPDATE {table} SET {change}",  # noqa: S608 - ours
+        )
+        done = program("audit", "verify", cwd=shop)
+        no_traceback(done)
+        assert done.returncode == 3, done.stderr
+        value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify", code=3)
+
+    @pytest.mark.parametrize("side", ["journal", "wal", "shm"])
+    def test_odd_files_beside(self, shop: Path, side: str) -> None:
+        """Given a FIFO under the name of the ledger's log, then nothing waits for it, and it is named."""
+        place = shop / f".orchestrate/ledger.db-{side}"
+        place.unlink(missing_ok=True)
+        os.mkfifo(place)
+        done = program("audit", "verify", cwd=shop)
+        assert (done.returncode, f"{place} is a FIFO" in done.stdout) == (3, True), done.stderr
 
     def test_read_only_folder(self, shop: Path) -> None:
         """Given a ledger in a folder that cannot be written, then it verifies, and nothing is written."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import pytest
 from ledger import open_ledger
 from ledger.errors import DamagedLedgerError
 from ledger.events import NewEvent
+from ledger.reader import LedgerReader
 from ledger.schema import FORMAT, SCRIPTS, statements
+from orchestrator.cli.reading import show_present
 from orchestrator.core.events import (
     AttemptFinished,
     AttemptStarted,
@@ -30,8 +32,9 @@ from orchestrator.core.events import (
     event_data,
     event_type,
 )
-from orchestrator.projections import queries
+from orchestrator.projections import manual_actions, queries
 from orchestrator.projections.dictionary import DICTIONARY
+from orchestrator.projections.estimates import duration_history
 from orchestrator.projections.questions import QUESTIONS
 from orchestrator.projections.read_model_tables import SCRIPT, TABLES
 from orchestrator.projections.read_models import ReadModels
@@ -316,6 +319,72 @@ class TestCost:
             found = plan(connection, sql)
             assert used in found
             assert "SCAN events" not in found
+
+
+READERS: Mapping[str, tuple[Callable[[sqlite3.Connection], object], set[str]]] = {
+    "list_runs": (queries.list_runs, set()),
+    "run_row": (lambda connection: queries.run_row(connection, "r2"), set()),
+    "run_process": (lambda connection: queries.run_process(connection, "r2"), set()),
+    "unfinished_runs": (lambda connection: queries.unfinished_runs(connection, "shop"), set()),
+    "refusals": (queries.refusals, set()),
+    "definition_changes": (queries.definition_changes, {"moves"}),
+    "moves_before": (lambda connection: manual_actions.moves_before(connection, "r3"), {"moves"}),
+    "unacknowledged": (lambda connection: manual_actions.unacknowledged(connection, "shop"), {"acknowledgements"}),
+    "last_host": (lambda connection: manual_actions.last_host(connection, ["shop"]), set()),
+    "duration_history": (lambda connection: duration_history(connection, ["shop"], before="r3"), {"steps"}),
+    "pipeline_overview": (
+        lambda connection: queries.pipeline_overview(connection, today="2026-02-01"),
+        {"pipelines", "acknowledgements", "runs"},
+    ),
+    "run_detail": (
+        lambda connection: queries.run_detail(connection, "r2"),
+        {"runs", "steps", "blobs", "notes", "acknowledgements", "moves", "checkpoints"},
+    ),
+}
+"""What reading commands call, and the tables that it reads past the views: for what none of these shows."""
+
+
+@pytest.mark.parametrize("name", READERS)
+class TestReaders:
+    """Whatever shows history reads the documented views."""
+
+    def test_views_are_read(self, path: Path, name: str) -> None:
+        """Given a reading function, then it reads no table itself but for what no view has."""
+        read, allowed = READERS[name]
+        found: set[str] = set()
+
+        def note(action: int, table: str | None, _column: str | None, schema: str | None, view: str | None) -> int:
+            if action == sqlite3.SQLITE_READ and view is None and schema == "main":
+                found.add(str(table))
+            return sqlite3.SQLITE_OK
+
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            connection.set_authorizer(note)
+            read(connection)
+        assert found & {*TABLES, "events", "blobs", "checkpoints"} == allowed
+
+    def test_no_history_is_gone_through(self, path: Path, name: str) -> None:
+        """Given each of its statements, then what grows with the history is searched by an index."""
+        asked: list[str] = []
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            connection.set_trace_callback(asked.append)
+            READERS[name][0](connection)
+            connection.set_trace_callback(None)
+            for sql in asked:
+                found = re.findall(r"SCAN (?:events|steps|attempts|runs(?! USING))\b", plan(connection, sql))
+                assert found == [], sql
+
+    def test_older_ledger_gives_the_same(self, path: Path, name: str) -> None:
+        """Given tables of an older program that hold nothing, then the views that are made beside them show what the present ones do."""
+        read, _ = READERS[name]
+        with closing(sqlite3.connect(path)) as connection:
+            present = read(connection)
+            connection.executescript(
+                "DELETE FROM runs; DELETE FROM steps; DROP VIEW audit_runs; UPDATE projections SET version = 1"
+            )
+        with LedgerReader(path) as reader:
+            assert show_present(reader.connection, path)
+            assert read(reader.connection) == present
 
 
 class TestDamage:

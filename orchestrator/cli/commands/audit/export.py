@@ -46,12 +46,15 @@ def command(
     from orchestrator.cli.audit.exporting import FileFacts, facts_of, jobs_of
     from orchestrator.cli.audit.new_files import refuse_existing
     from orchestrator.cli.audit.seq_range import range_of
+    from orchestrator.cli.audit.targets import clear_way
     from orchestrator.runtime.clock import SystemClock
 
     jobs = jobs_of(jsonl, csv, parquet)
     if not jobs:
         raise UsageRefusedError("usage", "say what to write: --jsonl FILE, --csv DIR, --parquet DIR")
-    refuse_existing([path for job in jobs for path in job.files], force=force)
+    paths = [path for job in jobs for path in job.files]
+    refuse_existing(paths, force=force)
+    clear_way(paths)
     files: list[FileFacts] = []
     with one_moment(pipeline, ledger) as moment:
         stretch = range_of(moment.connection, moment.size, begin, end)

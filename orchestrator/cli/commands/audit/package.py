@@ -33,6 +33,7 @@ Examples:
 )
 @click.option("--seed", metavar="TEXT", help="Of the sample; the root where it is not given. Choose it yourself.")
 @click.option("--pipeline-name", "names", multiple=True, metavar="NAME", help="Only this pipeline; several times.")
+@click.option("--force", is_flag=True, help="Write a zip file that exists anew.")
 @pipeline_option
 @ledger_option
 @json_option
@@ -46,6 +47,7 @@ def command(
     pipeline: str | None,
     ledger: str | None,
     *,
+    force: bool,
     as_json: bool,
 ) -> int:
     """
@@ -67,7 +69,7 @@ def command(
             "usage", f"not a seed: {seed[:40]!a}; expected up to {_SEED_LENGTH_MAX} plain characters"
         )
     period = Period(first, last, tuple(sorted(set(names))) or None)
-    done = package_period(pipeline, ledger, period, out, count=count, seed=seed)
+    done = package_period(pipeline, ledger, period, out, count=count, seed=seed, force=force)
     for warning in done.facts["warnings"]:
         render.err(f"warning: {warning}")
     if as_json:
@@ -78,6 +80,8 @@ def command(
 
 
 def _check_date(option: str, text: str) -> None:
+    if text == date.max.isoformat():
+        raise UsageRefusedError("usage", f"{option} {text} is the last day of all; give one before it")
     try:
         if date.fromisoformat(text).isoformat() == text:
             return
@@ -94,6 +98,7 @@ def _lines(done: Packaged) -> Iterator[str]:
     yield f"  root:       {facts['root']}"
     yield f"  {facts['signed']}"
     yield f"  manifest:   {done.digest}"
+    yield from (f"  not here:   {what}" for what in facts["open_end"])
     for title, rows, _ in facts["tables"]:
         yield f"  {rows:>6} {title}"
     yield f"  {len(facts['sample']):>6} of {facts['population']} steps in the sample, seed {facts['seed']}"

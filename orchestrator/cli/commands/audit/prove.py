@@ -31,6 +31,7 @@ Examples:
 @click.option("--at", metavar="SIZE|FILE", help="The checkpoint to prove it against; the largest signed one otherwise.")
 @click.option("--logs", is_flag=True, help="Put the logs of the run into the bundle.")
 @click.option("--no-blobs", is_flag=True, help="Leave out what events name by digest, such as long lists of files.")
+@click.option("--force", is_flag=True, help="Write files that exist anew.")
 @pipeline_option
 @ledger_option
 @json_option
@@ -44,6 +45,7 @@ def command(
     *,
     logs: bool,
     no_blobs: bool,
+    force: bool,
     as_json: bool,
 ) -> int:
     """
@@ -59,10 +61,10 @@ def command(
     if seq is not None:
         if logs or no_blobs:
             raise UsageRefusedError("usage", "--logs and --no-blobs are about a bundle: they go with --run")
-        done = prove_event(pipeline, ledger, seq, out=out, at=at)
+        done = prove_event(pipeline, ledger, seq, out=out, at=at, force=force)
     else:
         assert run is not None
-        done = prove_run(pipeline, ledger, run, out=out, at=at, logs=logs, blobs=not no_blobs)
+        done = prove_run(pipeline, ledger, run, out=out, at=at, logs=logs, blobs=not no_blobs, force=force)
     for problem in done.problems:
         render.err(f"warning: {problem}, so it is not included; `audit verify` tells what it means")
     if as_json:

@@ -11,6 +11,7 @@ from orchestrator.cli import render
 from orchestrator.cli.audit.query_values import checked_limits, parameters_of, statement_of
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
+from orchestrator.core.printable import printable
 from orchestrator.projections.questions import QUESTIONS
 from orchestrator.projections.views import VIEWS
 
@@ -127,16 +128,19 @@ def _list(*, as_json: bool) -> None:
 def _print(answer: Answer, *, as_csv: bool) -> None:
     import sys
 
+    header = [printable(name) for name in answer.columns]
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
     if as_csv:
         from orchestrator.cli.audit.csv_text import csv_line
 
-        render.out_lines(csv_line(cells).removesuffix("\n") for cells in (answer.columns, *answer.rows))
-    elif sys.stdout is not None and sys.stdout.isatty():
+        lines = (csv_line(cells).removesuffix("\r\n") for cells in (header, *answer.rows))
+        render.out_lines(printable(line) if on_terminal else f"{line}\r" for line in lines)
+    elif on_terminal:
         from orchestrator.cli.audit.drawing import draw_table
 
-        draw_table(answer.columns, list(_shown(answer)))
+        draw_table(header, list(_shown(answer)))
     else:
-        render.out_lines(render.table(list(_shown(answer)), answer.columns))
+        render.out_lines(render.table(list(_shown(answer)), header))
 
 
 def _shown(answer: Answer) -> Iterator[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,20 @@ from typing import Any
 import click
 
 from ledger.errors import LedgerNotFoundError
+from ledger.events import RecordedEvent
 from ledger.reader import LedgerReader
 from ledger.rebuild import Found, compare_projections, rebuild
 from ledger.schema import FORMAT, registered_projections
 from orchestrator.cli import render
+from orchestrator.cli.audit.quiet import quiet
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.locate import definition_path, ledger_path
+from orchestrator.cli.manual import ledger_reason
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
-from orchestrator.core.printable import as_utf8, printable
+from orchestrator.cli.sealing import sealing_after
+from orchestrator.core.printable import printable
 from orchestrator.projections.find_run import RunLookupError
 from orchestrator.projections.read_model_tables import NAME, VERSION
 from orchestrator.projections.read_models import ReadModels
@@ -44,24 +49,31 @@ def command(pipeline: str | None, ledger: str | None, reason: str | None, *, dry
     Make the tables over the events anew, compare them with those that are there, and replace what differs.
 
     For tables that were changed, damaged or lost: the events decide, and are verified first. All of it is one transaction, which ends with an event that
-    tells who did it, why, and what differed. Where nothing differs, nothing is written.
+    tells who did it, why, and what differed, and is sealed. Where nothing differs, nothing is written. A ledger that was turned back since it was sealed last is
+    refused, and so is one in which a run is on.
     """
     path = ledger_path(ledger, definition_path(pipeline))
     _check_version(path)
 
-    def facts() -> dict[str, object]:
-        told: dict[str, object] = {"actor": current_actor(os.environ)}
-        return told | ({"reason": as_utf8(reason)} if reason else {})
-
-    if dry_run:
-        found, event = compare_projections(path, [ReadModels()]), None
-    else:
-        found, event = rebuild(path, [ReadModels()], facts)
+    found, event = compare_projections(path, [ReadModels()]), None
+    if not dry_run and not found.is_same:
+        found, event = _rebuilt(path, reason)
     if as_json:
         render.out_json(_json(found, None if event is None else event.seq))
     else:
         render.out_lines(_lines(found, None if event is None else event.seq, dry_run=dry_run))
     return ExitCode.UNVERIFIED if dry_run and not found.is_same else ExitCode.OK
+
+
+def _rebuilt(path: Path, reason: str | None) -> tuple[Found, RecordedEvent | None]:
+    def facts(connection: sqlite3.Connection) -> dict[str, object]:
+        why = ledger_reason(connection, path.parent, reason, "audit rebuild", os.environ)
+        told: dict[str, object] = {"actor": current_actor(os.environ)}
+        return told if why is None else told | {"reason": why}
+
+    # Whoever appends waits for a minute and no longer, which is less than a large ledger takes.
+    with quiet(path):
+        return rebuild(path, [ReadModels()], facts, around=lambda ledger: sealing_after(ledger, say=render.err))
 
 
 def _check_version(path: Path) -> None:

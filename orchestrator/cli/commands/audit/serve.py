@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +15,8 @@ from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orchestrator.cli.audit import serving
 
 EXAMPLES = """\b
@@ -49,24 +53,32 @@ def command(
     from orchestrator.cli.audit import serving
 
     serving.need_web()
-    if snapshot is None:
-        served, facts = _live(pipeline, ledger), None
-    else:
-        served, facts = _snapshot(pipeline, ledger, Path(snapshot))
-    listening = serving.listen(port)
-    key = serving.new_key()
-    url = f"http://{serving.HOST}:{listening.getsockname()[1]}/{key}/"
-    if as_json:
-        render.out_json({"url": url, "ledger": str(served.path), "snapshot": facts})
-    else:
-        render.out(url)
-        render.err(f"{served.title}: {served.description}; whoever knows this address may read it, Ctrl-C ends it")
-    render.flush()
-    if browser:
-        import webbrowser
+    return serving.until_told(partial(_show, pipeline, ledger, port, snapshot, browser=browser, as_json=as_json))
 
-        webbrowser.open(url)
-    return serving.serve(served, listening, key)
+
+def _show(
+    pipeline: str | None, ledger: str | None, port: int, snapshot: str | None, *, browser: bool, as_json: bool
+) -> None:
+    from orchestrator.cli.audit import serving
+    from orchestrator.cli.audit.targets import file_named
+
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(serving.listen(port))
+        if snapshot is None:
+            served, facts = _live(pipeline, ledger), None
+        else:
+            served, facts = _snapshot(pipeline, ledger, file_named("--snapshot", snapshot))
+        key = serving.new_key()
+        url = f"http://{serving.HOST}:{listening.getsockname()[1]}/{key}/"
+        if as_json:
+            render.out_json({"url": url, "ledger": str(served.path), "snapshot": facts})
+        else:
+            render.out(url)
+            render.err(f"{served.title}: {served.description}; whoever knows this address may read it, Ctrl-C ends it")
+        render.flush()
+        if browser:
+            stack.enter_context(serving.opened(url))
+        serving.serve(served, listening, key)
 
 
 def _live(pipeline: str | None, ledger: str | None) -> serving.Served:
@@ -81,11 +93,14 @@ def _live(pipeline: str | None, ledger: str | None) -> serving.Served:
 def _snapshot(pipeline: str | None, ledger: str | None, path: Path) -> tuple[serving.Served, Mapping[str, object]]:
     from orchestrator.cli.audit.evidence import one_moment
     from orchestrator.cli.audit.serving import Served
-    from orchestrator.cli.audit.snapshots import check_snapshot, take_snapshot
+    from orchestrator.cli.audit.snapshots import check_moment, check_snapshot, take_snapshot
     from orchestrator.runtime.clock import SystemClock
 
-    if path.exists():
+    if os.path.lexists(path):
         facts = check_snapshot(path)
+        with one_moment(None, str(path)) as moment:
+            _refuse_older(older=moment.view.older)
+            check_moment(path, facts, moment)
     else:
         with one_moment(pipeline, ledger) as moment:
             _refuse_older(older=moment.view.older)

@@ -1,0 +1,161 @@
+"""Tests of what a ledger is held to before anything is appended: the files beside it, and what this user has signed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ledger.outside import write_outside
+from ledger.signing import SigningKey, signed_note
+from ledger.verifier import Checkpoint, open_checkpoint
+from orchestrator.cli.keyring import operator_folder
+from tests.programs import program, refused, value_of
+
+PIPELINE = '[pipeline]\nname = "p"\n[steps.a]\ncommand = ["true"]\n'
+HUGE = 999_999_999_999
+
+
+@pytest.fixture(autouse=True)
+def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test a configuration folder of its own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture(name="project")
+def _project(tmp_path: Path) -> Path:
+    folder = tmp_path / "p"
+    folder.mkdir()
+    (folder / "pipeline.toml").write_text(PIPELINE, encoding="utf-8")
+    run(folder)
+    return folder
+
+
+def run(project: Path) -> str:
+    """Run the pipeline, and return what it says beside."""
+    done = program("run", "-q", cwd=project)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def beside(project: Path) -> Path:
+    """Return the folder with the checkpoints beside the ledger."""
+    (folder,) = (project / ".orchestrate" / "checkpoints").iterdir()
+    return folder
+
+
+def last(project: Path) -> Checkpoint:
+    """Return the checkpoint in the last file beside the ledger."""
+    return open_checkpoint(max(beside(project).iterdir()).read_text(encoding="utf-8"))[0]
+
+
+def turned_back(project: Path, tmp_path: Path) -> None:
+    """Run once more, and put the ledger of before in its place."""
+    ledger = project / ".orchestrate" / "ledger.db"
+    shutil.copy(ledger, tmp_path / "old.db")
+    run(project)
+    shutil.copy(tmp_path / "old.db", ledger)
+
+
+def message(project: Path) -> str:
+    """Return why a run is refused."""
+    (problem,) = refused(program("run", "--json", cwd=project), code=3)
+    assert problem["kind"] == "inconsistent"
+    return str(problem["message"])
+
+
+class TestFilesThatSayNothing:
+    """Whoever can write into the folder hides nothing with it."""
+
+    @pytest.mark.parametrize("kind", ["junk", "older", "other", "fifo", "folder"])
+    def test_hide_no_rollback(self, project: Path, tmp_path: Path, kind: str) -> None:
+        """Given a file of a larger name that is no such checkpoint, then it is told, and the one before it stops the turned back ledger."""
+        older = last(project)
+        turned_back(project, tmp_path)
+        place = beside(project) / f"{HUGE}.checkpoint"
+        if kind == "fifo":
+            os.mkfifo(place)
+        elif kind == "folder":
+            place.mkdir()
+        else:
+            texts = {"junk": "x" * 100, "older": older.text, "other": Checkpoint("else", HUGE, bytes(32)).text}
+            place.write_text(texts[kind], encoding="utf-8")
+        done = program("run", "-q", cwd=project)
+        assert done.returncode == 3
+        assert done.stderr.count(f"warning: the checkpoint {place} ") == 1
+        assert "it has" in done.stderr
+
+    def test_many(self, project: Path, tmp_path: Path) -> None:
+        """Given very many of them, then all are passed over, some are named and the rest are counted."""
+        for number in range(60):
+            (beside(project) / f"{HUGE - number}.checkpoint").touch()
+        told = run(project)
+        assert told.count("warning: the checkpoint ") == 10
+        assert "warning: 50 more checkpoints beside the ledger say nothing" in told
+        turned_back(project, tmp_path)
+        assert "are missing" in message(project)
+
+
+class TestWithoutAKey:
+    """An unsigned file is all there is."""
+
+    def test_planted(self, project: Path) -> None:
+        """Given a checkpoint over more events than there ever were, then the run stops, and the message names the file and how to go on."""
+        path = write_outside(beside(project), found := Checkpoint(last(project).origin, HUGE, bytes(32)), found.text)
+        told = message(project)
+        assert f"so says {path}, which nobody has signed. `orchestrate audit verify` shows what is missing" in told
+        verdict = value_of(program("audit", "verify", "--json", cwd=project), "audit-verify", code=3)
+        assert [item["kind"] for item in verdict["problems"]] == ["outside_checkpoint"]
+        path.unlink()
+        run(project)
+
+
+class TestWithAKey:
+    """What was signed here decides."""
+
+    @pytest.fixture(name="signing")
+    def _signing(self, project: Path) -> Path:
+        assert program("audit", "keygen", cwd=project).returncode == 0
+        run(project)
+        return project
+
+    @pytest.mark.parametrize("signed", [False, True])
+    def test_planted(self, signing: Path, *, signed: bool) -> None:
+        """Given a checkpoint over more than was ever signed, by nobody or by a stranger in the ledger's name, then it is told and stops nobody."""
+        claim = Checkpoint(last(signing).origin, HUGE, bytes(32))
+        stranger = SigningKey.generate(claim.origin)
+        note = signed_note(claim.text, stranger.signature_line(claim.text)) if signed else claim.text
+        path = write_outside(beside(signing), claim, note)
+        told = run(signing)
+        assert f"warning: the checkpoint {path} covers {HUGE} events; " in told
+        assert "no key of the ledger has signed it" in told
+
+    @pytest.mark.parametrize("rotated", [False, True])
+    def test_signed_elsewhere(self, signing: Path, *, rotated: bool) -> None:
+        """Given more that the ledger's own key has signed, from another place, then the ledger is behind it, and nothing starts."""
+        if rotated:
+            assert program("audit", "rotate-key", "--reason", "yearly", cwd=signing).returncode == 0
+        claim = last(signing)._replace(size=last(signing).size + 5)
+        key = SigningKey.parse(
+            (operator_folder(claim.origin.partition("/")[2]) / "key").read_text(encoding="utf-8"), "it"
+        )
+        path = write_outside(beside(signing), claim, signed_note(claim.text, key.signature_line(claim.text)))
+        assert f"so says {path}. `orchestrate audit verify`" in message(signing)
+
+    def test_memory_decides(self, signing: Path) -> None:
+        """Given a file of another root over what was signed here, then nobody looks at it but who verifies."""
+        claim = last(signing)._replace(root=bytes(32))
+        write_outside(beside(signing), claim, claim.text)
+        assert run(signing) == ""
+        assert program("audit", "verify", "-q", cwd=signing).returncode == 3
+
+    def test_memory_that_vouches_for_no_key(self, signing: Path) -> None:
+        """Given a memory that no key of the ledger has signed, then it speaks for no file either."""
+        claim = Checkpoint(last(signing).origin, HUGE, bytes(32))
+        folder = operator_folder(claim.origin.partition("/")[2])
+        (folder / "last-signed").write_text(last(signing).text, encoding="utf-8")
+        write_outside(beside(signing), claim, claim.text)
+        done = program("note", "latest", "seen", cwd=signing)
+        assert "no key of the ledger has signed it" in done.stderr
