@@ -16,9 +16,10 @@ from benchmarks.contenders import missing
 from benchmarks.evidence import evidence
 from benchmarks.machine import machine_facts
 from benchmarks.printing import print_results
+from benchmarks.redacting import redaction
 from benchmarks.shapes import SHAPES
 
-PARTS = ("steps", "startup", "validation", "growth", "evidence")
+PARTS = ("steps", "startup", "validation", "growth", "evidence", "redaction")
 
 
 @attrs.frozen
@@ -34,10 +35,11 @@ class Size:
     growth_rounds: int
     nights: int
     evidence_rounds: int
+    redaction_rounds: int
 
 
-WHOLE = Size(1000, 9, 25, 10_000, 5, 20_000, 3, 10, 9)
-SMOKE = Size(100, 2, 3, 1_000, 1, 1_000, 1, 2, 1)
+WHOLE = Size(1000, 9, 25, 10_000, 5, 20_000, 3, 10, 9, 9)
+SMOKE = Size(100, 2, 3, 1_000, 1, 1_000, 1, 2, 1, 3)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,6 +79,8 @@ def _measured(part: str, folder: Path, size: Size) -> Mapping[str, object]:
         return measures.validation(folder, count=size.validated, rounds=size.validation_rounds)
     if part == "evidence":
         return evidence(folder, steps=size.steps, nights=size.nights, rounds=size.evidence_rounds)
+    if part == "redaction":
+        return redaction(rounds=size.redaction_rounds)
     return measures.growth(folder, small=size.steps, large=size.grown, rounds=size.growth_rounds)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ledger.errors import WrongExpectedVersionError
@@ -73,11 +73,10 @@ def masking(view: View, pipeline: str, environ: Mapping[str, str]) -> Callable[[
     """
     Return what masks the secrets of *pipeline* in a text, as far as they can be known without its definition.
 
-    Which variables are secret stands in the definition that last ran; their values are looked for in *environ* and in the `.env` files
-    that it lists.
+    Which variables are secret, and what else is masked, stands in the definition that last ran; values are looked for in *environ* and in the
+    `.env` files that it lists.
     """
-    secrets = _secrets(view.connection, view.folder, pipeline, environ)
-    return Redactor(secrets).redact if secrets else as_utf8
+    return _redactor(view.connection, view.folder, [pipeline], environ).redact
 
 
 def ledger_reason(
@@ -101,8 +100,17 @@ def ledger_reason(
             raise RefusedError([missing_reason(action)])
         return None
     text = checked_text(reason, "--reason")
+    return _redactor(connection, folder, pipelines, environ).redact(text)
+
+
+def _redactor(
+    connection: sqlite3.Connection, folder: Path, pipelines: Sequence[str], environ: Mapping[str, str]
+) -> Redactor:
     secrets = [secret for name in pipelines for secret in _secrets(connection, folder, name, environ).values()]
-    return Redactor(secrets).redact(text)
+    tables = [recorded_definition(connection, name).get("redact") for name in pipelines]
+    rules = [table if isinstance(table, dict) else {} for table in tables]
+    patterns = [pattern for table in rules for pattern in table.get("patterns", ())]
+    return Redactor(secrets, patterns=patterns, builtin=any(table.get("builtin", True) for table in rules))
 
 
 def _secrets(connection: sqlite3.Connection, folder: Path, pipeline: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -27,8 +28,8 @@ from orchestrator.core.selection import Selection, select
 from orchestrator.runtime.assembly import Surroundings, dataset_places
 from orchestrator.runtime.definition_file import place_problems, read_definition
 from orchestrator.runtime.digests import DatasetPlace
-from orchestrator.runtime.environment import Environment, resolve_environment, secrets_of, surroundings
-from orchestrator.runtime.leaks import check_leaks
+from orchestrator.runtime.environment import Environment, resolve_environment, surroundings
+from orchestrator.runtime.leaks import check_leaks, redactor_of
 from orchestrator.runtime.preflight import check_sources
 
 
@@ -89,6 +90,11 @@ class Prepared:
     around: Surroundings
     places: Mapping[str, DatasetPlace]
     problems: tuple[Problem, ...]
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """What masks in everything that a run shows and records; made once, when it is asked for."""
+        return redactor_of(self.project.pipeline, self.environment)
 
     @property
     def errors(self) -> list[Problem]:
@@ -181,7 +187,7 @@ def _redacted(problems: Sequence[Problem], pipeline: Pipeline, environment: Envi
     """Return *problems*, which are shown and recorded, without the values of secrets: one may stand where a plain value belongs."""
     if not problems:
         return []
-    redact = Redactor(secrets_of(pipeline, environment)).redact
+    redact = redactor_of(pipeline, environment).redact
     return [
         attrs.evolve(
             problem,

@@ -158,6 +158,20 @@ class Audit:
 
 
 @attrs.frozen
+class Redaction:
+    """
+    State what is masked besides the values of secret variables, of what steps print and in free text.
+
+    Attributes:
+        patterns: Regular expressions, as `core.pattern_text` reads them.
+        builtin: The shapes of well-known tokens, and passwords in addresses, are masked too.
+    """
+
+    patterns: tuple[str, ...] = ()
+    builtin: bool = True
+
+
+@attrs.frozen
 class Pipeline:
     """
     Hold a whole definition that has been found right.
@@ -184,6 +198,7 @@ class Pipeline:
     timezone: str = "UTC"
     access_group: str | None = None
     audit: Audit = Audit()
+    redact: Redaction = Redaction()
     formerly: tuple[str, ...] = ()
     document: Mapping[str, object] = attrs.field(factory=dict, repr=False)
     digest: str = ""

@@ -17,6 +17,7 @@ from orchestrator.core.problems import Problem
 from orchestrator.core.variable_checks import check_texts, check_variables
 
 _LISTED_AT_MOST = 8
+_PATTERNS_MAX = 100
 
 
 def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list[Problem]:
@@ -34,8 +35,29 @@ def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list
         *_check_datasets(pipeline, document),
         *_check_steps(pipeline, document, variables),
         *check_texts(pipeline, variables),
+        *_check_redaction(pipeline),
     ]
     return [*problems, *_check_cycles(pipeline)]
+
+
+def _check_redaction(pipeline: Pipeline) -> Iterator[Problem]:
+    """Each pattern has to be one that can be searched for in linear time; nothing is loaded where there is none."""
+    patterns = pipeline.redact.patterns
+    if len(patterns) > _PATTERNS_MAX:
+        message = (
+            f"redact.patterns has {len(patterns)} entries, at most {_PATTERNS_MAX} are allowed: each is searched for"
+        )
+        yield Problem("out_of_range", message, ("redact", "patterns"), suggestion="join some with |")
+    for place, pattern in enumerate(patterns[:_PATTERNS_MAX]):
+        from orchestrator.core.pattern_automaton import Automaton
+        from orchestrator.core.pattern_text import PatternError
+
+        try:
+            Automaton(pattern)
+        except PatternError as error:
+            message = f"redact.patterns[{place}] {shown(pattern)} is no pattern: {error}"
+            hint = "docs/reference/redaction.md has what may stand in one"
+            yield Problem("bad_pattern", message, ("redact", "patterns", place), suggestion=hint)
 
 
 def _check_names(document: Mapping[str, object]) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from orchestrator.core.definition import (
     Freshness,
     Parameter,
     Pipeline,
+    Redaction,
     RetryPolicy,
     Step,
     Variable,
@@ -70,6 +71,7 @@ class _Builder:
             timezone=schedule.get("timezone", "UTC"),
             access_group=access.get("group"),
             audit=self._audit(document.get("audit", _NO_TABLE)),
+            redact=_redaction(document.get("redact", _NO_TABLE)),
             formerly=tuple(head.get("formerly", ())),
         )
 
@@ -162,6 +164,10 @@ class _Builder:
             kind = "bad_duration" if isinstance(error, InvalidDurationError) else "bad_size"
             self.problems.append(Problem(kind, f"{'.'.join(map(str, path))}: {error}", path))
             return None
+
+
+def _redaction(table: Table) -> Redaction:
+    return Redaction(patterns=tuple(table.get("patterns", ())), builtin=table.get("builtin", True))
 
 
 def _variable(name: str, table: Table) -> Variable:

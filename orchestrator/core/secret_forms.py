@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 FORM_BYTES_MIN = 6
@@ -74,6 +74,19 @@ def forms_of(value: bytes) -> tuple[Form, ...]:
     return tuple(forms)
 
 
+def forms_by_owner(secrets: Mapping[str, str | bytes]) -> tuple[dict[Form, list[str]], tuple[str, ...]]:
+    """Return the names of the *secrets* that have each form, and the names of those that have none."""
+    owners: dict[Form, list[str]] = {}
+    ignored: list[str] = []
+    for name, value in secrets.items():
+        forms = forms_of(as_bytes(value) if isinstance(value, str) else value)
+        for form in forms:
+            owners.setdefault(form, []).append(name)
+        if not forms:
+            ignored.append(name)
+    return owners, tuple(ignored)
+
+
 def _is_long_enough(value: bytes) -> bool:
     return len(value) >= FORM_BYTES_MIN and bool(_text(value).strip())
 
@@ -85,6 +98,9 @@ def _form(encoded: bytes) -> Form:
     The white space around it is left to be seen, so that lines stay lines. Where any white space matches, the least that can match
     counts; if that is too short, only the exact bytes are a form.
     """
+    if b"\n" not in encoded and b"\r" not in encoded:
+        core = encoded.strip()
+        return (core if len(core) >= FORM_BYTES_MIN else encoded,)
     parts = _cut_at_line_breaks(encoded.strip())
     least = sum(map(len, parts)) + len(parts) - 1
     return parts if least >= FORM_BYTES_MIN else (encoded,)

@@ -8,12 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from orchestrator.core.canary import CANARY, CANARY_NAME, what_comes_out
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.problems import Problem
+from orchestrator.core.redaction import Redactor
 from orchestrator.core.secret_forms import FORM_BYTES_MIN
 from orchestrator.runtime.environment import Environment, secrets_of
 
 Path = tuple[str | int, ...]
+
+
+def redactor_of(pipeline: Pipeline, environment: Environment) -> Redactor:
+    """Return what masks in a run of *pipeline*: the values of its secrets, its patterns, well-known tokens; and a made-up secret beside them."""
+    secrets, rules = secrets_of(pipeline, environment), pipeline.redact
+    if not (secrets or rules.patterns or rules.builtin):
+        return Redactor()
+    masked: dict[str, str | bytes] = {**secrets, CANARY_NAME: CANARY}
+    return Redactor(masked, patterns=rules.patterns, builtin=rules.builtin)
+
+
+def check_redactor(pipeline: Pipeline, environment: Environment, redactor: Redactor) -> list[Problem]:
+    """Return a problem if a made-up secret comes out of *redactor*, where there is anything to mask: then no run may start."""
+    rules = pipeline.redact
+    if not (secrets_of(pipeline, environment) or rules.patterns or rules.builtin):
+        return []
+    how = what_comes_out(redactor.stream, redactor.redact, builtin=rules.builtin)
+    if how is None:
+        return []
+    message = f"secrets are not masked on this machine: a made-up one came out {how}; nothing was started"
+    return [Problem("not_masked", message, suggestion="install orchestrate anew, with the versions that it pins")]
 
 
 def check_leaks(pipeline: Pipeline, environment: Environment) -> list[Problem]:

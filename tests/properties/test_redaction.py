@@ -11,7 +11,8 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator.core.redaction import SPACE_BYTES_MAX, Redactor
+from orchestrator.core.needles import SPACE_BYTES_MAX
+from orchestrator.core.redaction import Redactor
 from orchestrator.core.secret_forms import FORM_BYTES_MIN, Form, forms_of
 
 SECRETS = st.lists(

@@ -30,12 +30,10 @@ from orchestrator.core.events import OutputAccepted, event_data
 from orchestrator.core.explain import short_digest
 from orchestrator.core.names import shown
 from orchestrator.core.printable import as_utf8
-from orchestrator.core.redaction import Redactor
 from orchestrator.core.selection import Selection
 from orchestrator.projections.find_run import RunLookupError, check_step, find_run
 from orchestrator.projections.queries import accepted_basis
 from orchestrator.runtime.digest_cache import DigestCache
-from orchestrator.runtime.environment import secrets_of
 from orchestrator.runtime.ports import MeasureRequest
 from orchestrator.runtime.provenance import current_actor
 
@@ -133,7 +131,7 @@ def _accepted(
         before=before,
         key=str(basis["key"]),
         actor=current_actor(os.environ),
-        reason=Redactor(secrets_of(pipeline, prepared.environment)).redact(as_utf8(reason)),
+        reason=prepared.redactor.redact(as_utf8(reason)),
     )
 
 

@@ -19,10 +19,9 @@ from orchestrator.cli.reading import show_present
 from orchestrator.core.inert import inert_notices
 from orchestrator.core.interpolation import references, resolve
 from orchestrator.core.problems import Problem
-from orchestrator.core.redaction import Redactor
 from orchestrator.runtime.assembly import step_argv
 from orchestrator.runtime.definition_file import place_problems
-from orchestrator.runtime.environment import child_environment, secrets_of
+from orchestrator.runtime.environment import child_environment
 from orchestrator.runtime.preflight import missing_files
 
 EXAMPLES = """\b
@@ -104,7 +103,7 @@ def _owned(project: Project) -> list[Problem]:
 
 def _cleaner(prepared: Prepared) -> Callable[[object], object]:
     """Return what takes secrets out of values that are shown although they may be refused for holding one."""
-    redact = Redactor(secrets_of(prepared.project.pipeline, prepared.environment)).redact
+    redact = prepared.redactor.redact
 
     def clean(value: object) -> object:
         if isinstance(value, Mapping):

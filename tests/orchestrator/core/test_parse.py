@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.definition import Audit, Dataset, Freshness, Parameter, Pipeline, RetryPolicy, Step, Variable
+from orchestrator.core.definition import (
+    Audit,
+    Dataset,
+    Freshness,
+    Parameter,
+    Pipeline,
+    Redaction,
+    RetryPolicy,
+    Step,
+    Variable,
+)
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.parse import PROBLEMS_MAX, Parsed, parse_pipeline
 from orchestrator.core.parse_values import scalar_text
@@ -50,6 +60,9 @@ require_reason = true
 anchors = ["/mnt/elsewhere", "anchor"]
 anchor_command = ["mail", "-s", "checkpoint", "auditor"]
 anchor_timeout = "1m"
+[redact]
+patterns = ["ACME-[0-9]{6}"]
+builtin = false
 
 [datasets.raw]
 path = "raw/${REGION}"
@@ -132,6 +145,7 @@ class TestRight:
             timezone="Europe/Berlin",
             access_group="data",
             audit=Audit(True, ("/mnt/elsewhere", "anchor"), ("mail", "-s", "checkpoint", "auditor"), 60_000_000),
+            redact=Redaction(("ACME-[0-9]{6}",), builtin=False),
             pools={"database": 2},
             variables={
                 "KEY": Variable("KEY", required=True, secret=True, rekey=True),

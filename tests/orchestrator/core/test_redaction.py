@@ -12,7 +12,8 @@ import sys
 
 import pytest
 
-from orchestrator.core.redaction import MASK, SPACE_BYTES_MAX, Redactor
+from orchestrator.core.needles import SPACE_BYTES_MAX
+from orchestrator.core.redaction import MASK, Redactor
 from orchestrator.core.secret_forms import FORM_BYTES_MIN, as_bytes, forms_of
 
 TOKEN = "hunter22-tr0ub4dor"

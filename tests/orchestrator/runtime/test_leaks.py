@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.definition import Parameter, Pipeline, Variable
+from orchestrator.core.definition import Parameter, Pipeline, Redaction, Variable
 from orchestrator.core.problems import Problem
-from orchestrator.runtime.environment import resolve_environment
-from orchestrator.runtime.leaks import check_leaks
+from orchestrator.core.redaction import Redactor
+from orchestrator.runtime.environment import Environment, Resolved, resolve_environment
+from orchestrator.runtime.leaks import check_leaks, check_redactor, redactor_of
 
 SECRET = "Zq9-correct-horse"
 
@@ -81,3 +82,45 @@ class TestCheckLeaks:
     def test_space_around_it_does_not_hide_it(self, tmp_path: Path) -> None:
         """Its core is looked for."""
         assert 1 == len(leaks(tmp_path, f"  {SECRET} ", URL=SECRET))
+
+
+def secret_pipeline(redact: Redaction) -> Pipeline:
+    """Return a pipeline with one secret, and what else is masked."""
+    return Pipeline("test", {}, variables={"TOKEN": Variable("TOKEN", secret=True)}, redact=redact)
+
+
+class TestRedactorOf:
+    """What masks in a run, and the proof that it does."""
+
+    VALUES = Environment({"TOKEN": Resolved(SECRET, ".env")}, {})
+
+    @pytest.mark.parametrize(
+        ("redact", "shown"),
+        [
+            (Redaction(), "*** id-7 ***"),
+            (Redaction(("id-[0-9]",)), "*** *** ***"),
+            (Redaction(builtin=False), "*** id-7 AKIAIOSFODNN7EXAMPLE"),
+        ],
+    )
+    def test_values_patterns_and_tokens(self, redact: Redaction, shown: str) -> None:
+        """As the definition says; and it works."""
+        pipeline = secret_pipeline(redact)
+        redactor = redactor_of(pipeline, self.VALUES)
+
+        assert shown == redactor.redact(f"{SECRET} id-7 AKIAIOSFODNN7EXAMPLE")
+        assert [] == check_redactor(pipeline, self.VALUES, redactor)
+
+    def test_nothing(self) -> None:
+        """Where there is nothing to mask, nothing is made and nothing proven."""
+        pipeline = secret_pipeline(Redaction(builtin=False))
+        redactor = redactor_of(pipeline, Environment({}, {}))
+
+        assert {} == redactor.counts
+        assert [] == check_redactor(pipeline, Environment({}, {}), redactor)
+
+    @pytest.mark.parametrize("redact", [Redaction(), Redaction(("x[0-9]",), builtin=False), Redaction(builtin=False)])
+    def test_what_does_not_mask(self, redact: Redaction) -> None:
+        """A made-up secret comes out, which is an error."""
+        (problem,) = check_redactor(secret_pipeline(redact), self.VALUES, Redactor())
+
+        assert ("not_masked", "error") == (problem.kind, problem.severity)

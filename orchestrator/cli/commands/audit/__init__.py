@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "package": "Write the evidence of a period, with a sample and a cover page.",
     "query": "Ask the ledger one question in SQL, read only.",
     "export": "Write events or tables as files for other programs.",
+    "scan": "Look for the values of secrets in what was kept.",
     "serve": "Open the ledger in the browser, read only.",
     "rebuild": "Make the tables anew from the events, and compare.",
     "backup": "Write one complete, verified copy of the ledger.",
