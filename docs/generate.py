@@ -54,7 +54,7 @@ def events_page() -> str:
         stream = (
             "pipeline/NAME"
             if name.split(".")[0] in ("definition", "pipeline", "output", "host", "note", "checkpoint")
-            or name in ("run.refused", "run.acknowledged")
+            or name in ("run.refused", "run.acknowledged", "run.cancel_requested")
             else {"history": "ledger"}.get(name.split(".")[0], "run/ID")
         )
         lines.append(f"| [`{name}`](#{name.replace('.', '')}) | {version} | `{stream}` | {_summary(cls)} |")
@@ -215,6 +215,7 @@ def _tables(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
     yield "[schedule]", parts["schedule"]["properties"]
     yield "[access]", parts["access"]["properties"]
     yield "[audit]", parts["audit"]["properties"]
+    yield "[redact]", parts["redact"]["properties"]
     yield "[pools]", {"NAME": {"type": "integer", "description": schema["properties"]["pools"]["description"]}}
 
 

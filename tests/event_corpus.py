@@ -16,7 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,7 @@ def live_through(folder: Path) -> list[Path]:
     (shop / "bronze" / "1.csv").write_text("mended\n", encoding="utf-8")
     _program(shop, "accept", "latest", "ingest", *why)
     _lose_a_run(shop)
+    _cancel_and_resume(shop, why)
     _program(shop, "run")
     _program(shop, "note", "latest", "well", *why)
     _program(shop, "run", host="etl2")
@@ -194,6 +195,25 @@ def _program(folder: Path, *arguments: str, host: str = "etl1", clock_back: int 
         check=False,
         timeout=60,
     )
+
+
+def _cancel_and_resume(shop: Path, why: Sequence[str]) -> None:
+    """Close the run that was lost and go on with it; end another one from outside while a step runs, and go on with that."""
+    _program(shop, "cancel", "latest", *why)
+    _program(shop, "resume", "latest", *why)
+    (shop / "slow").touch()
+    (shop / "pid").unlink()
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOST, "etl1", "run", "--force"],
+        cwd=shop,
+        env=_environment(shop) | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+    )
+    pid_in(shop / "pid")
+    _program(shop, "cancel", "latest")
+    process.wait()
+    (shop / "slow").unlink()
+    _program(shop, "resume", "latest")
 
 
 def _lose_a_run(shop: Path) -> None:

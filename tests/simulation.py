@@ -18,7 +18,7 @@ import attrs
 from orchestrator.core.baselines import Rows, step_baselines
 from orchestrator.core.decide import Measurement
 from orchestrator.core.definition import Pipeline
-from orchestrator.core.events import RunStarted
+from orchestrator.core.events import RunResumed, RunStarted
 from orchestrator.core.graph import build_graph
 from orchestrator.core.report import StepReport
 from orchestrator.core.run_plan import RunPlan
@@ -294,6 +294,13 @@ def run_started(plan: RunPlan, graph_digest: str = "sha256:graph") -> RunStarted
         max_parallel=plan.max_parallel,
         program="test",
     )
+
+
+def run_resumed(plan: RunPlan, before: str, graph_digest: str = "sha256:graph") -> RunResumed:
+    """Return the event that opens the run of *plan*, which had ended as *before*, again."""
+    started = attrs.asdict(run_started(plan, graph_digest), recurse=False)
+    del started["selection"]
+    return RunResumed(before=before, **started)
 
 
 def _as_mapping(value: object) -> Mapping[str, object]:

@@ -26,6 +26,8 @@ COMMANDS: dict[str, str] = {
     "validate": "Check definition, environment and sources: every problem at once.",
     "plan": "Show what would run and what would be skipped, and why.",
     "run": "Run the pipeline for one night.",
+    "resume": "Go on with a run that did not end well.",
+    "cancel": "End a run that is on, from another terminal.",
     "accept": "Declare the present outputs of a step to be current.",
     "note": "Write something down about a run or one of its steps.",
     "ack": "Acknowledge a run that did not end well.",

@@ -41,20 +41,26 @@ def pipeline_held(
     names = sorted({pipeline.name, *pipeline.formerly})
     with contextlib.ExitStack() as held:
         for name in names:
-            lock = _lock(ledger, name)
+            lock = pipeline_lock(ledger, name)
             if not lock.acquire(holder=holder):
                 _refuse_or_wait(project, ledger, lock, name, wait=wait, say=say, night=night)
                 lock.acquire(wait=True, holder=holder)
             held.callback(lock.release)
         for name in names:
-            for run_id in reconcile(ledger, unfinished_runs(ledger.connection, name)):
-                say(f"run {run_id} had lost its orchestrator; it is interrupted now")
-                # What its steps were told and had to report; nobody will ask for it.
-                shutil.rmtree(ledger.path.parent / "exchange" / run_id, ignore_errors=True)
+            close_lost_runs(ledger, name, say=say)
         yield
 
 
-def _lock(ledger: Ledger, name: str) -> KernelLock:
+def close_lost_runs(ledger: Ledger, pipeline: str, *, say: Say) -> None:
+    """End the runs of *pipeline* that have lost their orchestrator; whoever calls holds its lock."""
+    for run_id in reconcile(ledger, unfinished_runs(ledger.connection, pipeline)):
+        say(f"run {run_id} had lost its orchestrator; it is interrupted now")
+        # What its steps were told and had to report; nobody will ask for it.
+        shutil.rmtree(ledger.path.parent / "exchange" / run_id, ignore_errors=True)
+
+
+def pipeline_lock(ledger: Ledger, name: str) -> KernelLock:
+    """Return the lock of the pipeline *name*, not held."""
     return KernelLock(ledger.path.parent / "locks" / f"{name}.lock")
 
 

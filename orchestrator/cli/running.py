@@ -1,5 +1,5 @@
 """
-`orchestrate run`, put together: everything from the lock of the pipeline to the end of the engine.
+`orchestrate run` and `resume`, put together: everything from the lock of the pipeline to the end of the engine.
 
 The order matters and stands here alone: refuse what cannot run, take the pipeline's lock, close what a dead orchestrator left, record a new definition, then run.
 """
@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -24,14 +25,14 @@ from orchestrator.cli.holding import append_event, check_owner, pipeline_held, r
 from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.project import Options, Prepared, Project
 from orchestrator.cli.refusals import record_refusal
+from orchestrator.cli.resuming import Resumption, differing_variables, resumed_state
 from orchestrator.cli.sealing import check_signer, hold_to_last_seal, seal_run
 from orchestrator.core.baselines import step_baselines
 from orchestrator.core.definition_diff import definition_changes
-from orchestrator.core.events import DefinitionChanged, RunStarted
+from orchestrator.core.events import DefinitionChanged, RunResumed, RunStarted
 from orchestrator.core.manual import manual_signs, missing_reason
 from orchestrator.core.printable import as_utf8
 from orchestrator.core.problems import Problem
-from orchestrator.core.redaction import Redactor
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState
 from orchestrator.projections.queries import baselines_for, load_blob, load_json, pipeline_row
@@ -40,8 +41,9 @@ from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.digest_cache import DigestCache
 from orchestrator.runtime.digests import FileDigester
 from orchestrator.runtime.engine import Engine, Ports
-from orchestrator.runtime.environment import child_environment, recorded_variables, secrets_of
+from orchestrator.runtime.environment import child_environment, recorded_variables
 from orchestrator.runtime.executor import ProcessExecutor
+from orchestrator.runtime.leaks import check_redactor
 from orchestrator.runtime.liveness import boot_id, process_start
 from orchestrator.runtime.manifests import Manifests, RememberingDigester
 from orchestrator.runtime.ports import Observer
@@ -95,37 +97,53 @@ class Ended:
     unsealed: LedgerError | None
 
 
-def execute(prepared: Prepared, options: Options, start: Start, *, observers: MakeObservers, say: Say) -> Ended:
+def execute(
+    prepared: Prepared,
+    options: Options,
+    start: Start,
+    *,
+    observers: MakeObservers,
+    say: Say,
+    resumption: Resumption | None = None,
+) -> Ended:
     """
     Run what was *prepared*, seal it, and return the final state; everything that happened is in the ledger.
+
+    Args:
+        resumption: The run that goes on, or None for a new one.
 
     Raises:
         InconsistentHistoryError: The ledger is not what was sealed last; nothing was started.
         KeyFileError: This user's key of the ledger cannot be used; nothing was started.
-        RefusedError: Another run is active, the pipeline's name belongs to another definition, or a reason is required and missing.
+        RefusedError: Another run is active, the pipeline's name belongs to another definition, a reason is required and missing, or the run
+            cannot go on.
         LedgerError: The ledger cannot be used, or an event could not be recorded; what ran then has been ended.
     """
     project = prepared.project
     start = attrs.evolve(start, reason=_redacted_reason(prepared, start.reason))
-    run_id = new_run_id(datetime.now(UTC))
+    run_id = new_run_id(datetime.now(UTC)) if resumption is None else resumption.run_id
     holder = {"run_id": run_id, "pid": os.getpid(), "host": os.uname().nodename}
     with naming_damage(project.ledger), open_to_write(project.ledger) as ledger:
         hold_to_last_seal(ledger)
         check_signer(ledger)
-        _refuse_on_problems(prepared, ledger, _reason_problems(project, options, start))
+        _refuse_on_problems(prepared, ledger, _reason_problems(project, options, start, resumption))
         with pipeline_held(project, ledger, wait=start.wait, holder=holder, say=say, night=prepared.night):
             check_owner(project, ledger, moved=start.moved, night=prepared.night, reason=start.reason)
+            state = None if resumption is None else resumed_state(prepared, ledger, resumption)
+            for difference in () if resumption is None else differing_variables(resumption, prepared):
+                say(f"warning: {difference}")
             git = git_state(project.folder)
             _record_definition(project, ledger, git)
             record_host(project, ledger, say=say)
             plan = make_plan(prepared, options, ledger, run_id=run_id, jobs=start.jobs)
-            state = _run(prepared, options, start, ledger, plan, git, observers)
-            return Ended(state, _seal(prepared, ledger, run_id, say))
+            opening = _opening(prepared, options, start, plan, git, state)
+            ended = _run(prepared, ledger, plan, opening, state, observers)
+            return Ended(ended, _seal(prepared, ledger, run_id, say))
 
 
 def _seal(prepared: Prepared, ledger: Ledger, run_id: str, say: Say) -> LedgerError | None:
     pipeline = prepared.project.pipeline
-    clean = Redactor(secrets_of(pipeline, prepared.environment)).redact
+    clean = prepared.redactor.redact
     return seal_run(ledger, run_id, pipeline, folder=prepared.project.folder, clean=clean, say=say)
 
 
@@ -155,12 +173,9 @@ def make_digester(
     manifest: Callable[[str], bytes | None],
     *,
     unmeasured: str,
-    redactor: Redactor | None = None,
 ) -> FileDigester:
     """Return what measures datasets and code of the *prepared* pipeline; names of files are recorded, so secrets are masked in them."""
     project = prepared.project
-    if redactor is None:
-        redactor = Redactor(secrets_of(project.pipeline, prepared.environment))
     return FileDigester(
         folder=project.folder,
         datasets=prepared.places,
@@ -168,7 +183,7 @@ def make_digester(
         cache=cache,
         load_manifest=manifest,
         unmeasured=unmeasured,
-        redact=redactor.redact,
+        redact=prepared.redactor.redact_name,
     )
 
 
@@ -181,21 +196,25 @@ def _redacted_reason(prepared: Prepared, reason: str | None) -> str | None:
     """Return *reason* as it may be recorded, or None where it says nothing."""
     if reason is None or not reason.strip():
         return None
-    return Redactor(secrets_of(prepared.project.pipeline, prepared.environment)).redact(as_utf8(reason))
+    return prepared.redactor.redact(as_utf8(reason))
 
 
-def _reason_problems(project: Project, options: Options, start: Start) -> list[Problem]:
+def _reason_problems(project: Project, options: Options, start: Start, resumption: Resumption | None) -> list[Problem]:
     """Return the problem of a start by hand without the reason that the pipeline requires; none where all is well."""
     if start.reason is not None or not project.pipeline.audit.require_reason:
         return []
+    if resumption is not None:
+        return [missing_reason("resume")]
     signs = manual_signs(options.selection, settings=options.settings, moved=start.moved, trigger=trigger())
     return [missing_reason(f"a run with {', '.join(signs)}")] if signs else []
 
 
 def _refuse_on_problems(prepared: Prepared, ledger: Ledger, others: Sequence[Problem]) -> None:
-    errors = [*prepared.errors, *others]
+    project = prepared.project
+    # Whatever else is wrong may hold a secret, and would be recorded.
+    broken = check_redactor(project.pipeline, prepared.environment, prepared.redactor)
+    errors = broken or [*prepared.errors, *others]
     if errors:
-        project = prepared.project
         record_refusal(
             ledger, project.pipeline.name, errors, definition=project.definition_path, night=prepared.night
         )  # fmt: skip
@@ -225,17 +244,16 @@ def _record_definition(project: Project, ledger: Ledger, git: Mapping[str, objec
 
 def _run(
     prepared: Prepared,
-    options: Options,
-    start: Start,
     ledger: Ledger,
     plan: RunPlan,
-    git: Mapping[str, object] | None,
+    opening: RunStarted | RunResumed,
+    state: RunState | None,
     observers: MakeObservers,
 ) -> RunState:
     project = prepared.project
     pipeline, folder = project.pipeline, ledger.path.parent
     graph = canonical_bytes(graph_document(pipeline, project.graph))
-    redactor = Redactor(secrets_of(pipeline, prepared.environment))
+    redactor = prepared.redactor
     clock = SystemClock()
     prepare_process()
     with contextlib.ExitStack() as stack:
@@ -243,7 +261,7 @@ def _run(
         cache = DigestCache(cache_path(ledger.path))
         stack.callback(cache.close)
         measured = Manifests(ledger.blob)
-        digester = make_digester(prepared, cache, measured.get, unmeasured=plan.run_id, redactor=redactor)
+        digester = make_digester(prepared, cache, measured.get, unmeasured=plan.run_id)
         workbench = RunWorkbench(
             plan,
             folder=folder,
@@ -264,37 +282,38 @@ def _run(
             interrupts=inbox,
             observers=stack.enter_context(observers(plan, ledger, executor.last_line)),
         )
-        started = _run_started(prepared, options, start, plan, blob_digest(graph), git)
-        return Engine(plan, ports, started=started, blobs={blob_digest(graph): graph}).run()
+        return Engine(plan, ports, started=opening, state=state, blobs={opening.graph: graph}).run()
 
 
-def _run_started(
+def _opening(
     prepared: Prepared,
     options: Options,
     start: Start,
     plan: RunPlan,
-    graph: str,
     git: Mapping[str, object] | None,
-) -> RunStarted:
-    pipeline = prepared.project.pipeline
-    pid = os.getpid()
-    return RunStarted(
-        run_id=plan.run_id,
-        pipeline=pipeline.name,
-        night=plan.night,
-        definition=pipeline.digest,
-        definition_path=prepared.project.definition_path,
-        graph=graph,
-        selection=options.selection.as_json(),
-        variables=recorded_variables(pipeline, prepared.environment),
-        trigger=trigger(),
-        actor=current_actor(os.environ),
-        git=git,
-        host=os.uname().nodename,
-        boot_id=boot_id(),
-        pid=pid,
-        process_start=process_start(pid) or "",
-        max_parallel=plan.max_parallel,
-        program=__version__,
-        reason=start.reason,
-    )
+    state: RunState | None,
+) -> RunStarted | RunResumed:
+    """Return the event that opens the run, or that opens the one in *state* again."""
+    project, pipeline, pid = prepared.project, prepared.project.pipeline, os.getpid()
+    circumstances: dict[str, Any] = {
+        "run_id": plan.run_id,
+        "pipeline": pipeline.name,
+        "night": plan.night,
+        "definition": pipeline.digest,
+        "definition_path": project.definition_path,
+        "graph": blob_digest(canonical_bytes(graph_document(pipeline, project.graph))),
+        "variables": recorded_variables(pipeline, prepared.environment),
+        "trigger": trigger(),
+        "actor": current_actor(os.environ),
+        "git": git,
+        "host": os.uname().nodename,
+        "boot_id": boot_id(),
+        "pid": pid,
+        "process_start": process_start(pid) or "",
+        "max_parallel": plan.max_parallel,
+        "program": __version__,
+        "reason": start.reason,
+    }
+    if state is not None:
+        return RunResumed(before=state.status, **circumstances)
+    return RunStarted(selection=options.selection.as_json(), **circumstances)

@@ -16,6 +16,9 @@ from orchestrator.core.fingerprint import key_digest, rename_components
 Row = Mapping[str, object]
 Rows = Mapping[tuple[str, str], Row]
 
+_MEASURED = ("succeeded", "no_new_data")
+"""How attempts end after which the step's outputs are measured, which makes them its last success."""
+
 
 def step_baselines(
     pipeline: Pipeline, rows: Rows, *, night: str, load: Callable[[object], Mapping[str, object]]
@@ -59,6 +62,10 @@ def _baseline(
         if renamed != components:
             components, key = renamed, key_digest(renamed)
     outputs = {} if row["outputs"] is None else load(row["outputs"])
+    last_status = None if row["last_status"] is None else str(row["last_status"])
+    if last_status in _MEASURED and (row["run_id"], row["attempt"]) != (row["last_run_id"], row["last_attempt"]):
+        # Its orchestrator died before it had looked at what the attempt left: nobody can say what that was.
+        last_status = "lost"
     return Baseline(
         key=None if key is None else str(key),
         components=components,
@@ -66,6 +73,6 @@ def _baseline(
             datasets.get(name, name): value if isinstance(value, str) else None for name, value in outputs.items()
         },
         success=None if row["run_id"] is None else f"{row['run_id']}/{row['attempt']}",
-        last_status=None if row["last_status"] is None else str(row["last_status"]),
+        last_status=last_status,
         last_attempt=None if row["last_run_id"] is None else f"{row['last_run_id']}/{row['last_attempt']}",
     )

@@ -23,6 +23,9 @@ from orchestrator.core.fingerprint import (
     known_recipe,
 )
 
+LOST = ("lost", "running")
+"""Statuses of a last attempt whose end nobody saw; one that runs when somebody decides has lost its orchestrator."""
+
 SUCCESSES = frozenset({"succeeded", "no_new_data", "accepted"})
 """Statuses of a last attempt after which a step counts as done."""
 
@@ -60,10 +63,12 @@ class Upstream:
     Attributes:
         failed: The first step that failed, or None.
         attempted: Something was attempted.
+        begun: Place of the last start of an attempt in the stream of the run, -1 where there is none.
     """
 
     failed: str | None = None
     attempted: bool = False
+    begun: int = -1
 
 
 @attrs.frozen
@@ -111,6 +116,7 @@ class Facts:
     Attributes:
         selected: The step is part of this run.
         forced: `--force` was given.
+        attempted: It was attempted in this run before that was resumed, so that its last attempt is one of this run.
         ending: Why the run is ending (`cancelled`, `deadline`, `fail_fast`), or None.
         sources: The datasets that it reads and nobody writes.
         trusted: For each dataset that it reads and whose writer is not part of this run, what that writer last left or
@@ -123,6 +129,7 @@ class Facts:
     baseline: Baseline = NEVER_RUN
     selected: bool = True
     forced: bool = False
+    attempted: bool = False
     ending: str | None = None
     sources: frozenset[str] = frozenset()
     trusted: Mapping[str, str | None] = attrs.field(factory=dict)
@@ -192,7 +199,7 @@ def _decide_without_content(facts: Facts) -> Decision | Measure | None:
         return Skip("upstream_failed", {"root": upstream.failed})
     if facts.ending is not None:
         return Skip("run_ended", {"cause": facts.ending})
-    if step.rerun == "never" and facts.baseline.last_status == "lost" and not facts.forced:
+    if step.rerun == "never" and facts.baseline.last_status in LOST and not _is_forced(facts):
         return Fail("lost", {"attempt": facts.baseline.last_attempt})
     return None
 
@@ -213,18 +220,18 @@ def _decide_inputs(facts: Facts, measurement: Measurement) -> Decision | None:
 
 def _decide_key(facts: Facts, measurement: Measurement) -> Decision:
     baseline = facts.baseline
-    touched = _changed_output(baseline, measurement)
+    touched = changed_output(baseline, measurement.outputs)
     overwritten = {"output": touched} if touched else {}
-    if facts.forced:
+    if _is_forced(facts):
         return Run("forced", overwritten)
     if baseline.key is None and baseline.last_status is None:
         return Run("never_succeeded", {**({"per_night": True} if facts.step.per_night else {}), **overwritten})
     if baseline.last_status not in SUCCESSES:
-        reason = "last_attempt_lost" if baseline.last_status in ("lost", "running") else "last_attempt_failed"
+        reason = "last_attempt_lost" if baseline.last_status in LOST else "last_attempt_failed"
         return Run(reason, {"attempt": baseline.last_attempt, "status": baseline.last_status, **overwritten})
     if baseline.key is None:
         return Run("never_succeeded", overwritten)
-    if not facts.step.reads and not facts.step.needs:
+    if not facts.step.reads and not facts.step.needs and not facts.attempted:
         return Run("no_inputs", overwritten)
     components = measurement.components_like(baseline.components)
     difference = first_difference(baseline.components, components)
@@ -238,9 +245,14 @@ def _decide_key(facts: Facts, measurement: Measurement) -> Decision:
     )
 
 
-def _changed_output(baseline: Baseline, measurement: Measurement) -> dict[str, object] | None:
-    """Name the first output that is not what the last success left, with both digests."""
-    for dataset, actual in measurement.outputs.items():
+def _is_forced(facts: Facts) -> bool:
+    """Whether `--force` counts: it asks for one attempt, and a run that is resumed was started with it before what it has attempted."""
+    return facts.forced and not facts.attempted
+
+
+def changed_output(baseline: Baseline, outputs: Mapping[str, str | None]) -> dict[str, object] | None:
+    """Name the first of *outputs*, as they are now, that is not what the last success left, with both digests; None where there is none."""
+    for dataset, actual in outputs.items():
         expected = baseline.outputs.get(dataset)
         if expected is not None and expected != actual:
             return {"dataset": dataset, "expected": expected, "actual": actual}

@@ -14,9 +14,44 @@ from typing import Any, TypeAlias
 import attrs
 
 from orchestrator.core.errors import UnknownEventError
+from orchestrator.core.pipeline_events import (
+    CheckpointAnchored,
+    DefinitionChanged,
+    HistoryCarried,
+    HostChanged,
+    Json,
+    NoteAdded,
+    OutputAccepted,
+    PipelineMoved,
+    RunAcknowledged,
+    RunCancelRequested,
+    RunRefused,
+)
 from orchestrator.core.upcasts import UPCASTS, Upcasts, upcast
 
-Json: TypeAlias = Mapping[str, object]
+__all__ = [
+    "EVENT_TYPES",
+    "AttemptFinished",
+    "AttemptStarted",
+    "CheckpointAnchored",
+    "DefinitionChanged",
+    "Event",
+    "HistoryCarried",
+    "HostChanged",
+    "NoteAdded",
+    "OutputAccepted",
+    "PipelineMoved",
+    "RunAcknowledged",
+    "RunCancelRequested",
+    "RunFinished",
+    "RunRefused",
+    "RunResumed",
+    "RunStarted",
+    "StepFinished",
+    "event_data",
+    "event_from_data",
+    "event_type",
+]
 
 
 @attrs.frozen
@@ -54,14 +89,44 @@ class RunStarted:
 
 
 @attrs.frozen
+class RunResumed:
+    """
+    A run that had not ended well goes on: what had succeeded stays, everything else is decided again.
+
+    Attributes:
+        before: How it had ended.
+        definition: As in `run.started`, like all that is not explained here; another one than before was accepted by whoever resumed it.
+    """
+
+    run_id: str
+    pipeline: str
+    night: str
+    before: str
+    definition: str
+    definition_path: str
+    graph: str
+    variables: Json
+    trigger: str
+    actor: Json
+    git: Json | None
+    host: str
+    boot_id: str
+    pid: int
+    process_start: str
+    max_parallel: int
+    program: str
+    reason: str | None = None
+
+
+@attrs.frozen
 class RunFinished:
     """
-    A run ended; `status` is one of succeeded, nothing_to_do, failed, timed_out, cancelled, interrupted.
+    A run ended, once for each start or resume; `status` is one of succeeded, nothing_to_do, failed, timed_out, cancelled, interrupted.
 
     Attributes:
         counts: How many steps ended in each status.
         root_cause: `{"step", "reason", "error_class", "message"}` of the first failure, or None.
-        duration_us: From the start by the monotonic clock; None where the orchestrator died.
+        duration_us: From the start or the last resume by the monotonic clock; None where the orchestrator died.
     """
 
     status: str
@@ -151,154 +216,9 @@ class StepFinished:
     duration_us: int | None = None
 
 
-@attrs.frozen
-class RunRefused:
-    """
-    A start was refused before anything ran; in the stream of the pipeline, since it is no run.
-
-    Attributes:
-        problems: As `core.problems.Problem.as_json` gives them.
-        holder: For a start that lost to an active run: `{"run_id", "pid", "host"}`.
-    """
-
-    pipeline: str
-    night: str | None
-    exit_code: int
-    problems: tuple[Json, ...]
-    definition_path: str
-    actor: Json
-    holder: Json | None = None
-
-
-@attrs.frozen
-class DefinitionChanged:
-    """
-    A run met a definition digest that this pipeline has not had before, or not last.
-
-    Attributes:
-        changes: `{"path", "kind": added|removed|changed|renamed, "before", "after"}`, one for each difference.
-    """
-
-    pipeline: str
-    before: str | None
-    after: str
-    changes: tuple[Json, ...]
-    definition_path: str
-    git: Json | None
-    actor: Json
-
-
-@attrs.frozen
-class PipelineMoved:
-    """A pipeline's name was given to another definition path on purpose."""
-
-    pipeline: str
-    before: str
-    after: str
-    actor: Json
-    reason: str | None = None
-
-
-@attrs.frozen
-class HostChanged:
-    """A pipeline is about to run on another host than the last time; its history and its skips go on."""
-
-    pipeline: str
-    before: str
-    after: str
-    actor: Json
-
-
-@attrs.frozen
-class OutputAccepted:
-    """
-    Somebody declared the present outputs of a step to be current, though no attempt wrote them.
-
-    Attributes:
-        outputs: Content digest of each dataset as it was accepted.
-        before: Content digest of each dataset as the step had last written it.
-    """
-
-    pipeline: str
-    run_id: str
-    step: str
-    night: str
-    outputs: Json
-    before: Json
-    key: str | None
-    actor: Json
-    reason: str
-
-
-@attrs.frozen
-class NoteAdded:
-    """
-    Somebody wrote something down about a run or one of its steps.
-
-    Attributes:
-        step: None where it is about the run as a whole.
-    """
-
-    pipeline: str
-    run_id: str
-    step: str | None
-    text: str
-    actor: Json
-    reason: str | None = None
-
-
-@attrs.frozen
-class RunAcknowledged:
-    """
-    Somebody said that a run that did not end well is known of; it stays what it was.
-
-    Attributes:
-        status: How the run had ended.
-    """
-
-    pipeline: str
-    run_id: str
-    status: str
-    actor: Json
-    reason: str | None = None
-
-
-@attrs.frozen
-class CheckpointAnchored:
-    """
-    The checkpoint over a run was handed to the anchors that the definition names; after the run, so that the next checkpoint covers this.
-
-    Attributes:
-        size: How many events the checkpoint covers.
-        root: Of their Merkle tree, hexadecimal.
-        anchors: `{"anchor", "ok", "detail"}` for each; the detail only where it failed.
-    """
-
-    pipeline: str
-    run_id: str
-    size: int
-    root: str
-    anchors: tuple[Json, ...]
-
-
-@attrs.frozen
-class HistoryCarried:
-    """
-    A ledger that continues a former one takes over what decisions need of it; in the stream of the ledger, right after its first event.
-
-    Attributes:
-        ledger: Id of the former ledger.
-        events: How many of its events were saved.
-        state: Digest of the blob with its pipelines and baselines, and with the attempts that those compare with.
-    """
-
-    ledger: str
-    events: int
-    state: str
-
-
 Event: TypeAlias = (
     RunStarted
+    | RunResumed
     | RunFinished
     | AttemptStarted
     | AttemptFinished
@@ -310,12 +230,14 @@ Event: TypeAlias = (
     | OutputAccepted
     | NoteAdded
     | RunAcknowledged
+    | RunCancelRequested
     | CheckpointAnchored
     | HistoryCarried
 )
 
 EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
     "run.started": (RunStarted, 1),
+    "run.resumed": (RunResumed, 1),
     "run.finished": (RunFinished, 1),
     "run.refused": (RunRefused, 1),
     "attempt.started": (AttemptStarted, 1),
@@ -327,6 +249,7 @@ EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
     "output.accepted": (OutputAccepted, 1),
     "note.added": (NoteAdded, 1),
     "run.acknowledged": (RunAcknowledged, 1),
+    "run.cancel_requested": (RunCancelRequested, 1),
     "checkpoint.anchored": (CheckpointAnchored, 1),
     "history.carried": (HistoryCarried, 1),
 }

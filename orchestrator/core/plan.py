@@ -44,24 +44,27 @@ class Frontier:
         """Return what was done above *step* at any distance; complete once it has been handed out."""
         return self._facts.get(step, _NOTHING_ABOVE)
 
-    def finish(self, step: str, *, failed: bool, attempted: bool) -> None:
+    def finish(self, step: str, *, failed: bool, attempted: bool, begun: int = -1) -> None:
         """
         Take note that *step* has its final status and make ready what waited for it alone.
 
         Args:
             failed: It ended as failed, so that it is the root of what lies below, unless something above it is.
             attempted: At least one attempt of it was started.
+            begun: Place of the start of the last one in the stream of the run.
         """
         if self._waiting_for.pop(step, -1) != 0:
             raise InternalError(f"step {step} finished twice or before its upstreams")
         self._unfinished -= 1
         above = self._facts.pop(step, _NOTHING_ABOVE)
         root = above.failed or (step if failed else None)
-        attempted = attempted or above.attempted
+        attempted, begun = attempted or above.attempted, max(begun, above.begun)
         for other in self._graph.downstream[step]:
             self._waiting_for[other] -= 1
             if root is not None or attempted:
                 known = self._facts.get(other, _NOTHING_ABOVE)
-                self._facts[other] = Upstream(known.failed or root, known.attempted or attempted)
+                self._facts[other] = Upstream(
+                    known.failed or root, known.attempted or attempted, max(known.begun, begun)
+                )
             if self._waiting_for[other] == 0:
                 self._ready.append(other)

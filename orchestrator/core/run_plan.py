@@ -65,7 +65,7 @@ class RunPlan:
     def facts(
         self,
         name: str,
-        state: RunState,  # noqa: ARG002 -- like `measurement`, which callers call with the same state
+        state: RunState,
         *,
         upstream: Upstream,
         ending: str | None,
@@ -79,6 +79,7 @@ class RunPlan:
             baseline=plan.baseline,
             selected=name in self.selected,
             forced=self.forced,
+            attempted=state.step(name).attempt > 0,
             ending=ending,
             sources=plan.sources,
             trusted=self._trusted(plan.step) if plan.step.reads else {},

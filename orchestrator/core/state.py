@@ -18,6 +18,7 @@ from orchestrator.core.events import (
     AttemptStarted,
     Event,
     RunFinished,
+    RunResumed,
     RunStarted,
     StepFinished,
 )
@@ -25,6 +26,8 @@ from orchestrator.core.events import (
 StepStatus: TypeAlias = Literal["pending", "running", "retrying", "succeeded", "failed", "skipped", "cancelled"]
 FINAL: frozenset[str] = frozenset({"succeeded", "failed", "skipped", "cancelled"})
 RUN_FINAL: frozenset[str] = frozenset({"succeeded", "nothing_to_do", "failed", "timed_out", "cancelled", "interrupted"})
+RESUMABLE: frozenset[str] = RUN_FINAL - {"succeeded", "nothing_to_do"}
+"""How a run ends that can go on."""
 
 
 @attrs.frozen
@@ -36,6 +39,7 @@ class StepState:
         status: pending (nothing decided), running, retrying (between two attempts) or one of `FINAL`.
         attempt: Number of the newest attempt, 0 before the first.
         attempt_status: How that attempt ended, or None while it runs.
+        begun: Place of its start in the stream of the run, which tells what came after what; -1 before the first.
     """
 
     status: str = "pending"
@@ -43,6 +47,7 @@ class StepState:
     error_class: str | None = None
     attempt: int = 0
     attempt_status: str | None = None
+    begun: int = -1
     key: str | None = None
     components: Mapping[str, object] = attrs.field(factory=dict, repr=False)
     outputs: Mapping[str, str | None] = attrs.field(factory=dict)
@@ -60,7 +65,8 @@ class RunState:
     Attributes:
         status: `pending` before its first event, then running, then one of `RUN_FINAL`.
         steps: Only those that something has happened to; all others are `PENDING`.
-        failures: Steps that failed, first one first.
+        failures: Steps that failed since the start or the last resume, first one first.
+        kept: Steps that had succeeded when the run was resumed and that nothing has happened to since: they may stay, or be attempted again.
     """
 
     run_id: str = ""
@@ -70,6 +76,7 @@ class RunState:
     version: int = -1
     steps: dict[str, StepState] = attrs.field(factory=dict)
     failures: list[str] = attrs.field(factory=list)
+    kept: set[str] = attrs.field(factory=set)
 
     def step(self, name: str) -> StepState:
         """Return the state of the step *name*."""
@@ -93,6 +100,9 @@ class RunState:
                 self._expect(event, holds=self.status == "pending")
                 self.run_id, self.pipeline, self.night = event.run_id, event.pipeline, event.night
                 self.status = "running"
+            case RunResumed():
+                self._expect(event, holds=self.status in RESUMABLE and event.before == self.status)
+                self._resumed()
             case RunFinished():
                 self._expect(event, holds=self.status == "running" and event.status in RUN_FINAL)
                 self.status = event.status
@@ -108,12 +118,27 @@ class RunState:
             counts[status] = counts.get(status, 0) + 1
         return counts
 
+    def _resumed(self) -> None:
+        """Take back how steps had ended, but for their successes; the numbers of attempts go on."""
+        self.status = "running"
+        self.failures = []
+        self.kept = {name for name, step in self.steps.items() if step.status == "succeeded"}
+        for name, step in self.steps.items():
+            if name not in self.kept:
+                self.steps[name] = StepState(attempt=step.attempt, begun=step.begun)
+
     def _attempt_started(self, event: AttemptStarted) -> None:
         step = self.step(event.step)
-        may_start = step.status in ("pending", "retrying") and event.attempt == step.attempt + 1
-        self._expect(event, holds=self.status == "running" and may_start)
+        may_start = step.status in ("pending", "retrying") or event.step in self.kept
+        follows = may_start and event.attempt == step.attempt + 1
+        self._expect(event, holds=self.status == "running" and follows)
+        self.kept.discard(event.step)
         self.steps[event.step] = StepState(
-            status="running", attempt=event.attempt, key=event.key, components=event.components
+            status="running",
+            attempt=event.attempt,
+            begun=self.version + 1,
+            key=event.key,
+            components=event.components,
         )
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
@@ -130,8 +155,9 @@ class RunState:
     def _step_finished(self, event: StepFinished) -> None:
         step = self.step(event.step)
         ended = step.status == "pending" or step.attempt_status is not None
-        may_end = step.status not in FINAL and ended and event.status in FINAL
-        self._expect(event, holds=self.status == "running" and may_end)
+        may_end = (step.status not in FINAL and ended) or event.step in self.kept
+        self._expect(event, holds=self.status == "running" and may_end and event.status in FINAL)
+        self.kept.discard(event.step)
         outputs = event.outputs or {}
         self.steps[event.step] = attrs.evolve(
             step,

@@ -8,6 +8,7 @@ from ledger.events import RecordedEvent
 
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "run.started": ("definition", "graph"),
+    "run.resumed": ("definition", "graph"),
     "definition.changed": ("after",),
     "history.carried": ("state",),
 }

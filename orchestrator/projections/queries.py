@@ -264,10 +264,10 @@ def unfinished_runs(connection: sqlite3.Connection, pipeline: str) -> list[str]:
 
 
 def run_process(connection: sqlite3.Connection, run_id: str) -> dict[str, Any]:
-    """Return which process runs or ran *run_id*: its `pid`, its `start` and the machine's `boot`, as `liveness.is_alive` takes them."""
+    """Return which process runs *run_id*, or last did: its `pid`, its `start` and the machine's `boot`, as `liveness.is_alive` takes them."""
     row = connection.execute(
         "SELECT json_extract(data, '$.pid'), json_extract(data, '$.process_start'), json_extract(data, '$.boot_id')"
-        " FROM audit_events WHERE seq = (SELECT first_seq FROM audit_runs WHERE run_id = ?)",
+        " FROM audit_events WHERE stream = 'run/' || ? AND type IN ('run.started', 'run.resumed') ORDER BY version DESC LIMIT 1",
         (run_id,),
     ).fetchone()
     return dict(zip(("pid", "start", "boot"), row, strict=True))

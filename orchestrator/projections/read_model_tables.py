@@ -5,7 +5,7 @@ from __future__ import annotations
 NAME = "orchestrator"
 """Under which the ledger knows these tables."""
 
-VERSION = 2
+VERSION = 3
 """Raised when the tables or what they hold change; they are then made anew."""
 
 TABLES = (

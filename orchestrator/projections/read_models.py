@@ -6,7 +6,6 @@ Everything here is a function of the events and of the blobs that they name. Col
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
@@ -25,14 +24,17 @@ from orchestrator.core.events import (
     OutputAccepted,
     PipelineMoved,
     RunAcknowledged,
+    RunCancelRequested,
     RunFinished,
     RunRefused,
+    RunResumed,
     RunStarted,
     StepFinished,
     event_from_data,
 )
 from orchestrator.projections.carried import take_carried
 from orchestrator.projections.read_model_tables import NAME, SCRIPT, TABLES, VERSION
+from orchestrator.projections.resumed import load_graph, open_again
 from orchestrator.projections.views import VIEW_SCRIPT, VIEWS
 
 _LEDGERS_OWN = "ledger."
@@ -80,7 +82,7 @@ class ReadModels:
     # Runs
 
     def _run_started(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: RunStarted) -> None:
-        graph = _load_graph(connection, event.graph)
+        graph = load_graph(connection, event.graph)
         self._runs[event.run_id] = _run_of(event.run_id, event.pipeline, event.night, graph)
         connection.execute(
             "INSERT INTO runs (run_id, pipeline, night, status, started_at, trigger, actor, reason, definition, graph, selection,"
@@ -323,7 +325,7 @@ class ReadModels:
             pipeline, night, graph = connection.execute(
                 "SELECT pipeline, night, graph FROM runs WHERE run_id = ?", (run_id,)
             ).fetchone()
-            known = self._runs[run_id] = _run_of(run_id, pipeline, night, _load_graph(connection, graph))
+            known = self._runs[run_id] = _run_of(run_id, pipeline, night, load_graph(connection, graph))
         return known
 
 
@@ -366,18 +368,13 @@ def _run_id(recorded: RecordedEvent) -> str:
     return recorded.stream.removeprefix("run/")
 
 
-def _load_graph(connection: sqlite3.Connection, digest: str) -> list[dict[str, object]]:
-    row = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
-    steps: list[dict[str, object]] = [] if row is None else json.loads(row[0])["steps"]
-    return steps
-
-
 def _json(value: object) -> str | None:
     return None if value is None else canonical_text(value)
 
 
 _HANDLERS: Mapping[type[object], Callable[..., None]] = {
     RunStarted: ReadModels._run_started,  # noqa: SLF001
+    RunResumed: open_again,
     RunFinished: ReadModels._run_finished,  # noqa: SLF001
     AttemptStarted: ReadModels._attempt_started,  # noqa: SLF001
     AttemptFinished: ReadModels._attempt_finished,  # noqa: SLF001
@@ -390,5 +387,6 @@ _HANDLERS: Mapping[type[object], Callable[..., None]] = {
     OutputAccepted: ReadModels._accepted,  # noqa: SLF001
     NoteAdded: ReadModels._note_added,  # noqa: SLF001
     RunAcknowledged: ReadModels._acknowledged,  # noqa: SLF001
+    RunCancelRequested: lambda *_: None,  # How the run ended is what its own events say.
     CheckpointAnchored: _anchored,
 }

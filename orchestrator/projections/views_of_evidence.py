@@ -125,14 +125,14 @@ FROM definitions
 
 MANUAL_ACTIONS = View(
     "audit_manual_actions",
-    "One row for everything that a person did: runs started at a terminal, with --force or with a reason, accepted outputs, moved "
-    "pipelines, notes, acknowledgements, and what was done to the ledger itself.",
+    "One row for everything that a person did: runs started at a terminal, with --force or with a reason, runs that were resumed or "
+    "cancelled, accepted outputs, moved pipelines, notes, acknowledgements, and what was done to the ledger itself.",
     {
         "seq": SEQ,
         "recorded_at": RECORDED_AT,
         "action": (
             "text",
-            "Type of the event: run.started, output.accepted, pipeline.moved, note.added, run.acknowledged, ledger....",
+            "Type of the event: run.started, run.resumed, run.cancel_requested, output.accepted, pipeline.moved, note.added, run.acknowledged, ledger....",
         ),
         "pipeline": ("text", "Name of the pipeline; empty for what was done to the ledger."),
         "run_id": ("text", "The run; empty where it is about none."),
@@ -160,6 +160,10 @@ UNION ALL
 SELECT k.seq, k.recorded_at, 'run.acknowledged', k.pipeline, k.run_id, NULL, r.night, k.reason, json_object('status', k.status),
     {who("k.actor")}
 FROM acknowledgements k LEFT JOIN runs r ON r.run_id = k.run_id
+UNION ALL
+SELECT e.seq, e.recorded_at, e.type, r.pipeline, r.run_id, NULL, r.night, json_extract(e.data, '$.reason'),
+    json_remove(e.data, '$.actor', '$.variables'), {who("json_extract(e.data, '$.actor')")}
+FROM events e JOIN runs r ON r.run_id = json_extract(e.data, '$.run_id') WHERE e.type IN ('run.resumed', 'run.cancel_requested')
 UNION ALL
 SELECT seq, recorded_at, type, NULL, NULL, NULL, NULL, json_extract(data, '$.reason'), data, {who("json_extract(data, '$.actor')")}
 FROM events WHERE stream = 'ledger'

@@ -15,11 +15,11 @@ import attrs
 
 from ledger.canonical import blob_digest, canonical_bytes
 from ledger.events import NewEvent
-from orchestrator.core.decide import Fail, Measure, Measurement, Run, Skip, decide
+from orchestrator.core.decide import Fail, Measure, Measurement, Run, Skip, changed_output, decide
 from orchestrator.core.events import (
     AttemptStarted,
     Event,
-    RunFinished,
+    RunResumed,
     RunStarted,
     StepFinished,
     event_data,
@@ -29,7 +29,7 @@ from orchestrator.core.outcome import Outcome, classify
 from orchestrator.core.plan import Frontier
 from orchestrator.core.report import StepReport
 from orchestrator.core.run_plan import RunPlan
-from orchestrator.core.state import RunState, initial_state, verdict
+from orchestrator.core.state import RunState, initial_state
 from orchestrator.runtime.ports import (
     Clock,
     Digester,
@@ -42,7 +42,7 @@ from orchestrator.runtime.ports import (
     Observer,
     Workbench,
 )
-from orchestrator.runtime.recording import attempt_finished, ended_evidence
+from orchestrator.runtime.recording import attempt_finished, ended_evidence, run_finished
 from orchestrator.runtime.result import BadResultError
 
 _INLINE_BYTES = 4096
@@ -74,28 +74,36 @@ class Engine:
     Run *plan* to its end.
 
     Args:
-        started: The event that opens the run.
+        started: The event that opens the run, or opens it again.
+        state: Of the run before *started*, which this engine takes over; None for a new run.
         blobs: What *started* points to by digest.
     """
 
     def __init__(
-        self, plan: RunPlan, ports: Ports, *, started: RunStarted, blobs: Mapping[str, bytes] | None = None
+        self,
+        plan: RunPlan,
+        ports: Ports,
+        *,
+        started: RunStarted | RunResumed,
+        state: RunState | None = None,
+        blobs: Mapping[str, bytes] | None = None,
     ) -> None:
         self._plan = plan
         self._ports = ports
-        self._state = initial_state()
+        self._state = state or initial_state()
         self._frontier = Frontier(plan.graph)
         self._stream = f"run/{plan.run_id}"
         self._started = started
         self._started_us = ports.clock.monotonic_us()
         self._events: list[NewEvent] = []
         self._blobs: dict[str, bytes] = dict(blobs or {})
-        self._recorded_version = -1
+        self._recorded_version = self._state.version
         self._ready: deque[_Ready] = deque()
         self._starts: list[_Ready] = []
         self._unstarted: list[Exited] = []
         self._running: set[str] = set()
         self._measuring: set[str] = set()
+        self._checking: set[str] = set()
         self._finishing: dict[str, tuple[Outcome, Exited]] = {}
         self._ending: str | None = None
         self._signal: int | None = None
@@ -137,7 +145,7 @@ class Engine:
                 self._launch(self._ready.popleft())
             if not self._may_take():
                 break
-            self._consider(self._frontier.take(), None)
+            self._take(self._frontier.take())
         if self._frontier.done:
             self._finish_run()
 
@@ -147,6 +155,21 @@ class Engine:
             return False
         ahead = len(self._ready) + len(self._measuring)
         return self._ending is not None or ahead < self._plan.max_parallel + _MEASURING_AHEAD
+
+    def _take(self, name: str) -> None:
+        """Decide about *name*; a success from before the run was resumed stays where its outputs do, and nothing above it was attempted after it."""
+        writes = self._plan.steps[name].step.writes
+        if name not in self._state.kept or self._frontier.upstream(name).begun > self._state.step(name).begun:
+            self._consider(name, None)
+        elif self._ending is not None or not writes:
+            self._keep(name)
+        else:
+            self._checking.add(name)
+            self._measuring.add(name)
+            self._ports.digester.submit(MeasureRequest(name, outputs=writes))
+
+    def _keep(self, name: str) -> None:
+        self._frontier.finish(name, failed=False, attempted=True, begun=self._state.step(name).begun)
 
     def _consider(self, name: str, measurement: Measurement | None) -> None:
         facts = self._plan.facts(
@@ -169,6 +192,8 @@ class Engine:
             case Run():
                 assert measurement is not None
                 self._ready.append(_Ready(name, decision, measurement))
+            case Skip(reason="no_new_data" | "up_to_date") if name in self._state.kept:
+                self._keep(name)
             case Skip():
                 self._finish_step(name, "skipped", decision.reason, evidence=decision.evidence)
             case Fail():
@@ -181,6 +206,13 @@ class Engine:
         if name in self._finishing:
             outcome, exited = self._finishing.pop(name)
             self._succeed(name, outcome, exited, measured.outputs)
+            return
+        if name in self._checking:
+            self._checking.discard(name)
+            if changed_output(self._plan.steps[name].baseline, measured.outputs) is None:
+                self._keep(name)
+            else:
+                self._consider(name, None)
             return
         self._consider(
             name,
@@ -283,7 +315,7 @@ class Engine:
                 duration_us=None if exited is None or exited.not_started else exited.duration_us,
             )
         )
-        self._frontier.finish(name, failed=status == "failed", attempted=step.attempt > 0)
+        self._frontier.finish(name, failed=status == "failed", attempted=step.attempt > 0, begun=step.begun)
         if status == "failed" and self._plan.fail_fast:
             self._end("fail_fast")
 
@@ -302,35 +334,16 @@ class Engine:
             # It may take an hour to look at what nobody will run any more.
             self._ports.digester.drop(name)
             self._measuring.discard(name)
-            self._consider(name, None)
+            self._checking.discard(name)
+            self._take(name)
         for name in sorted(self._running):
             if force or self._plan.steps[name].step.when == "upstream_ok":
                 self._ports.executor.stop(name, force=force)
 
     def _finish_run(self) -> None:
-        status = verdict(self._state, self._ending)
-        self._record(
-            RunFinished(
-                status=status,
-                exit_code=self._exit_code(status),
-                duration_us=self._ports.clock.monotonic_us() - self._started_us,
-                counts=self._state.counts(self._plan.graph.order),
-                root_cause=self._root_cause(),
-            )
-        )
-
-    def _exit_code(self, status: str) -> int:
-        if self._signal is not None and status == "cancelled":
-            return 128 + self._signal
-        return 0 if status in ("succeeded", "nothing_to_do") else 1
-
-    def _root_cause(self) -> Mapping[str, object] | None:
-        if not self._state.failures:
-            return None
-        name = self._state.failures[0]
-        step = self._state.step(name)
-        cause = {"step": name, "reason": step.reason, "error_class": step.error_class, "message": step.message}
-        return {key: value for key, value in cause.items() if value is not None}
+        duration_us = self._ports.clock.monotonic_us() - self._started_us
+        steps = self._plan.graph.order
+        self._record(run_finished(self._state, steps, self._ending, signal=self._signal, duration_us=duration_us))
 
     # Recording
 

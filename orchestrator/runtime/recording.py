@@ -1,18 +1,49 @@
-"""What was seen of an attempt's end, as the event that records it."""
+"""What was seen of the end of an attempt, or of a run, as the event that records it."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
-from orchestrator.core.events import AttemptFinished
+from orchestrator.core.events import AttemptFinished, RunFinished
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.printable import as_utf8
 from orchestrator.core.report import StepReport
+from orchestrator.core.state import RunState, verdict
 from orchestrator.runtime.ports import Exited, Log
 
 _SURVIVORS_AT_MOST = 100
 _SURVIVORS_NAMED = 3
+
+
+def run_finished(
+    state: RunState, steps: Iterable[str], ending: str | None, *, signal: int | None, duration_us: int
+) -> RunFinished:
+    """
+    Return the event for the end of a run in which each of *steps* has its final status.
+
+    Args:
+        ending: Why it was ended early, or None, see `core.state.verdict`.
+        signal: The first one that the orchestrator got, or None.
+    """
+    status = verdict(state, ending)
+    exit_code = 0 if status in ("succeeded", "nothing_to_do") else 1
+    return RunFinished(
+        status=status,
+        exit_code=128 + signal if signal is not None and status == "cancelled" else exit_code,
+        duration_us=duration_us,
+        counts=state.counts(steps),
+        root_cause=_root_cause(state),
+    )
+
+
+def _root_cause(state: RunState) -> Mapping[str, object] | None:
+    if not state.failures:
+        return None
+    name = state.failures[0]
+    step = state.step(name)
+    cause = {"step": name, "reason": step.reason, "error_class": step.error_class, "message": step.message}
+    return {key: value for key, value in cause.items() if value is not None}
 
 
 def attempt_finished(

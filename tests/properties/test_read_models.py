@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 from hypothesis import HealthCheck, given, settings
@@ -25,14 +26,16 @@ from orchestrator.core.events import (
     OutputAccepted,
     PipelineMoved,
     RunAcknowledged,
+    RunCancelRequested,
     RunFinished,
     RunRefused,
+    RunResumed,
     RunStarted,
     StepFinished,
     event_data,
     event_type,
 )
-from orchestrator.core.state import FINAL, RUN_FINAL, RunState
+from orchestrator.core.state import FINAL, RESUMABLE, RUN_FINAL, RunState
 from orchestrator.projections.read_models import ReadModels
 from tests.properties.test_run_machine import Nights
 
@@ -75,27 +78,27 @@ class Append:
     reopen: bool
 
 
-RUN_STARTS = st.builds(
-    RunStarted,
-    run_id=st.just(""),
-    pipeline=PIPELINES,
-    night=RUN_NIGHTS,
-    definition=DIGESTS,
-    definition_path=TEXT,
-    graph=st.just(""),
-    selection=OBJECTS,
-    variables=OBJECTS,
-    trigger=TEXT,
-    actor=ACTORS,
-    git=SOME_OBJECT,
-    host=TEXT,
-    boot_id=TEXT,
-    pid=NUMBERS,
-    process_start=TEXT,
-    max_parallel=NUMBERS,
-    program=TEXT,
-    reason=SOME_TEXT,
-)
+CIRCUMSTANCES: Mapping[str, st.SearchStrategy[Any]] = {
+    "run_id": st.just(""),
+    "pipeline": PIPELINES,
+    "night": RUN_NIGHTS,
+    "definition": DIGESTS,
+    "definition_path": TEXT,
+    "graph": st.just(""),
+    "variables": OBJECTS,
+    "trigger": TEXT,
+    "actor": ACTORS,
+    "git": SOME_OBJECT,
+    "host": TEXT,
+    "boot_id": TEXT,
+    "pid": NUMBERS,
+    "process_start": TEXT,
+    "max_parallel": NUMBERS,
+    "program": TEXT,
+    "reason": SOME_TEXT,
+}
+RUN_STARTS = st.builds(RunStarted, selection=OBJECTS, **CIRCUMSTANCES)
+RUN_RESUMES = st.builds(RunResumed, before=st.just(""), **CIRCUMSTANCES)
 RUN_ENDS = st.builds(
     RunFinished,
     status=st.sampled_from(sorted(RUN_FINAL)),
@@ -176,6 +179,14 @@ OF_A_PIPELINE = (
         reason=SOME_TEXT,
     )
     | st.builds(
+        RunCancelRequested,
+        pipeline=PIPELINES,
+        run_id=st.sampled_from(["r0", "r1"]),
+        force=st.booleans(),
+        actor=ACTORS,
+        reason=SOME_TEXT,
+    )
+    | st.builds(
         OutputAccepted,
         pipeline=PIPELINES,
         run_id=st.sampled_from(["r0", "r1"]),
@@ -195,15 +206,29 @@ def histories(draw: st.DrawFn) -> list[Append]:
     """Draw transactions in which runs start, go on side by side and end, or not; every event can follow those before it."""
     appends: list[Append] = []
     active: dict[str, RunState] = {}
+    over: dict[str, RunState] = {}
     runs = 0
     for _ in range(draw(st.integers(1, 20))):
-        what = draw(st.sampled_from(["run", "steps", "steps", "steps", "end", "pipeline"]))
+        what = draw(st.sampled_from(["run", "steps", "steps", "steps", "end", "resume", "pipeline"]))
         blobs: dict[str, bytes] = {}
         taken: list[Event]
         if what == "pipeline":
             other = draw(OF_A_PIPELINE)
             stream, taken = f"pipeline/{other.pipeline}", [other]
-        elif what == "run" or not active:
+        elif what == "resume" and over:
+            stream = draw(st.sampled_from(sorted(over)))
+            state = active[stream] = over.pop(stream)
+            graph = draw(st.sampled_from(GRAPHS))
+            blobs = {blob_digest(graph): graph}
+            own: dict[str, Any] = {
+                "run_id": state.run_id,
+                "pipeline": state.pipeline,
+                "night": state.night,
+                "before": state.status,
+            }
+            taken = [attrs.evolve(draw(RUN_RESUMES), graph=blob_digest(graph), **own)]
+            state.evolve(taken[0])
+        elif what in ("run", "resume") or not active:
             graph = draw(st.sampled_from(GRAPHS))
             blobs = {blob_digest(graph): graph}
             stream, run_id, runs = f"run/r{runs}", f"r{runs}", runs + 1
@@ -216,7 +241,10 @@ def histories(draw: st.DrawFn) -> list[Append]:
         else:
             stream = draw(st.sampled_from(sorted(active)))
             taken = [draw(RUN_ENDS)]
-            active.pop(stream).evolve(taken[0])
+            ended = active.pop(stream)
+            ended.evolve(taken[0])
+            if ended.status in RESUMABLE:
+                over[stream] = ended
         appends.append(Append(stream, tuple(taken), blobs, draw(st.booleans())))
     return appends
 

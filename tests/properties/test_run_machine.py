@@ -1,9 +1,10 @@
 """
 Whole runs under a simulated clock and simulated processes, in any order of changes, failures, kills and repairs.
 
-The machine changes sources, code and outputs, lets steps fail, kills the orchestrator between any two transactions, and runs again.
-Whatever happened before: a run in which nothing fails leaves every dataset as a recomputation from the sources would, the run after it
-has nothing to do, and the recorded events fold to the state that the engine had.
+The machine changes sources, code and outputs, lets steps fail, kills the orchestrator between any two transactions, runs again, and resumes what did not
+end well. Whatever happened before: a run in which nothing fails leaves every dataset as a recomputation from the sources would, the run after it
+has nothing to do, and the recorded events fold to the state that the engine had. What succeeded in a run and is as it was left is not run again when that
+is resumed, attempts are numbered without a gap, and a step with `rerun = "never"` is not attempted after one of them was lost.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -21,13 +23,14 @@ from ledger import open_ledger
 from ledger.canonical import blob_digest, canonical_bytes
 from ledger.events import NewEvent, RecordedEvent
 from orchestrator.core.definition import Pipeline
-from orchestrator.core.events import event_from_data
+from orchestrator.core.events import AttemptStarted, Event, RunResumed, StepFinished, event_from_data
 from orchestrator.core.graph import build_graph
-from orchestrator.core.state import RunState, fold
+from orchestrator.core.state import FINAL, RESUMABLE, RunState, fold
 from orchestrator.projections.queries import baselines_for, load_json
 from orchestrator.projections.read_models import ReadModels
 from orchestrator.runtime.assembly import graph_document
 from orchestrator.runtime.engine import Engine, Ports
+from orchestrator.runtime.ports import Measured
 from orchestrator.runtime.recovery import reconcile
 from tests.pipelines import data_pipeline, graphs
 from tests.simulation import (
@@ -37,6 +40,7 @@ from tests.simulation import (
     SimulatedExecutor,
     SimulatedWorkbench,
     World,
+    run_resumed,
     run_started,
     simulated_plan,
 )
@@ -76,6 +80,17 @@ class Mortal:
         return recorded
 
 
+class LateDigester(SimulatedDigester):
+    """A digester that gives way before each answer, so that the orchestrator may die between an attempt's end and its step's."""
+
+    late = False
+
+    def advance(self) -> list[Measured]:
+        """Return nothing at first, then all that was asked for."""
+        self.late = not self.late
+        return [] if self.late else super().advance()
+
+
 class Nights(RuleBasedStateMachine):
     """Nights of one pipeline on one ledger."""
 
@@ -88,12 +103,14 @@ class Nights(RuleBasedStateMachine):
         self.store = open_ledger(self.folder / "ledger.db", projections=[ReadModels()], now=self.clock.now)
         self.runs = 0
         self.versions = 0
+        self.options: dict[str, Any] = {}
 
-    @initialize(edges=graphs(max_steps=6))
-    def define(self, edges: dict[str, list[str]]) -> None:
-        """Start with a pipeline of any shape whose sources exist; the first steps read one source each."""
+    @initialize(edges=graphs(max_steps=6), data=st.data())
+    def define(self, edges: dict[str, list[str]], data: st.DataObject) -> None:
+        """Start with a pipeline of any shape whose sources exist; the first steps read one source each, and some must not run twice."""
         reads = {name: others or [f"raw_{name}"] for name, others in edges.items()}
-        self.pipeline = data_pipeline(reads)
+        never = data.draw(st.sets(st.sampled_from(sorted(edges)), max_size=2), label="never run twice")
+        self.pipeline = data_pipeline(reads, **{name: {"rerun": "never"} for name in never})
         self.world = World(self.pipeline)
         self.world.contents.update(dict.fromkeys(self.pipeline.sources(), "first"))
 
@@ -129,18 +146,29 @@ class Nights(RuleBasedStateMachine):
             below = build_graph(self.pipeline).below([name]) - {name}
             assert {state.step(other).status for other in below} <= {"skipped"}
 
-    @rule(dies_at=st.integers(1, 12), after=st.booleans(), data=st.data())
-    def run_and_die(self, dies_at: int, data: st.DataObject, *, after: bool) -> None:
+    @rule(dies_at=st.integers(1, 20), after=st.booleans(), forced=st.booleans(), data=st.data())
+    def run_and_die(self, dies_at: int, data: st.DataObject, *, after: bool, forced: bool) -> None:
         """The orchestrator is killed between two transactions; what ran then may or may not have written."""
         self.world.behaviour = {}
-        executor = SimulatedExecutor(self.world, self.clock)
-        try:
-            self._run(journal=Mortal(self.store, dies_at, after=after), executor=executor)
-        except Killed:
-            for name in sorted(executor.running):
-                if data.draw(st.booleans(), label=f"{name} wrote before it was killed"):
-                    self.world.contents[name] = data.draw(st.sampled_from([self.world.written(name, name), "torn"]))
-            reconcile(self.store, [f"run-{self.runs}"], grace_seconds=0)
+        self._die(dies_at, data, after=after, forced=forced)
+
+    @rule(dies_at=st.integers(1, 16), after=st.booleans(), data=st.data())
+    def resume_and_die(self, dies_at: int, data: st.DataObject, *, after: bool) -> None:
+        """The newest run goes on where it can, and its orchestrator is killed again."""
+        self.world.behaviour = {}
+        if self._state().status in RESUMABLE:
+            self._die(dies_at, data, after=after, resume=True)
+
+    @rule()
+    def resume(self) -> None:
+        """The newest run goes on where it can, and nothing fails: it ends well, unless a step was lost that must not run twice."""
+        self.world.behaviour = {}
+        if self._state().status in RESUMABLE:
+            state = self._run(resume=True)
+            assert {state.step(name).status for name in self.pipeline.steps} <= FINAL
+            stuck = self._lost() or any(step.reason == "input_untrusted" for step in state.steps.values())
+            assert stuck or state.status in ("succeeded", "nothing_to_do")
+            self._check_consistency(state)
 
     @rule(data=st.data())
     def run_some(self, data: st.DataObject) -> None:
@@ -155,7 +183,7 @@ class Nights(RuleBasedStateMachine):
     def run_clean(self, *, forced: bool) -> None:
         """Nothing fails: everything is as a recomputation gives it, and a second run has nothing to do."""
         self.world.behaviour = {}
-        state = self._run(forced=forced)
+        state = self._run(forced=forced or bool(self._lost()))
         assert state.status in ("succeeded", "nothing_to_do")
         assert self.world.contents == self.world.recomputed()
         self.world.starts.clear()
@@ -172,6 +200,16 @@ class Nights(RuleBasedStateMachine):
         self.versions += 1
         return f"version {self.versions}"
 
+    def _die(self, dies_at: int, data: st.DataObject, *, after: bool, **options: Any) -> None:  # noqa: ANN401 - of `_run`
+        executor = SimulatedExecutor(self.world, self.clock)
+        try:
+            self._run(journal=Mortal(self.store, dies_at, after=after), executor=executor, **options)
+        except Killed:
+            for name in sorted(executor.running):
+                if data.draw(st.booleans(), label=f"{name} wrote before it was killed"):
+                    self.world.contents[name] = data.draw(st.sampled_from([self.world.written(name, name), "torn"]))
+            reconcile(self.store, [f"run-{self.runs}"], grace_seconds=0)
+
     def _run(
         self,
         *,
@@ -179,48 +217,142 @@ class Nights(RuleBasedStateMachine):
         executor: SimulatedExecutor | None = None,
         selected: Sequence[str] | None = None,
         forced: bool = False,
+        resume: bool = False,
     ) -> RunState:
-        self.runs += 1
+        if not resume:
+            self.runs += 1
+            self.options = {"selected": selected, "forced": forced}
         connection = self.store.connection
         plan = simulated_plan(
             self.pipeline,
             rows=baselines_for(connection, self.pipeline.name),
             run_id=f"run-{self.runs}",
-            selected=selected,
-            forced=forced,
             max_parallel=MOST_AT_ONCE,
             load=lambda value: load_json(connection, value),
+            **self.options,
         )
         graph = canonical_bytes(graph_document(self.pipeline, plan.graph))
+        digest = blob_digest(graph)
         executor = executor or SimulatedExecutor(self.world, self.clock)
         ports = Ports(
             journal=journal or self.store,  # type: ignore[arg-type]
             clock=self.clock,
             executor=executor,
-            digester=SimulatedDigester(self.world),
+            digester=LateDigester(self.world),
             workbench=SimulatedWorkbench(self.world, plan),
             interrupts=Signals(self.clock),
         )
-        started = run_started(plan, blob_digest(graph))
-        state = Engine(plan, ports, started=started, blobs={blob_digest(graph): graph}).run()
+        before, lost, intact = self._state(), self._lost(), self._intact() if resume else {}
+        opening = run_resumed(plan, before.status, digest) if resume else run_started(plan, digest)
+        self.world.starts.clear()
+        try:
+            state = Engine(plan, ports, started=opening, state=before if resume else None, blobs={digest: graph}).run()
+        finally:
+            self._check_starts(lost, intact, resume=resume)
         self._check(plan.run_id, state)
         assert executor.most_at_once <= MOST_AT_ONCE
         return state
 
-    def _check(self, run_id: str, state: RunState) -> None:
-        """The record folds to the state, and no step started before its upstreams had ended."""
-        events = [
+    def _state(self) -> RunState:
+        """Return the state of the newest run, as recorded."""
+        return fold(self._events(f"run-{self.runs}"))
+
+    def _events(self, run_id: str) -> list[Event]:
+        return [
             event_from_data(item.type, item.type_version, item.data) for item in self.store.read_stream(f"run/{run_id}")
         ]
-        assert fold(events) == state
+
+    def _lost(self) -> set[str]:
+        """Return the steps that must not run twice and whose last attempt was lost: nobody saw its end, or what it had left."""
+        open_: set[str] = set()
+        for number in range(1, self.runs + 1):
+            for event in self._events(f"run-{number}"):
+                if isinstance(event, AttemptStarted):
+                    open_.add(event.step)
+                elif isinstance(event, StepFinished) and event.attempts and event.reason != "lost":
+                    open_.discard(event.step)
+        return {name for name in open_ if self.pipeline.steps[name].rerun == "never"}
+
+    def _intact(self) -> dict[str, str | None]:
+        """Return the steps that have succeeded in the newest run and whose output is as they left it, each with its key."""
+        return {
+            name: step.key
+            for name, step in self._state().steps.items()
+            if step.status == "succeeded" and step.outputs == {name: self.world.digest(name)}
+        }
+
+    def _check_starts(self, lost: set[str], intact: Mapping[str, str | None], *, resume: bool) -> None:
+        """What was lost is attempted again only with --force in a new run; what was intact only where what lies above it gave it another key."""
+        started = {event.step: event for event in self._events(f"run-{self.runs}") if isinstance(event, AttemptStarted)}
+        again = set(self.world.starts)
+        if resume or not self.options["forced"]:
+            assert again & lost == set()
+        graph = build_graph(self.pipeline)
+        for name in again & intact.keys():
+            assert graph.above([name]) - {name} & again
+            assert started[name].key != intact[name]
+
+    def _check_consistency(self, state: RunState) -> None:
+        """What succeeded in the run is as it was left, and was made of what is there now."""
+        for name, step in state.steps.items():
+            if step.status == "succeeded":
+                assert step.outputs == {name: self.world.digest(name)}
+                inputs = step.components["inputs"]
+                assert isinstance(inputs, Mapping)
+                written = inputs.keys() & self.pipeline.steps.keys()
+                assert {other: inputs[other] for other in written} == {
+                    other: self.world.digest(other) for other in written
+                }
+
+    def _check(self, run_id: str, state: RunState) -> None:
+        """The record folds to the state, and no step started before its upstreams had ended."""
+        assert fold(self._events(run_id)) == state
         upstream = build_graph(self.pipeline).upstream
-        ended: set[str] = set()
-        for item in self.store.read_stream(f"run/{run_id}"):
-            if item.type == "attempt.started":
-                assert set(upstream[str(item.data["step"])]) <= ended
-            elif item.type == "step.finished":
-                ended.add(str(item.data["step"]))
+        ended: dict[str, str] = {}
+        attempts: dict[str, int] = {}
+        for event in self._events(run_id):
+            if isinstance(event, RunResumed):
+                ended = {name: status for name, status in ended.items() if status == "succeeded"}
+            elif isinstance(event, AttemptStarted):
+                assert set(upstream[event.step]) <= ended.keys()
+                assert event.attempt == attempts.get(event.step, 0) + 1
+                attempts[event.step] = event.attempt
+            elif isinstance(event, StepFinished):
+                assert event.attempts == attempts.get(event.step, 0)
+                ended[event.step] = event.status
+        assert ended == {name: state.step(name).status for name in self.pipeline.steps}
 
 
 TestNights = Nights.TestCase
 TestNights.settings = settings(max_examples=60, stateful_step_count=12, deadline=None)
+
+
+@settings(max_examples=150)
+@given(edges=graphs(max_steps=5), data=st.data())
+def test_a_run_is_resumed_until_it_ends_well(edges: dict[str, list[str]], data: st.DataObject) -> None:
+    """Given any graph and a run that dies or fails anywhere, and so does its resuming, with changes by hand between, then the laws hold, and it ends."""
+    nights = Nights()
+    try:
+        nights.define(edges, data)
+        steps = sorted(nights.pipeline.steps)
+        if data.draw(st.booleans(), label="an earlier night"):
+            nights.run_clean(forced=False)
+        for number in range(data.draw(st.integers(1, 3), label="rounds")):
+            resume = number > 0 and nights._state().status in RESUMABLE
+            failing = data.draw(st.none() | st.sampled_from(steps), label="failing")
+            nights.world.behaviour = {} if failing is None else {failing: "exit:1"}
+            options: dict[str, Any] = (
+                {"resume": True} if resume else {"forced": data.draw(st.booleans(), label="forced")}
+            )
+            nights._die(data.draw(st.integers(1, 12), label="dies at"), data, after=data.draw(st.booleans()), **options)
+            for change in data.draw(
+                st.lists(st.sampled_from(["meddle", "deliver", "edit"]), max_size=2), label="changes"
+            ):
+                if change == "meddle":
+                    nights.meddle(data, gone=data.draw(st.booleans()))
+                else:
+                    getattr(nights, change)(data)
+        nights.resume()
+        nights.run_clean(forced=False)
+    finally:
+        nights.teardown()

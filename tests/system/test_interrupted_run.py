@@ -109,6 +109,26 @@ class TestKilledOrchestrator:
         value = value_of(program("show", "latest", "--json", cwd=tmp_path), "show")
         assert value["steps"][0]["attempts"][0]["start_reason"] == "last_attempt_lost"
 
+    def test_resume_ends_survivors_before_it_attempts_them_again(self, tmp_path: Path) -> None:
+        """Given steps that outlive their orchestrator, when their run is resumed, then they are gone before they are attempted again, and the run ends well."""
+        definition = (
+            '[pipeline]\nname = "p"\n[steps.good]\nshell = "echo good >> ran"\n[steps.a]\n'
+            'shell = "test ! -e old || ! grep -q ^State:.[^ZX] /proc/$(cat old)/status || exit 9; echo $$ > p1; mv p1 plain; test -e go || exec sleep 120"\n'
+            'needs = ["good"]\n'
+        )
+        with killed_run(tmp_path, definition, ("plain",)) as pids:
+            assert exists(pids[0])
+            (tmp_path / "plain").rename(tmp_path / "old")
+            (tmp_path / "go").touch()
+            value = value_of(program("resume", "latest", "--json", cwd=tmp_path), "resume")
+            assert not exists(pids[0])
+        assert {step["step"]: (step["status"], step["attempts"]) for step in value["steps"]} == {
+            "good": ("succeeded", 1),
+            "a": ("succeeded", 2),
+        }
+        assert (tmp_path / "ran").read_text(encoding="utf-8") == "good\n"
+        assert [data["status"] for data in data_of(ledger_of(tmp_path), "run.finished")] == ["interrupted", "succeeded"]
+
     def test_other_processes_are_left_alone(self, tmp_path: Path) -> None:
         """Given a process of another run, then it is not ended."""
         other = subprocess.Popen(["sleep", "120"], env={"PATH": "/usr/bin:/bin", "ORCHESTRATE_RUN_ID": "another"})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
 from orchestrator.cli import render
+from orchestrator.cli.change_text import change_text
 from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option
 from orchestrator.cli.reading import viewing_if_any
 from orchestrator.cli.times import shown_time
@@ -20,8 +20,6 @@ Examples:
   orchestrate changes
   orchestrate changes --json
 """
-_SIGNS = {"added": "+", "removed": "-", "changed": "~", "renamed": ">"}
-_SHOWN_AT_MOST = 120
 
 
 @click.command(epilog=EXAMPLES)
@@ -57,23 +55,4 @@ def _lines(row: Mapping[str, object], *, local: bool) -> Iterator[str]:
     changes = row["changes"]
     assert isinstance(changes, list)
     for change in changes:
-        sign = _SIGNS.get(str(change["kind"]), "?")
-        yield printable(f"  {sign} {change['path']}{_values(change)}")
-
-
-def _values(change: Mapping[str, object]) -> str:
-    before, after = _short(change.get("before")), _short(change.get("after"))
-    match change["kind"]:
-        case "added":
-            return f" = {after}"
-        case "removed":
-            return f" (was {before})"
-        case "renamed":
-            return f" (formerly {before})"
-        case _:
-            return f": {before} -> {after}"
-
-
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return text if len(text) <= _SHOWN_AT_MOST else text[:_SHOWN_AT_MOST] + "…"
+        yield printable(f"  {change_text(change)}")

@@ -7,21 +7,15 @@ from pathlib import Path
 
 import click
 
-from ledger.errors import UnverifiableLedgerError
-from ledger.reader import LedgerReader
 from orchestrator.cli import render
-from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.ending import show_end
 from orchestrator.cli.manual import checked_text
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, load_project, prepare
-from orchestrator.cli.reading import View
 from orchestrator.cli.refusals import record_definition_refusal
-from orchestrator.cli.reports import write_reports
 from orchestrator.cli.running import Start, execute
-from orchestrator.cli.tails import failed_tails
 from orchestrator.core.errors import DefinitionError
-from orchestrator.projections.summary import summary_json, summary_lines
 
 EXAMPLES = """\b
 Examples:
@@ -65,13 +59,7 @@ def command(
     watching = Watching(log_file=log_file, verbose=verbose, silent=quiet or as_json)
     start = Start(jobs=jobs, wait=wait, moved=moved, reason=reason)
     path, run_id, unsealed = _ran(options, start, watching, quiet=quiet)
-    code = _show_end(path, run_id, quiet=quiet, as_json=as_json)
-    if unsealed is None:
-        return code
-    render.err(f"error: the run is recorded, its checkpoint could not be made: {unsealed}")
-    if code != ExitCode.OK:
-        return code
-    return ExitCode.UNVERIFIED if isinstance(unsealed, UnverifiableLedgerError) else ExitCode.STORAGE
+    return show_end(path, run_id, unsealed, quiet=quiet, as_json=as_json)
 
 
 def _ran(options: Options, start: Start, watching: Watching, *, quiet: bool) -> tuple[Path, str, Exception | None]:
@@ -97,25 +85,3 @@ def _prepared(options: Options) -> Prepared:
         record_definition_refusal(options, error.problems)
         raise
     return prepare(project, options, os.environ)
-
-
-def _show_end(path: Path, run_id: str, *, quiet: bool, as_json: bool) -> int:
-    """Write the reports, print the summary, and return the exit code of the run."""
-    with LedgerReader(path) as reader:
-        detail = View(path, reader.connection, None).detail(run_id)
-    tails = failed_tails(detail, path.parent)
-    page = None
-    try:
-        page = write_reports(path.parent, detail, tails)
-    except OSError as error:
-        render.err(f"warning: the report could not be written: {error}; `orchestrate report` makes it again")
-    code = detail["exit_code"]
-    assert isinstance(code, int)
-    with render.reader_may_leave():
-        if as_json:
-            render.out_json(summary_json(detail))
-        elif not quiet or code != ExitCode.OK:
-            render.out_lines(summary_lines(detail, tails))
-            if page is not None:
-                render.out(f"report: {os.path.relpath(page)}")
-    return code

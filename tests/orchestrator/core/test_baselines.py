@@ -62,6 +62,13 @@ class TestStepBaselines:
 
         assert Baseline(last_status="failed", last_attempt="run-1/1") == baseline(Step("a", ("x",)), {("a", ""): row})
 
+    def test_an_attempt_whose_outputs_nobody_measured_is_lost(self) -> None:
+        """Given an attempt that ended well in a run that died before its step had its end, then it counts as lost, whatever succeeded before."""
+        for status, expected in (("succeeded", "lost"), ("no_new_data", "lost"), ("accepted", "accepted")):
+            found = baseline(Step("a", ("x",)), {("a", ""): {**ROW, "last_status": status}})
+
+            assert (found.last_status, found.success) == (expected, "run-0/2")
+
     def test_a_renaming_changes_no_key(self) -> None:
         """Given renamed datasets, steps and the step itself, then its history counts, under the present names."""
         datasets = (Dataset("data", formerly=("old_data",)), Dataset("out", formerly=("old_out",)))

@@ -98,6 +98,11 @@ def touched(facts: Facts) -> str | None:
     return None
 
 
+def forced(facts: Facts) -> bool:
+    """Whether `--force` asks for an attempt that this run has not made yet."""
+    return facts.forced and not facts.attempted
+
+
 CASES: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
     ("1", lambda f: not f.selected),
     ("2", lambda f: f.step.when == "on_failure" and f.upstream.failed is None),
@@ -106,14 +111,14 @@ CASES: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
     ("5", lambda f: f.step.when == "always"),
     ("6", lambda f: f.upstream.failed is not None),
     ("7", lambda f: f.ending is not None),
-    ("8", lambda f: f.step.rerun == "never" and f.baseline.last_status == "lost" and not f.forced),
+    ("8", lambda f: f.step.rerun == "never" and f.baseline.last_status in ("lost", "running") and not forced(f)),
     ("9", untrusted),
     ("10", lacks_input),
-    ("11", lambda f: f.forced),
+    ("11", forced),
     ("12", lambda f: f.baseline.key is None and f.baseline.last_status in (None, *SUCCESSES)),
     ("13", lambda f: f.baseline.last_status in ("lost", "running")),
     ("14", lambda f: f.baseline.last_status not in SUCCESSES),
-    ("15", lambda f: not f.step.reads and not f.step.needs),
+    ("15", lambda f: not f.step.reads and not f.step.needs and not f.attempted),
     ("16", differs),
     ("17", lambda f: touched(f) == "changed"),
     ("18", lambda f: touched(f) == "gone"),
@@ -170,6 +175,7 @@ def facts(draw: st.DrawFn) -> Facts:
         baseline=baseline,
         selected=draw(st.sampled_from([True, True, True, False])),
         forced=draw(st.sampled_from([False, False, True])),
+        attempted=draw(st.booleans()),
         ending=draw(st.sampled_from([None, None, None, "cancelled"])),
         sources=frozenset(reads) & {"raw"},
         trusted={name: draw(maybe) for name in reads if name == "bronze" and draw(st.booleans())},

@@ -18,6 +18,7 @@ JSON = st.dictionaries(
 )
 VALUES = {
     "str": st.text("abc"),
+    "bool": st.booleans(),
     "int": st.integers(-(2**53) + 1, 2**53 - 1),
     "Json": JSON,
     "tuple[str, ...]": st.lists(st.text("abc")).map(tuple),
@@ -57,8 +58,8 @@ class TestStoredForm:
         """A stored name is `noun.verbed`, and its class is called the same."""
         noun, _, verb = name.partition(".")
 
-        assert re.fullmatch(r"[a-z]+\.[a-z]+ed", name)
-        assert noun.title() + verb.title() == EVENT_TYPES[name][0].__name__
+        assert re.fullmatch(r"[a-z]+\.([a-z]+_)?[a-z]+ed", name)
+        assert noun.title() + verb.title().replace("_", "") == EVENT_TYPES[name][0].__name__
 
 
 class TestUnknown:

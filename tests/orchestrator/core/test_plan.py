@@ -41,7 +41,7 @@ class TestFrontier:
         graph = build_graph(pipeline_of(edges))
         failed = {name for number, name in enumerate(edges) if number in failing}
         tried = {name for number, name in enumerate(edges) if number in attempted}
-        frontier = Frontier(graph)
+        frontier, taken = Frontier(graph), list[str]()
         while not frontier.done:
             step = frontier.take()
             above = graph.above([step]) - {step}
@@ -50,8 +50,11 @@ class TestFrontier:
                 (True, False),
                 (False, not failed & above),
             )
-            assert bool(tried & above) == facts.attempted
-            frontier.finish(step, failed=step in failed, attempted=step in tried)
+            places = [taken.index(name) for name in tried & above]
+            assert (bool(places), max(places, default=-1)) == (facts.attempted, facts.begun)
+            taken.append(step)
+            begun = taken.index(step) if step in tried else -1
+            frontier.finish(step, failed=step in failed, attempted=step in tried, begun=begun)
 
     def test_root_is_the_first_failure_above(self) -> None:
         """Given a failure below a failure, then the upper one is the root."""

@@ -19,13 +19,16 @@ from orchestrator.core.events import (
 )
 from orchestrator.core.state import PENDING, fold, initial_state, verdict
 from tests.pipelines import chain
-from tests.simulation import run_started, simulated_plan
+from tests.simulation import run_resumed, run_started, simulated_plan
 
 STARTED = run_started(simulated_plan(chain("a", "b")))
 ATTEMPT = AttemptStarted("a", 1, "never_succeeded", {}, "sha256:k", {"recipe": 1})
 ENDED = AttemptFinished("a", 1, "succeeded", exit_code=0)
 DONE = StepFinished("a", "succeeded", attempts=1, key="sha256:k", outputs={"d": "sha256:o"})
+RESUMED = run_resumed(simulated_plan(chain("a", "b")), "failed")
 FAILED = StepFinished("a", "failed", "exit", error_class="permanent")
+
+RESUMED_AFTER_FAILURE: list[Event] = [RunFinished("failed", 1, 0, {}), RESUMED]
 
 
 class TestFold:
@@ -76,6 +79,11 @@ class TestFold:
             [STARTED, RunFinished("running", 0, 0, {})],
             [STARTED, RunFinished("succeeded", 0, 0, {}), DONE],
             [PipelineMoved("p", "a", "b", {})],
+            [STARTED, RESUMED],
+            [STARTED, RunFinished("succeeded", 0, 0, {}), RESUMED],
+            [STARTED, RunFinished("cancelled", 1, 0, {}), RESUMED],
+            [STARTED, ATTEMPT, ENDED, DONE, *RESUMED_AFTER_FAILURE, ATTEMPT],
+            [STARTED, FAILED, *RESUMED_AFTER_FAILURE, RESUMED],
         ],
     )
     def test_an_event_that_cannot_follow_is_a_bug(self, events: list[Event]) -> None:
@@ -86,6 +94,43 @@ class TestFold:
     def test_counts_name_every_step(self) -> None:
         """Counting looks at the steps that it is asked about, also those that nothing happened to."""
         assert {"failed": 1, "pending": 1} == fold([STARTED, FAILED]).counts(["a", "b"])
+
+
+class TestResume:
+    """A run that had not ended well goes on."""
+
+    def test_successes_stay_and_all_else_is_open_again(self) -> None:
+        """Given a success, a failure and a skip, then only the success is left of them, and attempts are numbered on."""
+        lost: list[Event] = [AttemptStarted("b", 1, "x", {}, "k", {}), AttemptFinished("b", 1, "failed", "lost")]
+        ends: list[Event] = [StepFinished("b", "failed", "lost"), StepFinished("c", "skipped", "upstream_failed")]
+        state = fold([STARTED, ATTEMPT, ENDED, DONE, *lost, *ends, *RESUMED_AFTER_FAILURE])
+
+        assert ("running", [], {"a"}) == (state.status, state.failures, state.kept)
+        assert {"a": "succeeded", "b": "pending", "c": "pending"} == {
+            name: step.status for name, step in state.steps.items()
+        }
+        assert (state.step("b").attempt, state.step("b").begun) == (1, 4)
+        state.evolve(AttemptStarted("b", 2, "last_attempt_lost", {}, "k", {}))
+        assert (state.step("a").begun, state.step("b").attempt, state.step("b").begun) == (1, 2, 10)
+
+    def test_a_success_can_be_attempted_again_or_get_another_end(self) -> None:
+        """Given a success from before, then either event may follow once, and it counts as kept no more."""
+        before: list[Event] = [STARTED, ATTEMPT, ENDED, DONE, *RESUMED_AFTER_FAILURE]
+
+        again = fold([*before, AttemptStarted("a", 2, "output_changed", {}, "k", {})])
+        skipped = fold([*before, StepFinished("a", "skipped", "upstream_failed", attempts=1)])
+
+        assert ("running", set()) == (again.step("a").status, again.kept)
+        assert ("skipped", set()) == (skipped.step("a").status, skipped.kept)
+        with pytest.raises(InternalError):
+            skipped.evolve(DONE)
+
+    def test_failures_are_those_since(self) -> None:
+        """Given a failure before and none since, then the run has succeeded."""
+        ended: list[Event] = [AttemptFinished("b", 1, "succeeded"), StepFinished("b", "succeeded", attempts=1)]
+        state = fold([STARTED, FAILED, *RESUMED_AFTER_FAILURE, AttemptStarted("b", 1, "x", {}, "k", {}), *ended])
+
+        assert verdict(state, None) == "succeeded"
 
 
 class TestVerdict:

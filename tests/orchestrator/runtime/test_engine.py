@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.core.decide import Measurement
 from orchestrator.core.definition import Pipeline, Step
-from orchestrator.core.events import event_from_data
+from orchestrator.core.events import Event, event_from_data
 from orchestrator.core.report import StepReport
 from orchestrator.core.state import RunState, fold
 from orchestrator.runtime.engine import Engine, Ports
@@ -24,6 +24,7 @@ from tests.simulation import (
     SimulatedExecutor,
     SimulatedWorkbench,
     World,
+    run_resumed,
     run_started,
     simulated_plan,
 )
@@ -53,14 +54,17 @@ class Night:
             interrupts=Signals(self.clock, [(self.clock.us + after, number) for after, number in at]),
             observers=(Ticker(),),
         )
-        state = Engine(plan, ports, started=run_started(plan)).run()
+        before = fold(self._history(plan.run_id))
+        opening = run_started(plan) if before.status == "pending" else run_resumed(plan, before.status)
+        state = Engine(plan, ports, started=opening, state=before).run()
         self.most_at_once = executor.most_at_once
-        recorded = [
-            event_from_data(item.type, item.type_version, item.data)
-            for item in self.store.read_stream(f"run/{plan.run_id}")
-        ]
-        assert fold(recorded) == state
+        assert fold(self._history(plan.run_id)) == state
         return state
+
+    def _history(self, run_id: str) -> list[Event]:
+        return [
+            event_from_data(item.type, item.type_version, item.data) for item in self.store.read_stream(f"run/{run_id}")
+        ]
 
 
 class EndlessDigester(SimulatedDigester):
@@ -291,6 +295,77 @@ class TestSignals:
         state = tonight.run(at=((1_000, signal.SIGINT), (9_000_000, signal.SIGINT)))
 
         assert ends(state) == {"work": ("cancelled", "cancelled"), "clean": ("cancelled", "cancelled")}
+
+
+class TestResume:
+    """A run that goes on: what had succeeded stays, unless something above it is attempted again and changes it."""
+
+    @staticmethod
+    def row(tonight: Night, step: str, attempt: int = 1, **changes: object) -> dict[str, object]:
+        """Return the baseline that the success of *step* in this run has left."""
+        state = fold(tonight._history("run-1")).step(step)
+        own: dict[str, object] = {
+            "run_id": "run-1",
+            "attempt": attempt,
+            "last_run_id": "run-1",
+            "last_attempt": attempt,
+        }
+        found = {"key": state.key, "components": state.components, "outputs": state.outputs, "last_status": "succeeded"}
+        return own | found | changes
+
+    def test_success_stays_without_an_event(self) -> None:
+        """Given a success and a failure, then the resumed run attempts the failure alone."""
+        tonight = night(data_pipeline({"a": ["raw"], "b": ["a"]}), b="exit:1")
+        tonight.run()
+        tonight.world.behaviour = {}
+
+        state = tonight.run(rows={("a", ""): self.row(tonight, "a")})
+
+        assert (tonight.world.starts, state.status) == (["a", "b", "b"], "succeeded")
+        assert (state.step("b").attempt, state.kept) == (2, {"a"})
+
+    def test_cancelled_while_outputs_are_measured(self) -> None:
+        """Given outputs that take for ever to measure, when the run is cancelled again, then their step stays as it was."""
+        tonight = night(data_pipeline({"a": ["raw"], "b": ["a"], "w": ["raw"]}), b="exit:1", w="hang")
+        tonight.run(at=((2_000_000, signal.SIGTERM),))
+        tonight.world.behaviour = {"w": "hang"}
+        tonight.digester = EndlessDigester
+
+        state = tonight.run(at=((0, signal.SIGTERM),), rows={("a", ""): self.row(tonight, "a")})
+
+        assert (state.step("a").status, state.status) == ("succeeded", "cancelled")
+        assert ends(state)["b"] == ("skipped", "run_ended")
+
+    def test_what_lies_below_a_step_that_fails_now(self) -> None:
+        """Given a lost output whose step fails when it is attempted again, then what had succeeded below it is skipped, as in any run."""
+        tonight = night(data_pipeline({"a": ["raw"], "b": ["a"], "c": ["raw"]}), c="exit:1")
+        tonight.run()
+        tonight.world.contents.pop("a")
+        tonight.world.behaviour = {"a": "exit:1"}
+
+        rows = {(name, ""): self.row(tonight, name) for name in "ab"}
+        state = tonight.run(rows=rows)
+
+        assert ends(state)["b"] == ("skipped", "upstream_failed")
+        assert (state.step("a").attempt, state.step("b").attempt) == (2, 1)
+
+    def test_clean_up_follows_what_is_attempted_again(self) -> None:
+        """Given a clean-up that succeeded after a failure, then it runs again where what it cleans up after does, and stays where that stays."""
+        steps = {
+            "work": Step("work", command=("true",)),
+            "clean": Step("clean", command=("true",), needs=("work",), when="always"),
+            "other": Step("other", command=("true",)),
+        }
+        tonight = night(Pipeline("test", steps), work="exit:1", other="exit:1")
+        tonight.run()
+        assert tonight.run(rows={("clean", ""): self.row(tonight, "clean")}).step("clean").attempt == 2
+        tonight.world.behaviour = {"other": "exit:1"}
+        tonight.run(rows={("clean", ""): self.row(tonight, "clean", 2)})
+        rows = {("work", ""): self.row(tonight, "work", 3), ("clean", ""): self.row(tonight, "clean", 3)}
+
+        state = tonight.run(rows=rows)
+
+        assert (state.step("work").attempt, state.step("clean").attempt, state.step("other").attempt) == (3, 3, 4)
 
 
 class TestWorkbench:

@@ -1,0 +1,175 @@
+"""Ending a run from another process: the orchestrator that works on it is found, told, and waited for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from ledger.store import Ledger
+from orchestrator.cli.errors import RefusedError
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.holding import close_lost_runs, pipeline_lock
+from orchestrator.core.printable import printable
+from orchestrator.core.problems import Problem
+from orchestrator.projections.queries import run_row
+from orchestrator.runtime.liveness import boot_id, process_start
+
+Say = Callable[[str], None]
+
+_LOOK_SECONDS = 0.1
+_SIGNALS_AT_MOST = 4
+_STEPS_NAMED = 3
+
+
+@attrs.frozen
+class Target:
+    """
+    Hold the process that works on a run.
+
+    Attributes:
+        pidfd: Of that process and no other that may get its number.
+    """
+
+    pid: int
+    pidfd: int
+
+    def tell(self) -> None:
+        """Send TERM; a process that has just ended needs none."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGTERM)
+
+    def has_ended(self, seconds: float) -> bool:
+        """Wait for its end, *seconds* at most, and return whether it has come."""
+        waiting = select.poll()
+        waiting.register(self.pidfd, select.POLLIN)
+        return bool(waiting.poll(seconds * 1000))
+
+
+@contextlib.contextmanager
+def orchestrator_of(ledger: Ledger, run_id: str, pipeline: str) -> Iterator[Target | None]:
+    """
+    Find the process that works on the run *run_id*, or give None where that is dead; then the pipeline's lock is held.
+
+    Whoever holds the lock says which run it is on; that it is the process which the run was started or resumed by is told by the boot and by the time
+    at which it started.
+
+    Raises:
+        RefusedError: Somebody else has the pipeline, or the process is on another machine, hidden from this one, or another user's.
+    """
+    lock = pipeline_lock(ledger, pipeline)
+    if lock.acquire():
+        try:
+            yield None
+        finally:
+            lock.release()
+        return
+    target = _living(recorded_process(ledger, run_id), lock.holder(), run_id, pipeline)
+    try:
+        yield target
+    finally:
+        os.close(target.pidfd)
+
+
+def end_run(ledger: Ledger, run_id: str, target: Target, *, force: bool, seconds: float, say: Say) -> bool:
+    """
+    Send TERM to *target* and wait until the end of the run *run_id* is recorded, *seconds* at most; return whether it has ended.
+
+    With *force* the signal is sent again: the second one that arrives makes the orchestrator kill what runs.
+    """
+    until, told, sent = time.monotonic() + seconds, "", 0
+    while _is_on(ledger, run_id):
+        if sent == 0 or (force and sent < _SIGNALS_AT_MOST):
+            # Signals of one kind that come at once are one, so that each is given time.
+            target.tell()
+            sent += 1
+        text = _running_text(ledger, run_id)
+        if text != told:
+            say(f"waiting for the end of run {run_id}: {text}")
+            told = text
+        if target.has_ended(_LOOK_SECONDS):
+            break
+        if time.monotonic() >= until:
+            return False
+    if _is_on(ledger, run_id):
+        # It died before it could say how the run ended.
+        close_lost_run(ledger, run_id, say=say)
+    return not _is_on(ledger, run_id)
+
+
+def close_lost_run(ledger: Ledger, run_id: str, *, say: Say) -> None:
+    """Give the run *run_id* its end, unless somebody else is about to."""
+    pipeline = str(run_row(ledger.connection, run_id)["pipeline"])
+    lock = pipeline_lock(ledger, pipeline)
+    if lock.acquire():
+        try:
+            close_lost_runs(ledger, pipeline, say=say)
+        finally:
+            lock.release()
+
+
+def recorded_process(ledger: Ledger, run_id: str) -> dict[str, Any]:
+    """Return what the run was last started or resumed by, as its event says."""
+    (data,) = ledger.connection.execute(
+        "SELECT data FROM audit_events WHERE stream = ? AND type IN ('run.started', 'run.resumed') ORDER BY version DESC LIMIT 1",
+        (f"run/{run_id}",),
+    ).fetchone()
+    process: dict[str, Any] = json.loads(data)
+    return process
+
+
+def _living(process: Mapping[str, Any], holder: Mapping[str, object], run_id: str, pipeline: str) -> Target:
+    """
+    Return the process that the ledger names, if the *holder* of the lock is it.
+
+    Raises:
+        RefusedError: It cannot be told, or is out of reach.
+    """
+    pid, here = int(process["pid"]), os.uname().nodename
+    who = f"process {pid} on {process['host']}"
+    if (holder.get("run_id"), holder.get("pid"), holder.get("host")) != (run_id, pid, process["host"]):
+        message = f"pipeline {pipeline} is held by run {holder.get('run_id', '(unknown)')}, process {holder.get('pid', '?')}, not by {who}"
+        raise _refused("held", message, "look again with `orchestrate status`", ExitCode.ACTIVE)
+    if process["host"] != here:
+        raise _refused("other_host", f"run {run_id} is on another machine: {who}, this is {here}", "cancel it there")
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        pidfd = None
+    if pidfd is None or process["boot_id"] != boot_id() or process_start(pid) != process["process_start"]:
+        if pidfd is not None:
+            os.close(pidfd)
+        message = f"run {run_id} is worked on by {who}, which cannot be seen from here"
+        raise _refused("not_seen", message, "cancel it from where it was started, such as the same container")
+    try:
+        signal.pidfd_send_signal(pidfd, 0)
+    except PermissionError:
+        os.close(pidfd)
+        message = f"run {run_id} belongs to another user: {who} cannot be signalled"
+        raise _refused("other_user", message, "cancel it as its owner, or as root") from None
+    except ProcessLookupError:
+        pass  # It has ended just now, which whoever waits for it will see.
+    return Target(pid, pidfd)
+
+
+def _refused(kind: str, message: str, hint: str, code: ExitCode = ExitCode.REFUSED) -> RefusedError:
+    return RefusedError([Problem(kind, printable(message), suggestion=hint)], code)
+
+
+def _is_on(ledger: Ledger, run_id: str) -> bool:
+    return run_row(ledger.connection, run_id)["status"] == "running"
+
+
+def _running_text(ledger: Ledger, run_id: str) -> str:
+    rows = ledger.connection.execute(
+        "SELECT step FROM audit_steps WHERE run_id = ? AND status = 'running' ORDER BY position", (run_id,)
+    ).fetchall()
+    names = ", ".join(name for (name,) in rows[:_STEPS_NAMED]) + (", …" if len(rows) > _STEPS_NAMED else "")
+    return f"{len(rows)} {'step runs' if len(rows) == 1 else 'steps run'}{f' ({names})' if names else ''}"

@@ -1,0 +1,176 @@
+"""
+The domain events that belong to a pipeline, or to the ledger as a whole, rather than to a run: what happened around runs.
+
+They are listed, and given the names under which they are stored, in `core.events`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import attrs
+
+Json: TypeAlias = Mapping[str, object]
+
+
+@attrs.frozen
+class RunRefused:
+    """
+    A start was refused before anything ran; in the stream of the pipeline, since it is no run.
+
+    Attributes:
+        problems: As `core.problems.Problem.as_json` gives them.
+        holder: For a start that lost to an active run: `{"run_id", "pid", "host"}`.
+    """
+
+    pipeline: str
+    night: str | None
+    exit_code: int
+    problems: tuple[Json, ...]
+    definition_path: str
+    actor: Json
+    holder: Json | None = None
+
+
+@attrs.frozen
+class DefinitionChanged:
+    """
+    A run met a definition digest that this pipeline has not had before, or not last.
+
+    Attributes:
+        changes: `{"path", "kind": added|removed|changed|renamed, "before", "after"}`, one for each difference.
+    """
+
+    pipeline: str
+    before: str | None
+    after: str
+    changes: tuple[Json, ...]
+    definition_path: str
+    git: Json | None
+    actor: Json
+
+
+@attrs.frozen
+class PipelineMoved:
+    """A pipeline's name was given to another definition path on purpose."""
+
+    pipeline: str
+    before: str
+    after: str
+    actor: Json
+    reason: str | None = None
+
+
+@attrs.frozen
+class HostChanged:
+    """A pipeline is about to run on another host than the last time; its history and its skips go on."""
+
+    pipeline: str
+    before: str
+    after: str
+    actor: Json
+
+
+@attrs.frozen
+class OutputAccepted:
+    """
+    Somebody declared the present outputs of a step to be current, though no attempt wrote them.
+
+    Attributes:
+        outputs: Content digest of each dataset as it was accepted.
+        before: Content digest of each dataset as the step had last written it.
+    """
+
+    pipeline: str
+    run_id: str
+    step: str
+    night: str
+    outputs: Json
+    before: Json
+    key: str | None
+    actor: Json
+    reason: str
+
+
+@attrs.frozen
+class NoteAdded:
+    """
+    Somebody wrote something down about a run or one of its steps.
+
+    Attributes:
+        step: None where it is about the run as a whole.
+    """
+
+    pipeline: str
+    run_id: str
+    step: str | None
+    text: str
+    actor: Json
+    reason: str | None = None
+
+
+@attrs.frozen
+class RunAcknowledged:
+    """
+    Somebody said that a run that did not end well is known of; it stays what it was.
+
+    Attributes:
+        status: How the run had ended.
+    """
+
+    pipeline: str
+    run_id: str
+    status: str
+    actor: Json
+    reason: str | None = None
+
+
+@attrs.frozen
+class RunCancelRequested:
+    """
+    Somebody asked for the end of a run that counted as running; how it ended stands in its `run.finished`.
+
+    Attributes:
+        force: What runs was to be killed at once.
+    """
+
+    pipeline: str
+    run_id: str
+    force: bool
+    actor: Json
+    reason: str | None = None
+
+
+@attrs.frozen
+class CheckpointAnchored:
+    """
+    The checkpoint over a run was handed to the anchors that the definition names; after the run, so that the next checkpoint covers this.
+
+    Attributes:
+        size: How many events the checkpoint covers.
+        root: Of their Merkle tree, hexadecimal.
+        anchors: `{"anchor", "ok", "detail"}` for each; the detail only where it failed.
+    """
+
+    pipeline: str
+    run_id: str
+    size: int
+    root: str
+    anchors: tuple[Json, ...]
+
+
+@attrs.frozen
+class HistoryCarried:
+    """
+    A ledger that continues a former one takes over what decisions need of it; in the stream of the ledger, right after its first event.
+
+    Attributes:
+        ledger: Id of the former ledger.
+        events: How many of its events were saved.
+        state: Digest of the blob with its pipelines and baselines, and with the attempts that those compare with.
+    """
+
+    ledger: str
+    events: int
+    state: str

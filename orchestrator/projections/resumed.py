@@ -1,0 +1,44 @@
+"""What the tables say of a run that goes on: as if it had not ended, but for the steps that have succeeded and the attempts that there were."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+from ledger.canonical import canonical_text
+from ledger.events import RecordedEvent
+from orchestrator.core.events import RunResumed
+
+
+def load_graph(connection: sqlite3.Connection, digest: str) -> list[dict[str, object]]:
+    """Return the steps of the graph that is kept under *digest*; none where it is not kept."""
+    row = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
+    steps: list[dict[str, object]] = [] if row is None else json.loads(row[0])["steps"]
+    return steps
+
+
+def open_again(_models: object, connection: sqlite3.Connection, _recorded: RecordedEvent, event: RunResumed) -> None:
+    """
+    Take the end of a run back, and those of its steps that did not succeed.
+
+    A step that the definition lacks with which the run goes on keeps how it ended, after all others; where it was not attempted, it goes.
+    """
+    steps = [str(entry["step"]) for entry in load_graph(connection, event.graph)]
+    connection.execute(
+        "UPDATE runs SET status = 'running', exit_code = NULL, finished_at = NULL, duration_us = NULL, root_cause = NULL,"
+        " counts = NULL, last_seq = NULL, definition = ?, graph = ?, git = ? WHERE run_id = ?",
+        (event.definition, event.graph, None if event.git is None else canonical_text(event.git), event.run_id),
+    )
+    connection.execute("UPDATE pipelines SET definition = ? WHERE pipeline = ?", (event.definition, event.pipeline))
+    connection.execute("DELETE FROM steps WHERE run_id = ? AND attempts = 0", (event.run_id,))
+    connection.execute("UPDATE steps SET position = position + ? WHERE run_id = ?", (len(steps), event.run_id))
+    connection.executemany(
+        "INSERT INTO steps (run_id, step, position, status) VALUES (?, ?, ?, 'pending') ON CONFLICT (run_id, step) DO UPDATE"
+        " SET position = excluded.position",
+        ((event.run_id, step, position) for position, step in enumerate(steps)),
+    )
+    connection.execute(
+        "UPDATE steps SET status = 'pending', reason = NULL, evidence = NULL, error_class = NULL, duration_us = NULL, outputs = NULL,"
+        " finished_seq = NULL WHERE run_id = ? AND status <> 'succeeded' AND position < ?",
+        (event.run_id, len(steps)),
+    )
