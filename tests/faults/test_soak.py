@@ -74,7 +74,7 @@ def test_nights(tmp_path: Path) -> None:
         (tmp_path / "raw" / f"{night}").write_text(f"{night}\n", encoding="utf-8")
         arguments = ["run", "--quiet", "--for", str(night)]
         for _ in range(chance.randint(1, KILLS_A_NIGHT)):
-            code = interrupted(tmp_path, arguments, chance.uniform(0.1, 0.6))
+            code = interrupted(tmp_path, arguments, chance.uniform(0.1, 0.45))
             if code != -signal.SIGKILL:
                 assert code == 0, f"seed {SEED}, night {night}: exit code {code}"
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -185,6 +186,26 @@ class TestBundles:
             os.umask(before)
         for path in [*made, *made[1].rglob("*")]:
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+    @pytest.mark.parametrize("short_by", [10_000, 1])
+    def test_nothing_is_left_of_a_full_disk(self, tmp_path: Path, short_by: int) -> None:
+        """Given a disk that is full within a file, or only when the directory at the end is written, then nothing is left."""
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+        def write() -> None:
+            with BundleWriter(tmp_path / "b.zip") as bundle:
+                bundle.add("a", [b"x" * 20_000])
+
+        write()
+        size = (tmp_path / "b.zip").stat().st_size
+        (tmp_path / "b.zip").unlink()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - short_by, limits[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                write()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("name", ["a.zip", "folder"])
     def test_nothing_is_left_of_a_failure(self, tmp_path: Path, name: str) -> None:

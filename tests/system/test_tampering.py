@@ -24,11 +24,13 @@ from ledger.audit.verdict import Options, Verdict
 from ledger.audit.verify import Audit
 from ledger.canonical import canonical_text
 from ledger.checkpoints import seal
+from ledger.keys import ROTATED, rotation_statement
 from ledger.merkle import leaf_hash
 from ledger.outside import outside_files
 from ledger.schema import FORMAT
 from ledger.signing import SigningKey, signed_note
-from ledger.verifier import COSIGNATURE, Checkpoint, open_checkpoint
+from ledger.tree import ledger_size
+from ledger.verifier import COSIGNATURE, Checkpoint, Rotation, open_checkpoint
 from orchestrator.projections.read_models import ReadModels
 from tests.programs import program, value_of
 from tests.tampering import (
@@ -595,6 +597,38 @@ class TestOutside:
         seen = case.verify(key=True, keep=case.cosigned, witness=True)
         assert seen.levels[4] == "failed"
         assert case.verify(key=True, keep=case.mine).ok
+
+    def test_replaced_key(self, case: Case) -> None:
+        """Given a stolen key that was replaced, and events that it has sealed since, then these seals are named and count for nothing, whichever key is pinned."""
+        new = SigningKey.generate(case.key.name)
+        with open_ledger(case.ledger, projections=[ReadModels()]) as ledger:
+            rotation = Rotation(case.key, new.verifier, ledger_size(ledger.connection))
+            statement = rotation_statement(rotation, [case.stolen, new])
+            data = {"before": case.key.text, "after": new.verifier.text, "statement": statement}
+            ledger.append("ledger", [NewEvent(ROTATED, 1, data)], expected_version=None)
+            good = seal(ledger, sign=lambda found: signed_note(found.text, new.signature_line(found.text))).checkpoint
+            ledger.append("ledger", [NewEvent("ledger.invented", 1, {})], expected_version=None)
+            seal(ledger, sign=lambda found: signed_note(found.text, case.stolen.signature_line(found.text)))
+        for key in (case.key, new.verifier):
+            verdict = attrs.evolve(case, key=key).verify(key=True)
+            assert [(item.kind, item.level) for item in verdict.problems] == [("retired_key", 2)]
+            assert verdict.sealed == good.size
+
+    def test_gone_on_from_a_copy(self, case: Case, tmp_path: Path) -> None:
+        """Given a new ledger that somebody has begun from a copy, without the key, then a pinned key of the former one shows that it speaks for nothing in it."""
+        ledger = tmp_path / "new" / "ledger.db"
+        (tmp_path / "pipeline.toml").write_text(
+            '[pipeline]\nname = "p"\n[steps.s0]\ncommand = ["true"]\n', encoding="utf-8"
+        )
+        own = {"XDG_CONFIG_HOME": str(tmp_path / "attacker")}
+        for words in (("audit", "restore", str(case.older), "--reason", "x"), ("run", "-q", "--moved")):
+            done = program(*words, "--ledger", str(ledger), cwd=tmp_path, env=own)
+            assert done.returncode == 0, done.stderr
+        forged = attrs.evolve(case, ledger=ledger)
+        assert forged.verify().ok
+        verdict = forged.verify(key=True, keep=case.mine)
+        assert [(item.kind, item.level) for item in verdict.problems] == [("key_gap", 2)]
+        assert (verdict.level, verdict.sealed) == (1, 0)
 
     def test_another_ledger(self, case: Case, tmp_path: Path) -> None:
         """Given a fresh ledger in its place, then nothing of it is sealed with the pinned key, and the checkpoint is of another one."""

@@ -17,9 +17,8 @@ from ledger.errors import DamagedLedgerError, MissingExtraError
 from ledger.merkle import Frontier, leaf_hash
 from orchestrator.cli.audit.csv_text import csv_line
 from orchestrator.cli.audit.evidence import Moment
-from orchestrator.cli.audit.new_files import NewFile
+from orchestrator.cli.audit.new_files import NewFile, file_named
 from orchestrator.cli.audit.seq_range import SeqRange
-from orchestrator.cli.audit.targets import file_named
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.projections.view_form import View
 from orchestrator.projections.views import VIEWS

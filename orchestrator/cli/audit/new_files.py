@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ledger.folders import make_private
+from ledger.new_file import appearing
 from orchestrator.cli.errors import UsageRefusedError
 
 
@@ -28,6 +32,34 @@ def refuse_existing(paths: list[Path], *, force: bool) -> None:
             raise UsageRefusedError("file_exists", f"{path} exists already; --force writes it anew")
 
 
+def file_named(option: str, word: str) -> Path:
+    """
+    Return the path that *word* is.
+
+    Raises:
+        UsageRefusedError: It ends in no name, as an empty one does.
+    """
+    path = Path(word)
+    if not path.name:
+        raise UsageRefusedError("bad_path", f"{option} takes the name of a file, not {word!a}")
+    return path
+
+
+def refuse_odd(paths: Iterable[Path]) -> None:
+    """
+    Make sure that what stands at *paths* is nothing but files, whose place others can take.
+
+    Raises:
+        UsageRefusedError: A folder, a device or a pipe stands there.
+    """
+    for path in paths:
+        # What cannot be looked at cannot be written either, and is told then.
+        with contextlib.suppress(OSError):
+            mode = path.lstat().st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+                raise UsageRefusedError("no_plain_file", f"{path} is no plain file and stays: give another name")
+
+
 class NewFile:
     """
     Write a file that appears under its name when the block ends well; mode 0600, its folder 0700 where that is made.
@@ -43,8 +75,8 @@ class NewFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
-        self._unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
         self._digest = sha256()
+        self._stack = contextlib.ExitStack()
 
     @property
     def sha256(self) -> str:
@@ -59,16 +91,13 @@ class NewFile:
 
     def __enter__(self) -> Self:
         make_private(self.path.parent)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._file = os.fdopen(os.open(self._unfinished, flags, 0o600), "wb")
+        with contextlib.ExitStack() as stack:
+            unfinished = stack.enter_context(appearing(self.path, force=True, durable=False))
+            self._file = stack.enter_context(unfinished.open("wb"))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._file.close()
-            if error is None:
-                self._unfinished.replace(self.path)
-        finally:
-            self._unfinished.unlink(missing_ok=True)
+        self._stack.__exit__(kind, error, trace)

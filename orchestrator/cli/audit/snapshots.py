@@ -13,11 +13,11 @@ from typing import Any
 
 from ledger.errors import StorageError
 from ledger.folders import make_private
+from ledger.new_file import appearing
 from orchestrator.cli.audit.evidence import Moment
 from orchestrator.cli.audit.exporting import MANIFEST, facts_of
-from orchestrator.cli.audit.new_files import NewFile
+from orchestrator.cli.audit.new_files import NewFile, refuse_odd
 from orchestrator.cli.audit.seq_range import SeqRange
-from orchestrator.cli.audit.targets import clear_way
 from orchestrator.cli.errors import UsageRefusedError
 
 
@@ -34,43 +34,34 @@ def take_snapshot(moment: Moment, path: Path, taken_at: str) -> Mapping[str, obj
         StorageError, OSError: It cannot be written; nothing is left.
     """
     make_private(path.parent)
-    clear_way((path, snapshot_manifest(path)))
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
-    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    beside = snapshot_manifest(path)
+    refuse_odd((path, beside))
     try:
-        with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as copy:
-            moment.connection.backup(copy)
-            # One file, with no log beside it.
-            copy.execute("PRAGMA journal_mode = DELETE").fetchone()
-            (found,) = copy.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise StorageError(str(path), f"the copy is not whole: {found}")
-        facts = {**facts_of(moment, SeqRange(0, moment.size - 1), taken_at), "sealed": _sealed(moment.connection)}
-        entry = {
-            "file": path.name,
-            "rows": moment.size,
-            "bytes": unfinished.stat().st_size,
-            "sha256": _sha256(unfinished),
-        }
-        unfinished.chmod(0o400)
-        manifest: dict[str, object] = {**facts, "files": [entry]}
-        _name_both(unfinished, path, manifest)
+        with appearing(path, force=False, durable=True) as unfinished:
+            _copy(moment.connection, unfinished, path)
+            facts = {**facts_of(moment, SeqRange(0, moment.size - 1), taken_at), "sealed": _sealed(moment.connection)}
+            size = unfinished.stat().st_size
+            entry = {"file": path.name, "rows": moment.size, "bytes": size, "sha256": _sha256(unfinished)}
+            manifest: dict[str, object] = {**facts, "files": [entry]}
+            with NewFile(beside) as file:
+                file.write(json.dumps(manifest, ensure_ascii=False, indent=2).encode("utf-8") + b"\n")
     except sqlite3.Error as error:
         raise StorageError(str(path), str(error)) from error
     finally:
-        for name in (unfinished, unfinished.with_name(f"{unfinished.name}-journal")):
-            name.unlink(missing_ok=True)
+        if not os.path.lexists(path):
+            beside.unlink(missing_ok=True)
     return manifest
 
 
-def _name_both(unfinished: Path, path: Path, manifest: Mapping[str, object]) -> None:
-    try:
-        with NewFile(snapshot_manifest(path)) as file:
-            file.write(json.dumps(manifest, ensure_ascii=False, indent=2).encode("utf-8") + b"\n")
-        os.link(unfinished, path)
-    finally:
-        if not os.path.lexists(path):
-            snapshot_manifest(path).unlink(missing_ok=True)
+def _copy(source: sqlite3.Connection, target: Path, shown: Path) -> None:
+    with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        source.backup(copy)
+        # One file, with no log beside it.
+        copy.execute("PRAGMA journal_mode = DELETE").fetchone()
+        (found,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise StorageError(str(shown), f"the copy is not whole: {found}")
+    target.chmod(0o400)
 
 
 def check_snapshot(path: Path) -> Mapping[str, object]:

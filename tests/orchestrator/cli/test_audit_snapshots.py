@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ledger.new_file import remove_abandoned
 from orchestrator.cli.audit.evidence import one_moment
 from orchestrator.cli.audit.snapshots import check_moment, check_snapshot, snapshot_manifest, take_snapshot
-from orchestrator.cli.audit.targets import remove_leftovers
 from orchestrator.cli.errors import UsageRefusedError
 from tests.nights import Nights
 
@@ -105,7 +105,7 @@ class TestLeftovers:
         kept = [f".copy.db.{os.getppid()}.new", f".other.{dead.pid}.new", ".copy.db.x.new", f"copy.db.{dead.pid}.new"]
         for name in (*gone, *kept):
             (path.parent / name).touch()
-        remove_leftovers(path)
+        remove_abandoned(path)
         assert {item.name for item in path.parent.iterdir()} == set(kept)
 
 

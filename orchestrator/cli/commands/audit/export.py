@@ -44,9 +44,8 @@ def command(
     """Write events or views as files, all of one moment, each with a manifest: events, root, rows, digests."""
     from orchestrator.cli.audit.evidence import one_moment
     from orchestrator.cli.audit.exporting import FileFacts, facts_of, jobs_of
-    from orchestrator.cli.audit.new_files import refuse_existing
+    from orchestrator.cli.audit.new_files import refuse_existing, refuse_odd
     from orchestrator.cli.audit.seq_range import range_of
-    from orchestrator.cli.audit.targets import clear_way
     from orchestrator.runtime.clock import SystemClock
 
     jobs = jobs_of(jsonl, csv, parquet)
@@ -54,7 +53,7 @@ def command(
         raise UsageRefusedError("usage", "say what to write: --jsonl FILE, --csv DIR, --parquet DIR")
     paths = [path for job in jobs for path in job.files]
     refuse_existing(paths, force=force)
-    clear_way(paths)
+    refuse_odd(paths)
     files: list[FileFacts] = []
     with one_moment(pipeline, ledger) as moment:
         stretch = range_of(moment.connection, moment.size, begin, end)

@@ -60,7 +60,7 @@ def _show(
     pipeline: str | None, ledger: str | None, port: int, snapshot: str | None, *, browser: bool, as_json: bool
 ) -> None:
     from orchestrator.cli.audit import serving
-    from orchestrator.cli.audit.targets import file_named
+    from orchestrator.cli.audit.new_files import file_named
 
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(serving.listen(port))
