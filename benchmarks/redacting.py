@@ -1,4 +1,4 @@
-"""What masking costs: streams of ordinary lines through a redactor, within this process, one way of it after the other in each round."""
+"""What masking costs: streams of lines, ordinary ones and such with hits, through a redactor, within this process, one way of it after the other in each round."""
 
 from __future__ import annotations
 
@@ -16,10 +16,19 @@ BYTES = 32 << 20
 READ_BYTES = 64 << 10
 """As much as is read from a pipe at once."""
 
+_HITS_BYTES = 2 << 20
+"""What is walked byte by byte takes a hundred times as long."""
+
 _LINES = {
-    "plain": b"2026-01-31 02:00:01 INFO bronze: 12345 rows from data/raw/flights_2013.csv in 0.123 s, user alice\n",
-    "addresses": b"2026-01-31 02:00:01 INFO GET https://example.org/x?y=1 200 alice@example.org\n",
+    "plain": (
+        BYTES,
+        b"2026-01-31 02:00:01 INFO bronze: 12345 rows from data/raw/flights_2013.csv in 0.123 s, user alice\n",
+    ),
+    "addresses": (BYTES, b"2026-01-31 02:00:01 INFO GET https://example.org/x?y=1 200 alice@example.org\n"),
+    "passwords": (_HITS_BYTES, b"2026-01-31 02:00:01 INFO GET https://alice:made-up@example.org/x?y=1 200\n"),
+    "endless": (_HITS_BYTES, b"://u:" + b"a" * (READ_BYTES - 6) + b"\n"),
 }
+"""Of each kind, how much and of what; every line of the last two has a hit, and one of the last is what might be a password, to the end of the line."""
 _OLD_WAY = "values"
 """What each other way is compared with: declared values alone."""
 
@@ -35,12 +44,14 @@ def redaction(*, rounds: int) -> dict[str, object]:
     }
     redactors = {name: make() for name, make in ways.items()}
     lines = {}
-    for kind, line in _LINES.items():
+    for kind, (size, line) in _LINES.items():
         chunk = line * (READ_BYTES // len(line))
-        taken = _in_turn({name: _fed(redactor, chunk) for name, redactor in redactors.items()}, rounds)
-        size = len(chunk) * (BYTES // len(chunk))
+        chunks = size // len(chunk)
+        taken = _in_turn({name: _fed(redactor, chunk, chunks) for name, redactor in redactors.items()}, rounds)
         lines[kind] = {
-            "megabytes_per_second": {name: round(size / median(found) / 1e6) for name, found in taken.items()},
+            "megabytes_per_second": {
+                name: round(len(chunk) * chunks / median(found) / 1e6) for name, found in taken.items()
+            },
             "ratio": {
                 name: round(median(old / own for old, own in zip(taken[_OLD_WAY], found, strict=True)), 3)
                 for name, found in taken.items()
@@ -65,11 +76,11 @@ def _value(number: int) -> str:
     return base64.b64encode(sha256(b"secret %d" % number).digest()).decode()[:32]
 
 
-def _fed(redactor: Redactor, chunk: bytes) -> Callable[[], float]:
+def _fed(redactor: Redactor, chunk: bytes, chunks: int) -> Callable[[], float]:
     def feed() -> float:
         stream = redactor.stream()
         before = time.perf_counter()
-        for _ in range(BYTES // len(chunk)):
+        for _ in range(chunks):
             stream.feed(chunk)
         return time.perf_counter() - before
 

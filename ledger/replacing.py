@@ -40,16 +40,26 @@ def is_begun(ledger: Ledger, folder: Path) -> bool:
     return following is not None and following.verifier == present_key(ledger)
 
 
-def add_key(ledger: Ledger, folder: Path, facts: Mapping[str, object]) -> VerifierKey:
+def add_key(ledger: Ledger, folder: Path, facts: Mapping[str, object], *, lost: bool) -> VerifierKey:
     """
-    Make the key of *ledger* in *folder*, in the place of one that is lost where there was one, and record that with the *facts*.
+    Make the key of *ledger* in *folder*, and record that with the *facts*.
+
+    Args:
+        lost: There was one, and nobody has it any more.
 
     Raises:
-        KeyFileError: The folder cannot be written, or what is in it is damaged.
+        KeyFileError: The folder cannot be written, what is in it is damaged, or there is a key, and *lost* is not set.
         MissingExtraError: What signs is not installed.
         StorageError: The disk refused.
     """
-    return _changed(ledger, folder, None, facts)
+
+    def check() -> SigningKey | None:
+        present = present_key(ledger)
+        if present is not None and not lost:
+            raise KeyFileError(str(folder), f"somebody else has made the key {present.id.hex()} meanwhile")
+        return None
+
+    return _changed(ledger, folder, check, facts)
 
 
 def rotate_key(ledger: Ledger, folder: Path, facts: Mapping[str, object]) -> VerifierKey:
@@ -59,13 +69,16 @@ def rotate_key(ledger: Ledger, folder: Path, facts: Mapping[str, object]) -> Ver
     Raises:
         KeyFileError: The key in *folder* is not the one that signs *ledger*, or is damaged.
     """
-    former = Signer(folder).key
-    present = present_key(ledger)
-    if former.verifier != present and not is_begun(ledger, folder):
-        shown = "none" if present is None else present.id.hex()
-        what = f"it is the key {former.verifier.id.hex()}, and that of the ledger is {shown}"
-        raise KeyFileError(str(folder), what)
-    return _changed(ledger, folder, former, facts)
+
+    def check() -> SigningKey:
+        former, present = Signer(folder).key, present_key(ledger)
+        if former.verifier != present:
+            shown = "none" if present is None else present.id.hex()
+            what = f"it is the key {former.verifier.id.hex()}, and that of the ledger is {shown}"
+            raise KeyFileError(str(folder), what)
+        return former
+
+    return _changed(ledger, folder, check, facts)
 
 
 def finish_replacing(ledger: Ledger, folder: Path) -> None:
@@ -78,10 +91,17 @@ def finish_replacing(ledger: Ledger, folder: Path) -> None:
         StorageError: The disk refused.
     """
     if is_begun(ledger, folder):
-        _install(ledger, folder, None)
+        # Whoever has begun it may be about to finish it.
+        with KernelLock(folder / _CHANGING):
+            if is_begun(ledger, folder):
+                _install(ledger, folder, None)
 
 
-def _changed(ledger: Ledger, folder: Path, former: SigningKey | None, facts: Mapping[str, object]) -> VerifierKey:
+def _changed(
+    ledger: Ledger, folder: Path, check: Callable[[], SigningKey | None], facts: Mapping[str, object]
+) -> VerifierKey:
+    """Go through with a change, or with one that was begun; *check* gives the former key, asked for when nobody else can change it."""
+
     def event(present: VerifierKey | None, size: int) -> NewEvent:
         data: dict[str, object] = {"after": new.verifier.text, **facts}
         if present is None:
@@ -95,8 +115,10 @@ def _changed(ledger: Ledger, folder: Path, former: SigningKey | None, facts: Map
     make_private(folder)
     # Two of them would make two keys. It is not the lock of the signer, who takes that within a transaction of the ledger.
     with KernelLock(folder / _CHANGING):
+        begun = is_begun(ledger, folder)
+        former = None if begun else check()
         new = keep_next_key(folder, lambda: SigningKey.generate(origin_of(ledger.ledger_id)))
-        _install(ledger, folder, None if is_begun(ledger, folder) else event)
+        _install(ledger, folder, None if begun else event)
         return new.verifier
 
 

@@ -18,7 +18,13 @@ from typing import Self
 
 from ledger.clock import settled_time
 from ledger.creation import begin_ledger
-from ledger.errors import DamagedLedgerError, ForeignFileError, UnregisteredProjectionError, WrongExpectedVersionError
+from ledger.errors import (
+    DamagedLedgerError,
+    ForeignFileError,
+    StorageError,
+    UnregisteredProjectionError,
+    WrongExpectedVersionError,
+)
 from ledger.events import NewEvent, RecordedEvent, check_names, event_of_body
 from ledger.locks import KernelLock
 from ledger.new_file import remove_abandoned
@@ -46,6 +52,10 @@ SELECT (SELECT coalesce(max(seq) + 1, 0) FROM events),
 """What an append has to know: the next place, the version of its stream, which projections are registered, and the last time."""
 
 
+FileId = tuple[int, int]
+"""Device and number of a file."""
+
+
 class Ledger:
     """An open ledger; use `open_ledger`."""
 
@@ -57,8 +67,10 @@ class Ledger:
         now: Callable[[], str],
         *,
         read_only: bool = False,
+        file: FileId | None = None,
     ) -> None:
         self.path = path
+        self._file = file_id(path) if file is None else file
         self._read_only = read_only
         self.connection = connection
         self._projections = tuple(projections)
@@ -198,9 +210,13 @@ class Ledger:
         Give the connection within a transaction that nobody else writes in; it is durable when the block ends, or did not happen.
 
         Raises:
-            StorageError: The disk is full, read only, locked for a minute, ...
+            StorageError: The disk is full, read only, locked for a minute, ..., or another file stands in the ledger's place.
         """
         with storage_errors(self.path), one_writer(self.connection) as connection:
+            # Whoever restores a ledger moves the former one aside, and this connection would follow it there.
+            if file_id(self.path) != self._file:
+                what = "another file stands in its place since it was opened; nothing was recorded: start again"
+                raise StorageError(str(self.path), what)
             yield connection
 
     def _checkpoint_if_large(self) -> None:
@@ -218,6 +234,12 @@ class Ledger:
                 self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         finally:
             self._checkpointer.release()
+
+
+def file_id(path: Path) -> FileId:
+    """Return which file stands at *path*."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def open_ledger(
@@ -246,7 +268,7 @@ def open_ledger(
         UpgradeNeededError: It is older, and too large for being brought up to date on the way.
         StorageError: It cannot be made, opened or read.
     """
-    path = Path(path)
+    path, file = Path(path), None
     with storage_errors(path):
         if read_only:
             from ledger.reader import LedgerReader
@@ -256,13 +278,14 @@ def open_ledger(
             # The log and the locks stand beside the file itself, wherever a link to it may stand.
             path = path.resolve()
             _ensure_exists(path, projections, now)
+            file = file_id(path)
             connection = connect_to_write(path)
         try:
             if read_only:
                 check_schema(connection, str(path))
             else:
                 _prepare(connection, path, projections, upgrading or Upgrading(), now)
-            return Ledger(path, connection, () if read_only else projections, now, read_only=read_only)
+            return Ledger(path, connection, () if read_only else projections, now, read_only=read_only, file=file)
         except BaseException:
             connection.close()
             raise

@@ -43,7 +43,7 @@ COSIGNATURE = 0x04
 PROOF_HEADER = "c2sp.org/tlog-proof@v1"
 
 _NOTE_CHARACTERS_MAX = 1_000_000
-_SIGNATURES_MAX = 100
+SIGNATURES_MAX = 100
 _PROOF_HASHES_MAX = 64
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 _NAME = re.compile(r"[^\s+]+")
@@ -68,6 +68,7 @@ _MEMBER = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,254}/){0,3}[A-Za-z0-9][A-Z
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _READ_MAX = 1 << 28
 _ACTED_UPON = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_WORD = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _LAST_SECOND = 253_402_300_799
 
 
@@ -364,17 +365,21 @@ def follow_rotations(keys: Sequence[VerifierKey], rotations: Iterable[Rotation])
     Return *keys* and every key that they vouch for by an unbroken chain of *rotations*, in either direction.
 
     With each stands how many events it counts for, None for any number: whoever finds a key that was replaced can seal nothing with it. A key that has
-    given its place to two others was used by somebody else, and neither counts.
+    given its place to two others was used by somebody else: neither of them counts, and it counts up to the first time.
     """
     given = {*rotations}
     successors = Counter(item.before for item in given)
     single = [item for item in given if successors[item.before] == 1]
-    ends = {item.before: item.size for item in single}
-    sides = [pair for item in single for pair in ((item.before, item.after), (item.after, item.before))]
-    found, size = dict.fromkeys(keys), -1
-    while len(found) > size:
-        size = len(found)
-        found |= dict.fromkeys(other for known, other in sides if known in found)
+    ends = {item.before: item.size for item in sorted(given, key=lambda item: -item.size)}
+    beside: dict[VerifierKey, list[VerifierKey]] = {}
+    for item in single:
+        beside.setdefault(item.before, []).append(item.after)
+        beside.setdefault(item.after, []).append(item.before)
+    found, waiting = dict.fromkeys(keys), [*keys]
+    while waiting:
+        new = [key for key in beside.get(waiting.pop(), ()) if key not in found]
+        found |= dict.fromkeys(new)
+        waiting += new
     return {key: ends.get(key) for key in found}
 
 
@@ -464,8 +469,8 @@ def _split_note(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     if not found or not signatures.endswith("\n"):
         raise ProofError("not a signed note: expected a text, an empty line, and lines with signatures")
     lines = signatures[:-1].split("\n")
-    if len(lines) > _SIGNATURES_MAX:
-        raise ProofError(f"not a signed note: it has {len(lines)} signatures, more than {_SIGNATURES_MAX}")
+    if len(lines) > SIGNATURES_MAX:
+        raise ProofError(f"not a signed note: it has {len(lines)} signatures, more than {SIGNATURES_MAX}")
     return text + "\n", [_signature_line(line) for line in lines]
 
 
@@ -665,9 +670,13 @@ def _check_layout(file: IO[bytes], infos: Sequence[Any], start: int) -> None:
         place += 30 + len(name) + len(extra) + size
         directory += 46 + len(name) + len(info.extra)
     file.seek(place + directory)
-    end, count = file.read(99), min(len(infos), 0xFFFF)
-    good &= (place, len(end) in (22, 98), end[-2:]) == (start, True, b"\0\0")
-    if not good or end[-22:-10] != struct.pack("<4s4H", b"PK\5\6", 0, 0, count, count):
+    end, count = file.read(99), len(infos)
+    # As long as they fit, the numbers stand in the last record; else, or as well, in the long form before it.
+    fields = [min(count, 0xFFFF), min(count, 0xFFFF), min(directory, 0xFFFFFFFF), min(place, 0xFFFFFFFF), 0]
+    last = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *fields)
+    long = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, directory, place)
+    long += struct.pack("<4sLQL", b"PK\6\7", 0, place + directory, 1)
+    if not good or place != start or end not in (last, long + last):
         raise ProofError("it is not just its members and their directory: unpack it and check the folder")
 
 
@@ -689,6 +698,7 @@ class _Evidence:
         _agree("the checkpoint", said, (self.checkpoint.origin, self.checkpoint.size, self.checkpoint.root.hex()))
         self.start = 0
         self.first_at = self.last_at = self.last_own = ""
+        self.goes_back = False
         self.hidden = ["what pages and tables in it say beyond the events: whoever made this has made them"]
         self.is_period = {"run": False, "period": True}[manifest["kind"]]
         self.stream = None if self.is_period else f"run/{manifest['run_id']}"
@@ -778,6 +788,7 @@ class _Evidence:
             _agree(log["path"], manifest["files"][log["path"]]["sha256"], log["sha256"])
             self.logs += 1
         first, last = self.ends
+        self.goes_back |= event["recorded_at"] < self.last_at
         self.last_at = event["recorded_at"]
         self.first_at = self.first_at or self.last_at
         if last is not None and seq <= last:
@@ -800,14 +811,17 @@ class _Evidence:
         _agree(f"whether there is an event of {self.stream}", self.own > 0, True)
         if self.last_own != "run.finished":
             self.hidden.append("that the run had ended: the last of its events here is no run.finished")
-        self.hidden.append("that nothing else was recorded about the run: only its own events are shown to be complete")
+        self.hidden.append("that the run was not resumed later, and that nothing else was recorded about it")
         return (
             f"{sum(self.types.values())} events stand in the history, each at its place",
             f"the first {self.own} events of {self.stream} are all here",
         )
 
     def check_period(self) -> tuple[str, ...]:
-        manifest, chosen = self.manifest, self.manifest["pipelines"]
+        manifest, chosen, sample = self.manifest, self.manifest["pipelines"], self.manifest["sample"]
+        good = isinstance(chosen, list | None) and isinstance(sample["seed"], str) and chosen != []
+        good = good and all(isinstance(name, str) and _WORD.fullmatch(name) for name in chosen or ())
+        _agree("whether the pipelines are names, and the seed is a text", good, True)
         named = [row for row in self.rows if chosen is None or row[2] in chosen]
         _agree("whether they are days", [bool(_DAY.fullmatch(manifest[name])) for name in ("from", "to")], [True, True])
         _agree("the tables that are missing", sorted(TABLE_TYPES.keys() - manifest["tables"].keys()), [])
@@ -818,7 +832,9 @@ class _Evidence:
             rows = [json.loads(line) for line in self.data(f"tables/{name}.jsonl").splitlines()]
             _agree(f"the rows of {name}", table["rows"], len(rows))
             if types:
-                seqs = [seq for row in rows if (seq := row["seq"]) < self.checkpoint.size]
+                seqs = [row["seq"] for row in rows]
+                _agree(f"the kinds of seq in {name}", {*map(type, seqs)} <= {int}, True)
+                seqs = [seq for seq in seqs if seq < self.checkpoint.size]
                 _agree(f"the table {name}", seqs, [seq for kind, seq, *_ in named if kind in types])
             if (twin := f"tables/{name}.csv") in unread:
                 _check_csv(twin, self.data(twin).decode(), rows)
@@ -826,19 +842,22 @@ class _Evidence:
         _agree("tables that the manifest does not name", sorted(unread), [])
         runs = {run for kind, _, _, run in named if kind == "run.started"}
         items = [f"{run.removeprefix('run/')}/{step}" for run, step in self.ended if run in runs]
-        sample = manifest["sample"]
         _agree("the sample", sample["items"], sample_of(items, sample["seed"], sample["size"]))
         if self.start and not (self.first_at and self.first_at[:10] < manifest["from"]):
             raise ProofError(f"event {self.start} does not lie before the period: what came before it is not here")
         if self.last_at[:10] <= manifest["to"]:
             last = f"{self.last_at or 'nothing'}, the last event here"
             self.hidden.append(f"what was recorded after {last}, until the end of {manifest['to']}")
+        if self.goes_back:
+            self.hidden.append(
+                "that all of the period is here: times go back in it, so that more of it may stand elsewhere"
+            )
         whole = ", ".join(TABLE_TYPES) + ("" if chosen is None else f", of the pipelines {', '.join(chosen)}")
         return (
             f"{sum(self.types.values())} events follow each other without a gap and lead to the root",
             f"{self.inside} of them were recorded from {manifest['from']} to {manifest['to']}",
             f"no event of the period is missing in the tables {whole}",
-            f"the sample of {len(sample['items'])} steps was drawn with the seed {sample['seed']}",
+            f"the sample of {len(sample['items'])} steps was drawn with the seed {sample['seed']!a}",
         )
 
 

@@ -17,7 +17,17 @@ from ledger.locks import KernelLock
 from ledger.outside import read_note
 from ledger.signer import KEY, LOCK, Prove, check_agreement, read_key
 from ledger.signing import SigningKey
-from ledger.verifier import COSIGNATURE, SIGNATURE, Checkpoint, Rotation, VerifierKey, open_checkpoint, open_vouched
+from ledger.verifier import (
+    COSIGNATURE,
+    SIGNATURE,
+    SIGNATURES_MAX,
+    Checkpoint,
+    Rotation,
+    VerifierKey,
+    open_checkpoint,
+    open_vouched,
+    signer_names,
+)
 
 
 class Witness:
@@ -82,6 +92,10 @@ class Witness:
         if key.kind != SIGNATURE:
             raise ProofError(f"{key.name} is the key of a witness, not of a log")
         checkpoint, signed = open_vouched(note, [key], rotations)
+        if len(signer_names(note)) >= SIGNATURES_MAX:
+            raise ProofError(
+                f"it has {SIGNATURES_MAX} signatures, and no note has more: take it without those of others"
+            )
         place = self._place(checkpoint.origin)
         make_private(place)
         with KernelLock(self._folder / LOCK):

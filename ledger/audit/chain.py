@@ -61,8 +61,8 @@ def _formers(path: Path) -> list[Former]:
             return former_ledgers(path.resolve(), reader.connection)
     except LedgerNotFoundError:
         raise
-    except (LedgerError, sqlite3.Error):
-        return []  # Verifying it says what is wrong.
+    except (LedgerError, sqlite3.Error, UnicodeDecodeError):
+        return []  # Verifying it says what is wrong; SQLite's own message may be no text.
 
 
 def _declared(former: Former) -> int:

@@ -209,7 +209,11 @@ class Signatures:
         self._seen = seen
         self._findings = findings
         self.sealed = 0
-        self.gaps = [change for change in changes if change.before is not None and change.seq not in self._rotations]
+        self.gaps = gaps = [
+            change for change in changes if change.before is not None and change.seq not in self._rotations
+        ]
+        sides = [key for change in gaps for key in (change.before, change.after) if key is not None]
+        self._beyond_gaps = follow_rotations(sides, self._rotations.values())
 
     def judge(self, notes: Sequence[Note]) -> None:
         """Look at every signed checkpoint."""
@@ -236,6 +240,7 @@ class Signatures:
             elif note.source == LEDGER:
                 self._findings.add("signed_root", f"{note.place}: it is signed with a trusted key")
         self._judge_gaps(beyond)
+        self._judge_forks()
         if not self.sealed:
             self._findings.add("no_checkpoint", f"of {self._seen.origin} nothing is sealed with a trusted key")
 
@@ -248,6 +253,17 @@ class Signatures:
                 f" {self.sealed} events are sealed with a trusted key",
                 seq=change.seq,
             )
+
+    def _judge_forks(self) -> None:
+        """Find keys that have given their place twice: whoever did it the second time had a key that was to be used no more."""
+        first: dict[VerifierKey, int] = {}
+        for seq, change in self._rotations.items():
+            before = first.setdefault(change.before, seq)
+            if before != seq:
+                what = (
+                    f"event {seq} replaces the key {change.before.id.hex()}, which event {before} had replaced already"
+                )
+                self._findings.add("retired_key", what, seq=seq)
 
     def _counts(self, key: VerifierKey, checkpoint: Checkpoint) -> bool:
         end = self._ends[key]
@@ -262,8 +278,7 @@ class Signatures:
 
         if among(self.trusted):
             return "bad_signature"
-        sides = [key for change in self.gaps for key in (change.before, change.after) if key is not None]
-        return "key_gap" if among(follow_rotations(sides, self._rotations.values())) else "unknown_key"
+        return "key_gap" if among(self._beyond_gaps) else "unknown_key"
 
 
 def _note(source: str, place: str, text: str) -> Note:

@@ -37,7 +37,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "schema": Kind(
         0,
-        "A table, guard, index or view is missing, changed or added, or the tables of the read models are not registered as what they are.",
+        "A table, guard, index or view of the ledger is missing or changed, something was added to one of its tables, or the tables of the read models are not registered as what they are.",
         "Ask who changed it. Read models and views: `audit rebuild`. Else restore a backup.",
     ),
     "missing_event": Kind(
@@ -108,7 +108,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "retired_key": Kind(
         2,
-        "A checkpoint is signed with a key after another one has taken its place.",
+        "A checkpoint or a change of the key is signed with a key after another one has taken its place.",
         "Somebody uses the old key: believe what the new one has signed, and ask the operator.",
     ),
     "key_gap": Kind(

@@ -18,6 +18,8 @@ from ledger.checkpoints import Seal
 from ledger.outside import checkpoint_folder, write_outside
 from orchestrator.core.definition import Pipeline
 
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
 
 def anchored(
     found: Seal, pipeline: Pipeline, folder: Path, ledger_id: str, clean: Callable[[str], str]
@@ -47,9 +49,9 @@ def _outcome(anchor: str, failure: str | None) -> dict[str, object]:
 
 def _to_folder(place: Path, ledger_id: str, found: Seal) -> str | None:
     # An anchor that is not there is a disk that is not mounted: making the folder would hide that.
-    if not place.is_dir():
-        return "there is no such folder"
     try:
+        if not place.is_dir():
+            return "there is no such folder"
         write_outside(checkpoint_folder(place / "ledger.db", ledger_id), found.checkpoint, found.note)
     except OSError as error:
         return error.strerror or str(error)
@@ -77,8 +79,6 @@ def _to_command(
             process.communicate(note.encode(), timeout=timeout_us / 1e6)
         except subprocess.TimeoutExpired:
             return f"it did not end within {timeout_us / 1e6:g} s"
-        except BrokenPipeError:
-            process.wait()
     return None if process.returncode == 0 else f"it ended with exit code {process.returncode}"
 
 
@@ -89,7 +89,8 @@ def _no_survivor(process: subprocess.Popen[bytes]) -> Iterator[None]:
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    former = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    numbers = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    former = {number: signal.signal(number, leave) for number in numbers}
     try:
         yield
     finally:

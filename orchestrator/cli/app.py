@@ -40,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "report": "Print or write the report of a run.",
     "graph": "Draw the graph of the pipeline or of a run.",
     "audit": "Verify the ledger, prove what it holds, and look into it.",
+    "doctor": "Say what of this machine and this ledger may bite.",
     "completion": "Print the script that completes commands in a shell.",
 }
 """Every command with its short description, in the order of the help."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -20,7 +19,9 @@ from orchestrator.cli.holding import close_lost_runs, pipeline_lock
 from orchestrator.core.printable import printable
 from orchestrator.core.problems import Problem
 from orchestrator.projections.queries import run_row
+from orchestrator.projections.starts import last_start
 from orchestrator.runtime.liveness import boot_id, process_start
+from orchestrator.runtime.provenance import host_name
 
 Say = Callable[[str], None]
 
@@ -71,7 +72,7 @@ def orchestrator_of(ledger: Ledger, run_id: str, pipeline: str) -> Iterator[Targ
         finally:
             lock.release()
         return
-    target = _living(recorded_process(ledger, run_id), lock.holder(), run_id, pipeline)
+    target = _living(last_start(ledger.connection, run_id), lock.holder(), run_id, pipeline)
     try:
         yield target
     finally:
@@ -115,16 +116,6 @@ def close_lost_run(ledger: Ledger, run_id: str, *, say: Say) -> None:
             lock.release()
 
 
-def recorded_process(ledger: Ledger, run_id: str) -> dict[str, Any]:
-    """Return what the run was last started or resumed by, as its event says."""
-    (data,) = ledger.connection.execute(
-        "SELECT data FROM audit_events WHERE stream = ? AND type IN ('run.started', 'run.resumed') ORDER BY version DESC LIMIT 1",
-        (f"run/{run_id}",),
-    ).fetchone()
-    process: dict[str, Any] = json.loads(data)
-    return process
-
-
 def _living(process: Mapping[str, Any], holder: Mapping[str, object], run_id: str, pipeline: str) -> Target:
     """
     Return the process that the ledger names, if the *holder* of the lock is it.
@@ -132,7 +123,7 @@ def _living(process: Mapping[str, Any], holder: Mapping[str, object], run_id: st
     Raises:
         RefusedError: It cannot be told, or is out of reach.
     """
-    pid, here = int(process["pid"]), os.uname().nodename
+    pid, here = int(process["pid"]), host_name()
     who = f"process {pid} on {process['host']}"
     if (holder.get("run_id"), holder.get("pid"), holder.get("host")) != (run_id, pid, process["host"]):
         message = f"pipeline {pipeline} is held by run {holder.get('run_id', '(unknown)')}, process {holder.get('pid', '?')}, not by {who}"

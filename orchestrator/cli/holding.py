@@ -16,11 +16,13 @@ from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.project import Project
 from orchestrator.cli.refusals import record_refusal
 from orchestrator.core.events import Event, HostChanged, PipelineMoved, event_data, event_type
+from orchestrator.core.printable import printable
 from orchestrator.core.problems import Problem
 from orchestrator.projections.manual_actions import last_host
-from orchestrator.projections.queries import case_twin, pipeline_row, unfinished_runs
+from orchestrator.projections.queries import case_twin, pipeline_row, run_process, unfinished_runs
 from orchestrator.runtime.definition_file import place_problems
-from orchestrator.runtime.provenance import current_actor
+from orchestrator.runtime.liveness import is_alive
+from orchestrator.runtime.provenance import current_actor, host_name
 from orchestrator.runtime.recovery import reconcile
 
 Say = Callable[[str], None]
@@ -52,8 +54,20 @@ def pipeline_held(
 
 
 def close_lost_runs(ledger: Ledger, pipeline: str, *, say: Say) -> None:
-    """End the runs of *pipeline* that have lost their orchestrator; whoever calls holds its lock."""
-    for run_id in reconcile(ledger, unfinished_runs(ledger.connection, pipeline)):
+    """
+    End the runs of *pipeline* that have lost their orchestrator; whoever calls holds its lock.
+
+    Raises:
+        RefusedError: One of them lives all the same: somebody has removed the file that it holds locked.
+    """
+    unfinished = unfinished_runs(ledger.connection, pipeline)
+    for run_id in unfinished:
+        process = run_process(ledger.connection, run_id)
+        if is_alive(**process):
+            message = f"run {run_id} of {pipeline} is on in process {process['pid']}, though its lock is free: somebody has removed the lock's file"
+            problem = Problem("active", message, suggestion="wait for its end; `orchestrate cancel` asks for it")
+            raise RefusedError([problem], ExitCode.ACTIVE)
+    for run_id in reconcile(ledger, unfinished):
         say(f"run {run_id} had lost its orchestrator; it is interrupted now")
         # What its steps were told and had to report; nobody will ask for it.
         shutil.rmtree(ledger.path.parent / "exchange" / run_id, ignore_errors=True)
@@ -129,16 +143,15 @@ def owner_problem(project: Project, connection: sqlite3.Connection) -> Problem |
 
 def record_host(project: Project, ledger: Ledger, *, say: Say) -> None:
     """Record that the pipeline is about to run on another host than the last time, and say so; its history goes on all the same."""
-    pipeline, here = project.pipeline, os.uname().nodename
+    pipeline, here = project.pipeline, host_name()
     before = last_host(ledger.connection, [pipeline.name, *pipeline.formerly])
     if before is None or before == here:
         return
     append_event(
         ledger, f"pipeline/{pipeline.name}", HostChanged(pipeline.name, before, here, current_actor(os.environ))
     )
-    say(
-        f"warning: pipeline {pipeline.name} last ran on host {before}, now on {here}; recorded, what is up to date stays so"
-    )
+    moved = f"last ran on host {before}, now on {here}; recorded, what is up to date stays so"
+    say(printable(f"warning: pipeline {pipeline.name} {moved}"))
 
 
 def append_event(ledger: Ledger, stream: str, event: Event, blobs: Mapping[str, bytes] | None = None) -> None:

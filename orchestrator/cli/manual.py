@@ -110,7 +110,7 @@ def _redactor(
     tables = [recorded_definition(connection, name).get("redact") for name in pipelines]
     rules = [table if isinstance(table, dict) else {} for table in tables]
     patterns = [pattern for table in rules for pattern in table.get("patterns", ())]
-    return Redactor(secrets, patterns=patterns, builtin=any(table.get("builtin", True) for table in rules))
+    return Redactor(secrets, patterns=patterns, builtin=not rules or any(table.get("builtin", True) for table in rules))
 
 
 def _secrets(connection: sqlite3.Connection, folder: Path, pipeline: str, environ: Mapping[str, str]) -> dict[str, str]:

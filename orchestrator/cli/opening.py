@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shlex
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from ledger.errors import LedgerError
 from ledger.store import Ledger, open_ledger
 from ledger.times import utc_now
 from ledger.upgrade import SMALL_EVENTS, Upgrading
@@ -14,15 +17,22 @@ from orchestrator import __version__
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.core.problems import Problem
+from orchestrator.projections.queries import run_process
 from orchestrator.projections.read_models import ReadModels
 from orchestrator.runtime.liveness import is_alive
 from orchestrator.runtime.provenance import current_actor
 
-_RUNNING = """
-SELECT r.run_id, json_extract(e.data, '$.pid'), json_extract(e.data, '$.process_start'), json_extract(e.data, '$.boot_id')
-FROM runs r JOIN events e ON e.seq = r.first_seq WHERE r.status = 'running'
-"""
-"""As tables of every version have it; views came later."""
+
+class OtherUserError(RefusedError, LedgerError):
+    """Raised when the ledger belongs to another user: what this one would leave beside it, its owner could not write."""
+
+
+def user_name(uid: int) -> str:
+    """Return the name of the user *uid* as `sudo -u` takes it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
 
 
 def open_to_write(
@@ -43,9 +53,11 @@ def open_to_write(
     Raises:
         UpgradeNeededError: It is older and too large for being brought up to date on the way.
         RefusedError: It is older, and a run of the older program is on.
+        OtherUserError: It belongs to another user.
         InconsistentHistoryError: It is older, and not what was sealed last.
         LedgerError: It cannot be used, see `ledger.store.open_ledger`.
     """
+    refuse_other_users(path)
 
     def check(connection: sqlite3.Connection) -> None:
         # Only older ledgers need it; and what seals records events in ledgers that are opened here.
@@ -62,12 +74,25 @@ def open_to_write(
     return open_ledger(path, projections=[ReadModels()], upgrading=how)
 
 
+def refuse_other_users(path: Path) -> None:
+    """Leave a ledger to its owner: files of root's in its folder would break the next night, whoever may write there."""
+    try:
+        owner, user = path.stat().st_uid, os.geteuid()
+    except OSError:
+        return  # It is not there yet; or whoever opens it says what is wrong with the place.
+    if owner != user:
+        name = user_name(owner)
+        message = f"{path} belongs to the user {name}, and this is {user_name(user)}: only its owner writes to a ledger"
+        hint = f"type `sudo -u {shlex.quote(name)} orchestrate …`; reading is possible as it is"
+        raise OtherUserError([Problem("other_user", message, suggestion=hint)])
+
+
 def _refuse_while_a_run_is_on(connection: sqlite3.Connection, path: Path) -> None:
     """Leave a ledger alone in which the older program is at work: it could not append to what this one makes of it."""
     if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'runs'").fetchone() is None:
         return
-    for run_id, pid, start, boot in connection.execute(_RUNNING).fetchall():
-        if is_alive(pid=pid, start=start, boot=boot):
+    for (run_id,) in connection.execute("SELECT run_id FROM runs WHERE status = 'running'").fetchall():
+        if is_alive(**run_process(connection, run_id)):
             message = f"{path} was made by an older program, and run {run_id} of it is on"
             problem = Problem("active", message, suggestion="wait for its end: it could not go on in the new format")
             raise RefusedError([problem], ExitCode.ACTIVE)

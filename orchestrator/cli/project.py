@@ -30,7 +30,7 @@ from orchestrator.runtime.definition_file import place_problems, read_definition
 from orchestrator.runtime.digests import DatasetPlace
 from orchestrator.runtime.environment import Environment, resolve_environment, surroundings
 from orchestrator.runtime.leaks import check_leaks, redactor_of
-from orchestrator.runtime.preflight import check_sources
+from orchestrator.runtime.preflight import check_room, check_sources
 
 
 @attrs.frozen
@@ -145,7 +145,9 @@ def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> P
     resolvable = _resolvable(pipeline, around)
     places = dataset_places(resolvable, around)
     problems += check_sources(resolvable, places, selected=selected)
-    located = place_problems(project.definition, _redacted(problems, pipeline, environment), shown=project.shown)
+    problems += check_room(pipeline, project.ledger)
+    placed = place_problems(project.definition, problems, shown=project.shown)
+    located = _redacted(placed, pipeline, environment)
     return Prepared(project, night, selected, environment, around, places, tuple(located))
 
 
@@ -188,11 +190,4 @@ def _redacted(problems: Sequence[Problem], pipeline: Pipeline, environment: Envi
     if not problems:
         return []
     redact = redactor_of(pipeline, environment).redact
-    return [
-        attrs.evolve(
-            problem,
-            message=redact(problem.message),
-            suggestion=None if problem.suggestion is None else redact(problem.suggestion),
-        )
-        for problem in problems
-    ]
+    return [problem.masked(redact) for problem in problems]

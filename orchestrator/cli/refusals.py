@@ -6,8 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import attrs
-
 from ledger.errors import LedgerError
 from ledger.events import NewEvent
 from ledger.store import Ledger
@@ -77,12 +75,4 @@ def _without_values(definition: Path, problems: Sequence[Problem]) -> list[Probl
     """
     values = read_env_file(definition.parent / DEFAULT_FILE, shown=DEFAULT_FILE).values
     redact = Redactor(values).redact
-    return [
-        attrs.evolve(
-            problem,
-            message=redact(problem.message),
-            suggestion=None if problem.suggestion is None else redact(problem.suggestion),
-            path=tuple(redact(part) if isinstance(part, str) else part for part in problem.path),
-        )
-        for problem in problems
-    ]
+    return [problem.masked(redact) for problem in problems]

@@ -11,10 +11,11 @@ import attrs
 
 from ledger.store import Ledger
 from orchestrator.cli.change_text import change_text
-from orchestrator.cli.errors import RefusedError
+from orchestrator.cli.errors import RefusedError, UsageRefusedError
 from orchestrator.cli.project import Options, Prepared, Project
 from orchestrator.cli.reading import viewing
 from orchestrator.cli.refusals import record_refusal
+from orchestrator.core.definition import Pipeline
 from orchestrator.core.definition_diff import definition_changes
 from orchestrator.core.events import event_from_data
 from orchestrator.core.problems import Problem
@@ -22,6 +23,7 @@ from orchestrator.core.selection import Selection
 from orchestrator.core.state import RESUMABLE, RunState, fold
 from orchestrator.projections.find_run import find_run
 from orchestrator.projections.queries import list_runs, load_blob
+from orchestrator.projections.starts import last_start
 from orchestrator.runtime.environment import recorded_variables
 
 _LISTED_AT_MOST = 40
@@ -36,12 +38,14 @@ class Resumption:
         options: Night, selection and settings that it was started with, as `run` takes them.
         variables: What it was last started or resumed with, as recorded.
         accepted: It may go on with another definition.
+        gone: A sentence for each step and variable that it was started with and that the definition lacks now; *options* are without them.
     """
 
     run_id: str
     options: Options
     variables: Mapping[str, Mapping[str, str]]
     accepted: bool = False
+    gone: tuple[str, ...] = ()
 
 
 def resumption_of(project: Project, word: str, options: Options, *, accepted: bool) -> Resumption:
@@ -53,27 +57,28 @@ def resumption_of(project: Project, word: str, options: Options, *, accepted: bo
 
     Raises:
         RunLookupError: There is no such run of this pipeline, or no ledger.
+        UsageRefusedError: The definition has none of the steps any more that the run was about.
     """
     with viewing(None, str(project.ledger)) as view:
         run_id = find_run(view.connection, word, pipeline=project.pipeline.name)
         night, chosen = view.connection.execute(
             "SELECT night, selection FROM runs WHERE run_id = ?", (run_id,)
         ).fetchone()
-        variables = _recorded(view.connection, run_id)
-    selection: dict[str, Any] = json.loads(chosen)
-    names = {name: tuple(selection[name]) for name in ("only", "until", "omit")}
-    given = [f"{name}={item['value']}" for name, item in variables.items() if item["origin"] == "--set"]
-    found = attrs.evolve(
-        options,
-        selection=Selection(**names, from_=tuple(selection["from"]), force=bool(selection["force"])),
-        settings=tuple(given),
-        night=str(night),
-    )
-    return Resumption(run_id, found, variables, accepted)
+        variables: dict[str, dict[str, str]] = last_start(view.connection, run_id)["variables"]
+    pipeline = project.pipeline
+    selection, gone = _selection(pipeline, json.loads(chosen), run_id)
+    plain = pipeline.params.keys() | {name for name, item in pipeline.variables.items() if not item.secret}
+    for name in [name for name, item in variables.items() if item["origin"] == "--set" and name not in plain]:
+        gone.append(f"the run was started with --set {name}, which is no plain variable or parameter now")
+        del variables[name]
+    settings = tuple(f"{name}={item['value']}" for name, item in variables.items() if item["origin"] == "--set")
+    found = attrs.evolve(options, selection=selection, settings=settings, night=str(night))
+    return Resumption(run_id, found, variables, accepted, tuple(gone))
 
 
 def differing_variables(resumption: Resumption, prepared: Prepared) -> Iterator[str]:
-    """Yield a sentence for each plain variable that has another value than the run was started with."""
+    """Yield a sentence for whatever the run goes on without, and for each plain variable that has another value than it was started with."""
+    yield from resumption.gone
     now = recorded_variables(prepared.project.pipeline, prepared.environment)
     for name, before in resumption.variables.items():
         after = now.get(name)
@@ -125,14 +130,25 @@ def _problems(
     listed = [Problem("definition_change", change_text(change)) for change in changes[:_LISTED_AT_MOST]]
     if len(changes) > len(listed):
         listed.append(Problem("definition_change", f"… and {len(changes) - len(listed)} more differences"))
-    return [Problem("definition_changed", message, suggestion=hint), *listed]
+    gone = [Problem("start_changed", sentence) for sentence in resumption.gone]
+    return [Problem("definition_changed", message, suggestion=hint), *gone, *listed]
 
 
-def _recorded(connection: sqlite3.Connection, run_id: str) -> dict[str, dict[str, str]]:
-    row = connection.execute(
-        "SELECT json_extract(data, '$.variables') FROM audit_events WHERE stream = ? AND type IN ('run.started', 'run.resumed')"
-        " ORDER BY version DESC LIMIT 1",
-        (f"run/{run_id}",),
-    ).fetchone()
-    variables: dict[str, dict[str, str]] = json.loads(row[0])
-    return variables
+def _selection(pipeline: Pipeline, recorded: Mapping[str, Any], run_id: str) -> tuple[Selection, list[str]]:
+    """Return what the run was about, under the names of now, and a sentence for each name that means no step any more."""
+    names = {former: step.name for step in pipeline.steps.values() for former in step.formerly}
+    names |= {name: name for name in pipeline.steps}
+    gone: list[str] = []
+    chosen: dict[str, tuple[str, ...]] = {}
+    for option in ("only", "from", "until", "omit"):
+        given = recorded[option]
+        chosen[option] = tuple(names[name] for name in given if name in names)
+        gone += [
+            f"the run was started with --{option} {name}, which is no step now" for name in given if name not in names
+        ]
+        if given and not chosen[option] and option != "omit":
+            # Without the option the run would be about more than it was.
+            message = f"run {run_id} was started with --{option} {', '.join(given)}, and no step is left of that"
+            raise UsageRefusedError("empty_selection", f"{message}: start another one with `orchestrate run`")
+    selection = Selection(chosen["only"], chosen["from"], chosen["until"], chosen["omit"], bool(recorded["force"]))
+    return selection, gone

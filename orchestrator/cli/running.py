@@ -1,14 +1,15 @@
 """
 `orchestrate run` and `resume`, put together: everything from the lock of the pipeline to the end of the engine.
 
-The order matters and stands here alone: refuse what cannot run, take the pipeline's lock, close what a dead orchestrator left, record a new definition, then run.
+The order matters and stands here alone: refuse what cannot run, take the pipeline's lock, close what a dead orchestrator left, after a wait look again,
+record a new definition, then run.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import attrs
 
 from ledger.canonical import blob_digest, canonical_bytes
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, StorageError
 from ledger.store import Ledger
 from orchestrator import __version__
 from orchestrator.cli.damage import naming_damage
@@ -47,11 +48,12 @@ from orchestrator.runtime.leaks import check_redactor
 from orchestrator.runtime.liveness import boot_id, process_start
 from orchestrator.runtime.manifests import Manifests, RememberingDigester
 from orchestrator.runtime.ports import Observer
-from orchestrator.runtime.provenance import current_actor, git_state, trigger
+from orchestrator.runtime.provenance import current_actor, git_state, host_name, trigger
 from orchestrator.runtime.signals import SignalInbox, parallel_limit, prepare_process
 from orchestrator.runtime.workbench import RunWorkbench
 
 Say = Callable[[str], None]
+Prepare = Callable[[Options], Prepared]
 MakeObservers = Callable[
     [RunPlan, Ledger, Callable[[str], str | None]], "contextlib.AbstractContextManager[list[Observer]]"
 ]
@@ -90,15 +92,17 @@ class Ended:
     Hold how a run ended.
 
     Attributes:
+        ledger: Where everything about it stands.
         unsealed: What kept its checkpoint from being made, or None.
     """
 
+    ledger: Path
     state: RunState
     unsealed: LedgerError | None
 
 
 def execute(
-    prepared: Prepared,
+    prepare: Prepare,
     options: Options,
     start: Start,
     *,
@@ -107,9 +111,10 @@ def execute(
     resumption: Resumption | None = None,
 ) -> Ended:
     """
-    Run what was *prepared*, seal it, and return the final state; everything that happened is in the ledger.
+    Run what *prepare* makes of *options*, seal it, and return the final state; everything that happened is in the ledger.
 
     Args:
+        prepare: Asked once more where the lock of the pipeline may have been waited for, perhaps for hours.
         resumption: The run that goes on, or None for a new one.
 
     Raises:
@@ -119,15 +124,18 @@ def execute(
             cannot go on.
         LedgerError: The ledger cannot be used, or an event could not be recorded; what ran then has been ended.
     """
+    prepared = prepare(options)
     project = prepared.project
-    start = attrs.evolve(start, reason=_redacted_reason(prepared, start.reason))
     run_id = new_run_id(datetime.now(UTC)) if resumption is None else resumption.run_id
-    holder = {"run_id": run_id, "pid": os.getpid(), "host": os.uname().nodename}
-    with naming_damage(project.ledger), open_to_write(project.ledger) as ledger:
-        hold_to_last_seal(ledger)
-        check_signer(ledger)
-        _refuse_on_problems(prepared, ledger, _reason_problems(project, options, start, resumption))
+    holder = {"run_id": run_id, "pid": os.getpid(), "host": host_name()}
+    with _refused_without_room(prepared), naming_damage(project.ledger), open_to_write(project.ledger) as ledger:
+        reason = _checked(prepared, options, start, ledger, resumption)
         with pipeline_held(project, ledger, wait=start.wait, holder=holder, say=say, night=prepared.night):
+            if start.wait:
+                prepared = _prepared_again(prepare, prepared, options, ledger)
+                project = prepared.project
+                reason = _checked(prepared, options, start, ledger, resumption)
+            start = attrs.evolve(start, reason=reason)
             check_owner(project, ledger, moved=start.moved, night=prepared.night, reason=start.reason)
             state = None if resumption is None else resumed_state(prepared, ledger, resumption)
             for difference in () if resumption is None else differing_variables(resumption, prepared):
@@ -138,7 +146,47 @@ def execute(
             plan = make_plan(prepared, options, ledger, run_id=run_id, jobs=start.jobs)
             opening = _opening(prepared, options, start, plan, git, state)
             ended = _run(prepared, ledger, plan, opening, state, observers)
-            return Ended(ended, _seal(prepared, ledger, run_id, say))
+            return Ended(project.ledger, ended, _seal(prepared, ledger, run_id, say))
+
+
+def _checked(
+    prepared: Prepared, options: Options, start: Start, ledger: Ledger, resumption: Resumption | None
+) -> str | None:
+    """Make sure that *ledger* may be gone on with and that what was *prepared* can run; return the reason for it as it may be recorded."""
+    hold_to_last_seal(ledger)
+    check_signer(ledger)
+    reason = _redacted_reason(prepared, start.reason)
+    start = attrs.evolve(start, reason=reason)
+    _refuse_on_problems(prepared, ledger, _reason_problems(prepared.project, options, start, resumption))
+    return reason
+
+
+def _prepared_again(prepare: Prepare, before: Prepared, options: Options, ledger: Ledger) -> Prepared:
+    """
+    Return what is to be run now that the lock of the pipeline is held; it is still for the night that was meant *before*.
+
+    Raises:
+        RefusedError: The pipeline has another name now, under which others may be at work; the refusal is recorded.
+    """
+    prepared = prepare(attrs.evolve(options, night=before.night))
+    project, name = prepared.project, before.project.pipeline.name
+    if (project.pipeline.name, project.pipeline.formerly) != (name, before.project.pipeline.formerly):
+        message = f"pipeline {name} has got another name while this run waited for it: {project.pipeline.name}"
+        problem = Problem("renamed", message, suggestion="start it again")
+        record_refusal(ledger, name, [problem], definition=project.definition_path, night=before.night)
+        raise RefusedError([problem])
+    return prepared
+
+
+@contextlib.contextmanager
+def _refused_without_room(prepared: Prepared) -> Iterator[None]:
+    """Refuse a start for want of room also where that cannot be recorded, for want of room."""
+    try:
+        yield
+    except (StorageError, OSError):
+        if any(problem.kind == "disk_space" for problem in prepared.errors):
+            raise RefusedError(prepared.errors) from None
+        raise
 
 
 def _seal(prepared: Prepared, ledger: Ledger, run_id: str, say: Say) -> LedgerError | None:
@@ -306,7 +354,7 @@ def _opening(
         "trigger": trigger(),
         "actor": current_actor(os.environ),
         "git": git,
-        "host": os.uname().nodename,
+        "host": host_name(),
         "boot_id": boot_id(),
         "pid": pid,
         "process_start": process_start(pid) or "",

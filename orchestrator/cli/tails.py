@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from orchestrator.projections.summary import failed_steps
 
 _BLOCK_BYTES = 1 << 16
 
 
+def open_log(path: Path) -> IO[bytes]:
+    """
+    Open the log at *path*: a step may have put a link to something else there, which is not followed, or a pipe, which would be waited for.
+
+    Raises:
+        OSError: There is none, or something that is none.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
 def last_lines(path: Path, count: int) -> list[str]:
     """Return the last *count* lines of the file at *path*; reads 64 KiB at most, and nothing where there is no file."""
     try:
-        with path.open("rb") as file:
+        with open_log(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _BLOCK_BYTES))
             content = file.read(_BLOCK_BYTES)

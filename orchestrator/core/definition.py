@@ -178,6 +178,7 @@ class Pipeline:
 
     Attributes:
         steps: In the order of the file.
+        min_free_bytes: What has to be free on the ledger's file system before a run, or None for what the runs so far say.
         env_files: The listed `.env` files, or None where the default (`.env` if it exists) applies.
         document: The parsed TOML as plain values; its canonical form is the definition's digest.
         digest: `sha256:` and the hex digest of the canonical form of *document*.
@@ -193,6 +194,7 @@ class Pipeline:
     env_pass: tuple[str, ...] = DEFAULT_PASS
     max_parallel: int | None = None
     deadline_us: int | None = None
+    min_free_bytes: int | None = None
     fail_fast: bool = False
     schedule_cron: str | None = None
     timezone: str = "UTC"

@@ -183,6 +183,10 @@ def _check_steps(
             if pattern.startswith("/") or ".." in pattern.split("/"):
                 message = f"steps.{step.name}.code leaves the folder of pipeline.toml: {shown(pattern)}"
                 yield Problem("bad_pattern", message, (*path, "code"), suggestion="code lies beside pipeline.toml")
+        if step.rerun == "never" and step.when != "upstream_ok":
+            message = f'step {step.name} has rerun = "never" and when = "{step.when}", which runs it however its last attempt ended'
+            hint = 'take one of the two: "never" holds for what waits for its upstreams'
+            yield Problem("rerun_when", message, (*path, "rerun"), suggestion=hint)
         if step.name in step.needs:
             yield Problem("cycle", f"step {step.name} needs itself", (*path, "needs"))
 

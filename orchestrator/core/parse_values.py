@@ -66,6 +66,7 @@ class _Builder:
             env_pass=tuple(env.get("pass", DEFAULT_PASS)),
             max_parallel=head.get("max_parallel"),
             deadline_us=self._duration(head, ("pipeline", "deadline")),
+            min_free_bytes=self._min_free(head),
             fail_fast=head.get("fail_fast", False),
             schedule_cron=schedule.get("cron"),
             timezone=schedule.get("timezone", "UTC"),
@@ -153,6 +154,10 @@ class _Builder:
 
     def _duration(self, table: Table, path: Path, *, zero_allowed: bool = False) -> int | None:
         return self._value(lambda text: parse_duration(text, zero_allowed=zero_allowed), table, path)
+
+    def _min_free(self, head: Table) -> int | None:
+        value = head.get("min_free", "")
+        return int(value) if isinstance(value, int | float) else self._value(parse_size, head, ("pipeline", "min_free"))
 
     def _value(self, parse: Callable[[str], Value], table: Table, path: Path) -> Value | None:
         text = table.get(str(path[-1]))

@@ -84,11 +84,17 @@ def parse_pattern(text: str) -> Node:
         text.encode()
     except UnicodeEncodeError:
         raise PatternError("is no Unicode") from None
-    parser = _Parser(text, any_case=text.startswith("(?i)"), secret=_MASKED_GROUP not in text)
+    node, has_masked_group = _parsed(text, secret=False)
+    return node if has_masked_group else _parsed(text, secret=True)[0]
+
+
+def _parsed(text: str, *, secret: bool) -> tuple[Node, bool]:
+    """Return what *text* says, its bytes masked if *secret* or within `(?P<secret>…)`, and whether that stands in it."""
+    parser = _Parser(text, any_case=text.startswith("(?i)"), secret=secret)
     node = parser.choice(0)
     if parser.place < len(text):
         raise PatternError("a ) closes nothing")
-    return node
+    return node, parser.has_masked_group
 
 
 def members_of(characters: str) -> int:
@@ -111,6 +117,7 @@ class _Parser:
         self.place = len("(?i)") if any_case else 0
         self._any_case = any_case
         self._secret = secret
+        self.has_masked_group = False
 
     def choice(self, depth: int) -> Node:
         if depth > _DEPTH_MAX:
@@ -159,7 +166,7 @@ class _Parser:
     def _group(self, depth: int) -> Node:
         secret = self._secret
         if self._took(_MASKED_GROUP):
-            self._secret = True
+            self._secret = self.has_masked_group = True
         elif not self._took("(?:"):
             if self._text.startswith("(?", self.place):
                 begin = self._text[self.place : self.place + 4]
@@ -205,6 +212,8 @@ class _Parser:
         self.place += 1
         if letter in _SETS:
             return _SETS[letter]
+        if letter == "0" and self._text[self.place : self.place + 1].isdigit():
+            raise PatternError(f"\\0{self._text[self.place]} is not supported: write \\xHH for a byte")
         if letter in _CONTROLS:
             return 1 << _CONTROLS[letter]
         digits = _TWO_DIGITS.match(self._text, self.place)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 
@@ -29,6 +31,16 @@ class Problem:
     column: int | None = None
     suggestion: str | None = None
     severity: str = "error"
+
+    def masked(self, redact: Callable[[str], str]) -> Problem:
+        """Return it without the secrets that *redact* masks, wherever in it they stand: a name may hold one."""
+        return attrs.evolve(
+            self,
+            message=redact(self.message),
+            path=tuple(redact(part) if isinstance(part, str) else part for part in self.path),
+            file=None if self.file is None else redact(self.file),
+            suggestion=None if self.suggestion is None else redact(self.suggestion),
+        )
 
     def as_json(self) -> dict[str, object]:
         """Return the fields that `--json` shows and `run.refused` records."""

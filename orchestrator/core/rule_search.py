@@ -34,13 +34,14 @@ class Rule:
 
     Attributes:
         heads: With one of these each match begins; found from *pattern* where they are not given.
-        probe: Finds where matches may begin at less cost than *heads* do, which then only count where they are cut off by the end of what has come.
+        probe: Finds where matches may begin at less cost than *heads* do, which then only count where they are cut off by the end of what has come. It must
+            also find what goes on for `BLOCK_BYTES`, which stand for `%(block)d` in it, since that may be masked without being a match.
     """
 
     name: str
     pattern: str
     heads: tuple[bytes, ...] | None = None
-    probe: re.Pattern[bytes] | None = None
+    probe: bytes | None = None
 
     @cached_property
     def automaton(self) -> Automaton:
@@ -66,7 +67,7 @@ class Carried(NamedTuple):
 
     Attributes:
         state: The automaton's before the first of them.
-        floor: What lies before this place has been decided.
+        floor: Nothing before this place is masked for something that ends later.
         spans: Of the held bytes, those that are masked already.
     """
 
@@ -116,6 +117,7 @@ class Scanned:
     def _zones_of(self, buffer: bytes, next_start: NextStart) -> Iterator[tuple[int, list[State]]]:
         """Yield each stretch in which something has begun, with the state after each of its bytes."""
         step, nothing, size = self._automaton.step, self._automaton.nothing, self._size
+        kinds = buffer.translate(self._automaton.kinds)
         state, place = self._carried.state, 0
         while True:
             if state is nothing:
@@ -125,8 +127,8 @@ class Scanned:
             states: list[State] = []
             begin = place
             while place < size:
-                byte = buffer[place]
-                state = state.after[byte] or step(state, byte)
+                kind = kinds[place]
+                state = state.after[kind] or step(state, kind)
                 place += 1
                 if state is nothing:
                     break
@@ -137,20 +139,23 @@ class Scanned:
     def _look_at(self, place: int, states: list[State]) -> None:
         end = place + len(states)
         if any(state.accepts for state in states):
-            self._mark(place, states, len(states), self._automaton.last, 0)
+            self._mark(place, states, self._automaton.last, 0)
         first_check = -(self._begin + place) % BLOCK_BYTES or BLOCK_BYTES
         for length in range(first_check, len(states) + 1, BLOCK_BYTES):
             check = place + length
             first = self._first_open(place, states, length)
             if first <= check - BLOCK_BYTES:
-                self._mark(place, states, length, 0, states[length - 1].positions)
-                self._floor = check
+                begin = max(self._floor - place, 0)
+                self._mark(place + begin, states[begin:length], 0, states[length - 1].positions)
+                first = check
+            # Whatever is open later goes on from what is open here, so no later look has to go back further: that makes them linear.
+            self._floor = max(self._floor, first)
         if end == self._size:
             self.hold = min(self.hold, self._first_open(place, states, len(states)))
 
     def _open(self, place: int, states: list[State], length: int) -> Iterator[tuple[int, int]]:
-        """Yield, backward from *length*, each place after the floor with the positions of what is open at *length*."""
-        positions = states[length - 1].positions
+        """Yield, backward from *length*, each place after the floor with the positions of what is open at *length*, as long as secret ones may follow."""
+        positions = states[length - 1].positions & self._automaton.since_secret
         for number in range(length - 1, max(self._floor - place, 0) - 1, -1):
             positions &= states[number].positions
             if not positions:
@@ -166,11 +171,10 @@ class Scanned:
                 first = where
         return first
 
-    def _mark(self, place: int, states: list[State], length: int, last: int, positions: int) -> None:
-        """Mask what is secret on the ways to *positions* at *length*, and to *last* at any place before."""
+    def _mark(self, place: int, states: list[State], last: int, positions: int) -> None:
+        """Mask what is secret on the ways to *positions* after all *states*, and to *last* at any place before."""
         end = None
-        begin = place
-        for number in range(length - 1, -1, -1):
+        for number in range(len(states) - 1, -1, -1):
             positions = states[number].positions & (positions | last)
             is_secret = bool(positions & self._automaton.secret)
             if is_secret and end is None:
@@ -180,7 +184,7 @@ class Scanned:
                 end = None
             positions = self._automaton.before(positions)
         if end is not None:
-            self.spans.append((begin, end))
+            self.spans.append((place, end))
 
 
 def next_start_of(buffer: bytes, rule: Rule, hits: Sequence[int]) -> NextStart:
@@ -199,7 +203,7 @@ def next_start_of(buffer: bytes, rule: Rule, hits: Sequence[int]) -> NextStart:
 
         return next_hit
     if rule.probe is not None:
-        search, open_from = rule.probe.search, size
+        search, open_from = re.compile(rule.probe % {b"block": BLOCK_BYTES}).search, size
     else:
         opening, looked_at = rule.opening
         search, open_from = opening.search, size - looked_at + 1

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from orchestrator.core.decide import NEVER_RUN, Baseline, Facts, Measurement, Upstream
+from orchestrator.core.decide import NEVER_RUN, Baseline, Facts, Measurement, Run, Upstream, changed_output
 from orchestrator.core.definition import Pipeline, Step
 from orchestrator.core.fingerprint import Material
 from orchestrator.core.graph import Graph
@@ -106,6 +106,19 @@ class RunPlan:
             needs={other: self.success_of(other, state) for other in plan.step.needs},
         )
         return Measurement(material, outputs, files)
+
+    def changed_since(self, name: str, outputs: Mapping[str, str | None]) -> Run | None:
+        """
+        Return the attempt that a success of the step *name* needs for its *outputs*, as they are now, or None where they are as it left them.
+
+        One that it did not declare then, so that nobody has measured it, is not as it left it.
+        """
+        known = self.steps[name].baseline.outputs
+        new = ({"dataset": key, "expected": None, "actual": outputs[key]} for key in outputs if known.get(key) is None)
+        touched = changed_output(self.steps[name].baseline, outputs) or next(new, None)
+        if touched is None:
+            return None
+        return Run("output_missing" if touched["actual"] is None else "output_changed", touched)
 
     def success_of(self, name: str, state: RunState) -> str | None:
         """Return `run_id/attempt` of the last success of the step *name*, in this run or before it."""

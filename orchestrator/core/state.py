@@ -187,12 +187,13 @@ def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
     return state
 
 
-def verdict(state: RunState, ending: str | None) -> str:
+def verdict(state: RunState, ending: str | None, steps: Iterable[str]) -> str:
     """
-    Return the final status of a run in which every step is final.
+    Return the final status of a run in which each of *steps* is final.
 
     Args:
         ending: Why it was ended early, or None: `cancelled` and `deadline` give their own status, `fail_fast` does not.
+        steps: Of its definition; what one that was removed since had done is no part of the end.
     """
     if ending == "cancelled":
         return "cancelled"
@@ -200,6 +201,6 @@ def verdict(state: RunState, ending: str | None) -> str:
         return "timed_out"
     if state.failures:
         return "failed"
-    if any(step.status == "succeeded" for step in state.steps.values()):
+    if any(state.step(name).status == "succeeded" for name in steps):
         return "succeeded"
     return "nothing_to_do"

@@ -5,7 +5,7 @@ Only the standard library is loaded here, so that looking into a ledger starts f
 since that is what people and their programs read; inside the ledger they are integer microseconds.
 
 The documented views are asked, as everybody else does. A table itself is asked only for what no view shows: what the runtime decides by
-(baselines, the components of keys, where definitions lie), a run's graph, and the JSON behind the columns of a view, such as a run's actor.
+(baselines, the components of keys, where definitions lie, which process has a run), a run's graph, and the JSON behind the columns of a view, such as a run's actor.
 """
 
 from __future__ import annotations
@@ -265,12 +265,10 @@ def unfinished_runs(connection: sqlite3.Connection, pipeline: str) -> list[str]:
 
 def run_process(connection: sqlite3.Connection, run_id: str) -> dict[str, Any]:
     """Return which process runs *run_id*, or last did: its `pid`, its `start` and the machine's `boot`, as `liveness.is_alive` takes them."""
-    row = connection.execute(
-        "SELECT json_extract(data, '$.pid'), json_extract(data, '$.process_start'), json_extract(data, '$.boot_id')"
-        " FROM audit_events WHERE stream = 'run/' || ? AND type IN ('run.started', 'run.resumed') ORDER BY version DESC LIMIT 1",
-        (run_id,),
-    ).fetchone()
-    return dict(zip(("pid", "start", "boot"), row, strict=True))
+    from orchestrator.projections.starts import last_start
+
+    begun = last_start(connection, run_id)
+    return {"pid": begun["pid"], "start": begun["process_start"], "boot": begun["boot_id"]}
 
 
 def attempt_key(connection: sqlite3.Connection, run_id: str, step: str, attempt: object) -> tuple[str, Row]:

@@ -12,6 +12,7 @@ import contextlib
 import os
 import sqlite3
 import time
+from hashlib import sha256
 from pathlib import Path
 
 from ledger.folders import make_private
@@ -42,8 +43,7 @@ class DigestCache:
     def put(self, path: str, stat: os.stat_result, digest: str) -> None:
         """Remember *digest* of the file at *path*, unless it changed too recently to be told from a later change."""
         if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _RACY_NS:
-            # A name of a file need not be text.
-            self._new[path] = (os.fsencode(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, digest)
+            self._new[path] = (_key(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, digest)
 
     def close(self) -> None:
         """Write down what is new and let go of the file; never raises."""
@@ -63,11 +63,16 @@ class DigestCache:
             return None
         try:
             row: tuple[bytes, int, int, int, int, str] | None = self._connection.execute(
-                "SELECT path, size, mtime_ns, ctime_ns, inode, digest FROM files WHERE path = ?", (os.fsencode(path),)
+                "SELECT path, size, mtime_ns, ctime_ns, inode, digest FROM files WHERE path = ?", (_key(path),)
             ).fetchone()
         except sqlite3.Error:
             return None
         return row
+
+
+def _key(path: str) -> bytes:
+    """Return what stands for *path*: the name of a file need not be text, and may hold a secret."""
+    return sha256(os.fsencode(path)).digest()
 
 
 def _open(path: Path, *, read_only: bool) -> sqlite3.Connection | None:

@@ -15,7 +15,7 @@ import attrs
 
 from ledger.canonical import blob_digest, canonical_bytes
 from ledger.events import NewEvent
-from orchestrator.core.decide import Fail, Measure, Measurement, Run, Skip, changed_output, decide
+from orchestrator.core.decide import Fail, Measure, Measurement, Run, Skip, decide
 from orchestrator.core.events import (
     AttemptStarted,
     Event,
@@ -193,7 +193,12 @@ class Engine:
                 assert measurement is not None
                 self._ready.append(_Ready(name, decision, measurement))
             case Skip(reason="no_new_data" | "up_to_date") if name in self._state.kept:
-                self._keep(name)
+                assert measurement is not None
+                needed = self._plan.changed_since(name, measurement.outputs)
+                if needed is None:
+                    self._keep(name)
+                else:
+                    self._ready.append(_Ready(name, needed, measurement))
             case Skip():
                 self._finish_step(name, "skipped", decision.reason, evidence=decision.evidence)
             case Fail():
@@ -209,7 +214,7 @@ class Engine:
             return
         if name in self._checking:
             self._checking.discard(name)
-            if changed_output(self._plan.steps[name].baseline, measured.outputs) is None:
+            if self._plan.changed_since(name, measured.outputs) is None:
                 self._keep(name)
             else:
                 self._consider(name, None)

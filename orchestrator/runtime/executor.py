@@ -19,10 +19,11 @@ import attrs
 from orchestrator.runtime.output import AttemptOutput, RedactingStream
 from orchestrator.runtime.ports import Clock, Exited, Launch, Survivor
 from orchestrator.runtime.spawning import Spawner, start_error
-from orchestrator.runtime.strays import Owner, strays_of
+from orchestrator.runtime.strays import Owner, are_all_ours, strays_of
 
 _READ_BYTES = 1 << 16
 _READS_A_TURN = 16
+_READ_TURN_US = 5_000
 _DRAIN_IDLE_US = 500_000
 _DRAIN_TOTAL_US = 5_000_000
 _STRAYS_GRACE_US = 50_000
@@ -72,6 +73,7 @@ class ProcessExecutor:
         self._running: dict[str, _Process] = {}
         self._failed_starts: list[Exited] = []
         self._spawner = Spawner()
+        self._all_ours = are_all_ours()
         self._wakeup_fd = wakeup_fd
         if wakeup_fd is not None:
             self._poller.register(wakeup_fd, select.EPOLLIN)
@@ -156,19 +158,26 @@ class ProcessExecutor:
         finally:
             os.close(write_end)
         os.set_blocking(read_end, False)
-        process = _Process(
-            launch=launch,
-            pid=pid,
-            pidfd=os.pidfd_open(pid),
-            pipe=read_end,
-            output=AttemptOutput(launch.log_path, self._new_stream(), launch.log_limit_bytes),
-            owner=Owner.of(launch, pid),
-            started_us=started_us,
-            deadline_us=None if launch.timeout_us is None else started_us + launch.timeout_us,
-        )
-        self._running[launch.step] = process
-        self._watch(process.pidfd, process, is_exit=True)
-        self._watch(process.pipe, process, is_exit=False)
+        with contextlib.ExitStack() as undoing:
+            # Nobody may run unwatched: where descriptors are used up it goes again.
+            undoing.callback(_forget, pid, read_end)
+            pidfd = os.pidfd_open(pid)
+            undoing.callback(os.close, pidfd)
+            process = _Process(
+                launch=launch,
+                pid=pid,
+                pidfd=pidfd,
+                pipe=read_end,
+                output=AttemptOutput(launch.log_path, self._new_stream(), launch.log_limit_bytes),
+                owner=Owner.of(launch, pid),
+                started_us=started_us,
+                deadline_us=None if launch.timeout_us is None else started_us + launch.timeout_us,
+            )
+            self._watch(process.pidfd, process, is_exit=True)
+            undoing.callback(self._unwatch, pidfd)
+            self._watch(process.pipe, process, is_exit=False)
+            self._running[launch.step] = process
+            undoing.pop_all()
 
     def _watch(self, descriptor: int, process: _Process, *, is_exit: bool) -> None:
         # Without the module `selectors`, whose objects cost as much as the calls.
@@ -197,7 +206,10 @@ class ProcessExecutor:
                 process.kill_at_us = None
             if process.deadline_us is not None and now_us >= process.deadline_us:
                 process.deadline_us = None
-                if not process.stopped:
+                if os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                    # It had ended when we were busy with something else: that is no timeout.
+                    self._exited(process)
+                elif not process.stopped:
                     process.timed_out = True
                     self._terminate(process, now_us)
 
@@ -216,6 +228,7 @@ class ProcessExecutor:
                 process.killed.append(number.name)
 
     def _read(self, process: _Process) -> None:
+        until_us = self._clock.monotonic_us() + _READ_TURN_US
         for _ in range(_READS_A_TURN):
             try:
                 data = os.read(process.pipe, _READ_BYTES)
@@ -229,6 +242,9 @@ class ProcessExecutor:
             if process.ended_us is not None:
                 idle_us = self._clock.monotonic_us() + _DRAIN_IDLE_US
                 process.drain_until_us = min(idle_us, process.drain_total_us)
+            # Masking may take long; others have their turn, and the rest is told of again.
+            if self._clock.monotonic_us() >= until_us:
+                return
 
     def _exited(self, process: _Process) -> None:
         now_us = self._clock.monotonic_us()
@@ -280,10 +296,11 @@ class ProcessExecutor:
         until_us = self._clock.monotonic_us() + _STRAYS_TOTAL_US
         while (left := self._strays(process)) and self._clock.monotonic_us() < until_us:
             self._end(process, left)
+            select.select((), (), (), _STRAYS_LOOK_US / 1e6)
 
     def _strays(self, process: _Process) -> list[Survivor]:
         others = [other.owner for other in self._running.values() if other is not process]
-        return strays_of(process.owner, others)
+        return strays_of(process.owner, others, all_ours=self._all_ours)
 
     def _end(self, process: _Process, left: list[Survivor]) -> None:
         self._kill(process)
@@ -320,3 +337,10 @@ class ProcessExecutor:
             last_line=process.output.last_line,
             log_failure=None if failure is None else failure.strerror,
         )
+
+
+def _forget(pid: int, pipe: int) -> None:
+    """End the process *pid* that cannot be watched, with its group, and let go of it and its *pipe*."""
+    os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(pipe)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+DEAD = "ZX"
+"""States of a process that has ended."""
+
 
 def boot_id() -> str:
     """Return the identity of this boot of the machine; empty where the kernel does not give one."""
@@ -19,14 +22,21 @@ def process_start(pid: int) -> str | None:
 
     Together with the boot id it tells a process from a later one with the same number.
     """
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    # The second field is the command's name in brackets and may itself hold brackets and blanks.
-    return text.rpartition(")")[2].split()[19]
+    fields = process_fields(pid)
+    return fields[19] if fields else None
 
 
 def is_alive(*, pid: int, start: str, boot: str) -> bool:
-    """Whether the process that had *pid* since *start* in the boot *boot* of this machine is still there."""
-    return boot == boot_id() and process_start(pid) == start
+    """Whether the process that had *pid* since *start* in the boot *boot* of this machine still runs; one that has only not been waited for does not."""
+    fields = process_fields(pid)
+    return boot == boot_id() and bool(fields) and fields[19] == start and fields[0] not in DEAD
+
+
+def process_fields(pid: int) -> list[str]:
+    """Return the state, the parent, the group and what else `/proc` says of the process *pid*, see proc(5); nothing where it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    # The second field is the command's name in brackets and may itself hold brackets and blanks.
+    return text.rpartition(")")[2].split()

@@ -1,18 +1,23 @@
-"""Looking at the sources before anything starts: is what nobody writes there, and is it enough."""
+"""Looking at sources and disk before anything starts: is what nobody writes there, is it enough, and is there room for what a run leaves."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
+from ledger.errors import LedgerError
+from ledger.reader import LedgerReader
 from orchestrator.core.definition import Dataset, Pipeline
 from orchestrator.core.interpolation import UnresolvedReferenceError, resolve
 from orchestrator.core.problems import Problem
 from orchestrator.runtime.assembly import Surroundings
 from orchestrator.runtime.digests import DatasetPlace
+from orchestrator.runtime.room import NO_GROWTH, Growth, existing, free_bytes, needed_bytes, recent_growth, shown_bytes
 from orchestrator.runtime.walking import walk_files
 
 _SCRIPTS = (".py", ".sh", ".sql", ".r", ".R", ".jl", ".pl", ".rb", ".js")
@@ -93,3 +98,30 @@ def missing_files(pipeline: Pipeline, around: Surroundings, selected: Iterable[s
                 message = f"steps.{name}: there is no file {folder / word}"
                 found.append(Problem("missing_script", message, ("steps", name, "command", place), severity="warning"))
     return found
+
+
+def check_room(pipeline: Pipeline, ledger: Path) -> list[Problem]:
+    """
+    Return the problem of too little room on the file system of *ledger* for what a run of *pipeline* leaves there; none where there is enough.
+
+    What the definition does not say is taken from the runs that stand in the ledger.
+    """
+    try:
+        free = free_bytes(ledger.parent)
+    except OSError:
+        return []  # Whoever opens the ledger says what is wrong with the place.
+    given = pipeline.min_free_bytes
+    needed = needed_bytes(_growth(ledger)) if given is None else given
+    if free >= needed:
+        return []
+    why = "as twice the largest of the latest runs, or 64 MiB" if given is None else "by min_free"
+    message = f"too little room: {shown_bytes(free)} are free where {existing(ledger.parent)} lies, {shown_bytes(needed)} are needed {why}"
+    hint = "make room, or state another need with min_free in [pipeline]; `orchestrate doctor` shows what grows"
+    return [Problem("disk_space", message, ("pipeline", "min_free"), suggestion=hint)]
+
+
+def _growth(ledger: Path) -> Growth:
+    # What is wrong with a ledger, or too old for being asked, is told when it is opened in earnest.
+    with contextlib.suppress(LedgerError, sqlite3.Error), LedgerReader(ledger) as reader:
+        return recent_growth(reader.connection, ledger.parent)
+    return NO_GROWTH

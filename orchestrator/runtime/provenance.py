@@ -24,7 +24,7 @@ def current_actor(environ: Mapping[str, str], process: Path = _PROCESS) -> dict[
     The login user is the one that the kernel's audit remembers across `su` and `sudo`, else `LOGNAME`. The unit is the service or
     session whose control group the process is in, else the invocation id that systemd gave it.
     """
-    actor: dict[str, object] = {"user": _user_name(os.geteuid()), "host": os.uname().nodename, "claimed_by": "host"}
+    actor: dict[str, object] = {"user": _user_name(os.geteuid()), "host": host_name(), "claimed_by": "host"}
     optional = {
         "login": _login_user(process) or environ.get("LOGNAME"),
         "sudo": environ.get("SUDO_USER"),
@@ -33,6 +33,11 @@ def current_actor(environ: Mapping[str, str], process: Path = _PROCESS) -> dict[
     }
     actor.update({name: as_utf8(value) for name, value in optional.items() if value})
     return actor
+
+
+def host_name() -> str:
+    """Return the name of this machine as it can be recorded: it need not be text."""
+    return as_utf8(os.uname().nodename)
 
 
 def git_state(folder: Path) -> dict[str, object] | None:

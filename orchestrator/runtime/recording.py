@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from orchestrator.core.events import AttemptFinished, RunFinished
 from orchestrator.core.outcome import Outcome
@@ -17,7 +17,7 @@ _SURVIVORS_NAMED = 3
 
 
 def run_finished(
-    state: RunState, steps: Iterable[str], ending: str | None, *, signal: int | None, duration_us: int
+    state: RunState, steps: Collection[str], ending: str | None, *, signal: int | None, duration_us: int
 ) -> RunFinished:
     """
     Return the event for the end of a run in which each of *steps* has its final status.
@@ -26,7 +26,7 @@ def run_finished(
         ending: Why it was ended early, or None, see `core.state.verdict`.
         signal: The first one that the orchestrator got, or None.
     """
-    status = verdict(state, ending)
+    status = verdict(state, ending, steps)
     exit_code = 0 if status in ("succeeded", "nothing_to_do") else 1
     return RunFinished(
         status=status,

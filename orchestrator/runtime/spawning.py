@@ -10,12 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Mapping
 
 from orchestrator.runtime.ports import Launch
 
 _STDIN = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
 _ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+
+
+_IS_UTF8 = sys.getfilesystemencoding() == "utf-8"
 
 
 class Spawner:
@@ -32,11 +36,17 @@ class Spawner:
         Raises:
             OSError, ValueError: It cannot be started, see `start_error`.
         """
+        argv: tuple[str | bytes, ...] = launch.argv
+        env: Mapping[str, str] | Mapping[bytes, bytes] = launch.env
+        if not _IS_UTF8:
+            # In a locale without it the definition is in UTF-8 all the same.
+            argv = tuple(_encoded(word) for word in launch.argv)
+            env = {_encoded(name): _encoded(value) for name, value in launch.env.items()}
         os.chdir(launch.cwd)  # Also where the last process ran in it: a step may have put another folder in its place.
         return os.posix_spawn(
             self._command(launch.argv[0], launch.env),
-            launch.argv,
-            launch.env,
+            argv,
+            env,
             file_actions=[_STDIN, (os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)],
             setsid=True,
             setsigmask=(),
@@ -63,6 +73,10 @@ class Spawner:
             else:
                 raise FileNotFoundError(2, "command not found", word)
         return found
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def start_error(launch: Launch, error: OSError | ValueError) -> str:

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import attrs
 
-from orchestrator.runtime.liveness import process_start
+from orchestrator.runtime.liveness import DEAD, process_fields, process_start
 from orchestrator.runtime.ports import Launch, Survivor
 
 _PR_SET_CHILD_SUBREAPER = 36
 _CHILDREN = "/proc/self/task/{}/children"
-_DEAD = "ZX"
+_LOOKS = 50
+_FIRST = 1
 
 
 def become_subreaper() -> None:
@@ -59,18 +60,40 @@ class Owner:
         return cls(pid, frozenset(marks))
 
 
-def strays_of(owner: Owner, others: Sequence[Owner]) -> list[Survivor]:
+def are_all_ours() -> bool:
+    """
+    Return whether every orphan that is given to us from now on can only come from what we start: nobody else's descendants are ours.
+
+    A shell that becomes the program by `exec` may have started others before, and the first process of a container gets everybody's orphans.
+    """
+    return os.getpid() != _FIRST and not any(True for _ in _children())
+
+
+def strays_of(owner: Owner, others: Sequence[Owner], *, all_ours: bool) -> list[Survivor]:
     """
     Return what is left of the attempt of *owner*, whose process has ended, while *others* still run; strays that have ended are waited for.
+
+    Args:
+        all_ours: What `are_all_ours` said at the beginning; if not, a stray without a trace is left alone.
 
     Costs the reading of one small file where nothing is left.
     """
     known = {owner.pid, *(other.pid for other in others)}
-    return [
-        Survivor(pid, _name(pid))
-        for pid in _children()
-        if pid not in known and not _waited_for(pid) and _belongs(pid, owner, others)
-    ]
+    left: list[Survivor] = []
+    for _ in range(_LOOKS):
+        ended = False
+        left.clear()
+        for pid in _children():
+            if pid in known:
+                continue
+            if _belongs(pid, owner, others, all_ours=all_ours):
+                left.append(Survivor(pid, _name(pid)))
+            elif _waited_for(pid):
+                ended = True
+        # What one that has just ended had started became ours after the list was read.
+        if not ended:
+            break
+    return left
 
 
 def _children() -> list[int]:
@@ -86,7 +109,7 @@ def _children() -> list[int]:
 def _children_by_parent() -> Iterable[int]:
     """Look at every process of the machine, where the kernel keeps no list of children."""
     for name in os.listdir("/proc"):
-        if name.isdigit() and (fields := _stat(int(name))) and int(fields[1]) == os.getpid():
+        if name.isdigit() and (fields := process_fields(int(name))) and int(fields[1]) == os.getpid():
             yield int(name)
 
 
@@ -97,9 +120,9 @@ def _waited_for(pid: int) -> bool:
     return True
 
 
-def _belongs(pid: int, owner: Owner, others: Sequence[Owner]) -> bool:
-    fields = _stat(pid)
-    if not fields or fields[0] in _DEAD:
+def _belongs(pid: int, owner: Owner, others: Sequence[Owner], *, all_ours: bool) -> bool:
+    fields = process_fields(pid)
+    if not fields or fields[0] in DEAD:
         return False
     group = int(fields[2])
     if group == owner.pid:
@@ -110,7 +133,7 @@ def _belongs(pid: int, owner: Owner, others: Sequence[Owner]) -> bool:
     if any(group == other.pid or (other.marks and other.marks <= environment) for other in others):
         return False
     began = _began(pid)
-    return began >= _began(owner.pid) and all(began < _began(other.pid) for other in others)
+    return all_ours and began >= _began(owner.pid) and all(began < _began(other.pid) for other in others)
 
 
 def _began(pid: int) -> int:
@@ -122,16 +145,6 @@ def _environment(pid: int) -> set[bytes]:
         return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
     except OSError:
         return set()
-
-
-def _stat(pid: int) -> list[str]:
-    """Return the state, the parent, the group and what follows of the process *pid*; nothing where it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    # The second field is the command's name in brackets and may itself hold brackets and blanks.
-    return text.rpartition(")")[2].split()
 
 
 def _name(pid: int) -> str:

@@ -38,6 +38,8 @@ shell = "echo b >> effects; cat out/x"
 reads = ["out"]
 """
 STEPS = ("a", "b")
+Recorded = tuple[str, str, Any]
+"""Stream, type and data of an event."""
 DOCUMENTED = {int(code) for code in ExitCode} - {ExitCode.BUG}
 
 
@@ -54,7 +56,7 @@ def recovered(folder: Path) -> list[str]:
     """Run the pipeline in *folder* once more, undisturbed, and return what does not hold then."""
     done = program("run", "--quiet", cwd=folder)
     wrong = [] if done.returncode == ExitCode.OK else [f"the next run ended with {done.returncode}: {done.stderr}"]
-    return wrong + broken_promises(folder, finished=True)
+    return wrong + broken_promises(folder, finished=True) + [*_undone(folder)]
 
 
 def broken_promises(folder: Path, *, finished: bool) -> list[str]:
@@ -62,26 +64,31 @@ def broken_promises(folder: Path, *, finished: bool) -> list[str]:
     Return what does not hold in *folder*.
 
     Args:
-        finished: A run has ended undisturbed since, so that no run may be open and the pipeline has done its work.
+        finished: A run has ended undisturbed since, so that no run may be open, and nothing may lie or live about.
     """
     ledger = folder / ".orchestrate" / "ledger.db"
     if not ledger.exists():
         return ["there is no ledger"] if finished else []
     verdict = verify(ledger, Options([ReadModels()], blobs_of=blob_names))
     wrong = [f"verify: {problem.kind}: {problem.detail}" for problem in verdict.problems]
-    with contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
-        rows = connection.execute("SELECT stream, type, data FROM events ORDER BY seq").fetchall()
-        statuses = [status for (status,) in connection.execute("SELECT status FROM runs ORDER BY started_at")]
-    events = [(stream, kind, json.loads(data)) for stream, kind, data in rows]
+    events, statuses = _history(ledger)
     wrong += _unrecorded(folder, events)
     if finished:
-        wrong += _undone(events, statuses)
+        wrong += [f"a run is still open: {statuses}"] if "running" in statuses else []
         wrong += [f"left behind: {path.relative_to(folder)}" for path in _unfinished_files(folder)]
-    wrong += [f"process {pid} of run {run_id} lives" for run_id, pid in _living(events, finished=finished)]
+        wrong += [f"process {pid} of run {run_id} lives" for run_id, pid in _living(events)]
     return wrong
 
 
-def _unrecorded(folder: Path, events: list[tuple[str, str, Any]]) -> Iterator[str]:
+def _history(ledger: Path) -> tuple[list[Recorded], list[str]]:
+    """Return the events of *ledger*, and how its runs ended, in order."""
+    with contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT stream, type, data FROM events ORDER BY seq").fetchall()
+        statuses = [status for (status,) in connection.execute("SELECT status FROM runs ORDER BY started_at")]
+    return [(stream, kind, json.loads(data)) for stream, kind, data in rows], statuses
+
+
+def _unrecorded(folder: Path, events: list[Recorded]) -> Iterator[str]:
     """Every execution was recorded before it began."""
     effects = folder / "effects"
     words = effects.read_text(encoding="utf-8").split() if effects.exists() else []
@@ -92,11 +99,11 @@ def _unrecorded(folder: Path, events: list[tuple[str, str, Any]]) -> Iterator[st
             yield f"step {step} ran {count} times, {started[step]} attempts are recorded"
 
 
-def _undone(events: list[tuple[str, str, Any]], statuses: list[str]) -> Iterator[str]:
+def _undone(folder: Path) -> Iterator[str]:
+    """Everything was done, once."""
+    events, statuses = _history(folder / ".orchestrate" / "ledger.db")
     if not statuses or statuses[-1] not in ("succeeded", "nothing_to_do"):
         yield f"the last run is {statuses[-1:]}"
-    if any(status == "running" for status in statuses):
-        yield f"a run is still open: {statuses}"
     succeeded: set[str] = set()
     for _, kind, data in events:
         if kind == "attempt.started" and data["step"] in succeeded:
@@ -113,10 +120,8 @@ def _unfinished_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _living(events: list[tuple[str, str, Any]], *, finished: bool) -> Iterator[tuple[str, int]]:
-    """Yield processes that have the id of a run in their environment; of a run that was just killed they may live until the next start."""
-    if not finished:
-        return
+def _living(events: list[Recorded]) -> Iterator[tuple[str, int]]:
+    """Yield processes that have the id of a run in their environment."""
     marks = {
         f"ORCHESTRATE_RUN_ID={data['run_id']}".encode(): data["run_id"]
         for _, kind, data in events

@@ -77,7 +77,7 @@ class TestKilled:
         """Given a run that is killed, and the next one too, in the middle of clearing up, then the one after that goes on."""
 
         def check(folder: Path, point: Point) -> list[str]:
-            killed_at(folder, RUN, "vfork", 1)
+            killed_at(folder, RUN, "vfork,clone3", 1)
             killed_at(folder, RUN, *point)
             return [*broken_promises(folder, finished=False), *recovered(folder)]
 

@@ -251,6 +251,19 @@ class TestKeys:
             assert [(item.kind, item.level) for item in verdict.problems] == [("retired_key", 2), ("retired_key", 3)]
             assert verdict.sealed == EVENTS + 1
 
+    def test_replaced_key_is_replaced_once_more(self, path: Path) -> None:
+        """Given somebody with the old key who gives its place to a key of his own, then that is named, and neither that key nor the old one seals anything more."""
+        old, new, own = new_key(path), new_key(path), new_key(path)
+        sealed(path, old)
+        for seq, after in enumerate((new, own), EVENTS + 1):
+            rotation = Rotation(old.verifier, after.verifier, seq)
+            record_key(path, ROTATED, after, old, rotation_statement(rotation, [old, after]))
+        sealed(path, old)
+        verdict = looked_at(path, keys=[old])
+        found = {(item.kind, item.seq) for item in verdict.problems}
+        assert found == {("retired_key", None), ("retired_key", EVENTS + 2)}
+        assert verdict.sealed == EVENTS + 1
+
     @pytest.mark.parametrize("kind", [REPLACED, ROTATED])
     def test_gap(self, path: Path, kind: str) -> None:
         """Given a key that was replaced without the old one, then who has pinned the old one sees a gap; who pins both does not, unless strictly."""

@@ -24,7 +24,7 @@ from ledger.signer import (
     use_next_key,
 )
 from ledger.signing import SigningKey, can_sign, parse_verifier, signed_note
-from ledger.verifier import COSIGNATURE, SIGNATURE, Checkpoint, VerifierKey, open_checkpoint, open_note
+from ledger.verifier import COSIGNATURE, SIGNATURE, SIGNATURES_MAX, Checkpoint, VerifierKey, open_checkpoint, open_note
 from ledger.witness import Witness, install_witness
 from tests.ledger.test_merkle import subtree_of
 
@@ -305,6 +305,14 @@ class TestWitness:
         """Given the key of a log, then it cannot witness."""
         with pytest.raises(KeyFileError, match="it is the key of a log, not of a witness"):
             Witness(signer.folder)
+
+    def test_note_that_is_full(self, witness: Witness, key: SigningKey) -> None:
+        """Given a note with as many signatures as one can have, then it is refused, and she can go on."""
+        note = self.signed(key, checkpoint(8))
+        full = note + SigningKey.generate("other").signature_line(checkpoint(8).text) * (SIGNATURES_MAX - 1)
+        with pytest.raises(ProofError, match="it has 100 signatures"):
+            witness.cosign(full, key.verifier, [], proving(8), "it", now=lambda: 1)
+        assert witness.remembered(ORIGIN) is None
 
     def test_unreadable_memory(self, witness: Witness, tmp_path: Path, key: SigningKey) -> None:
         """Given something else in the place of her memory, then it is named."""

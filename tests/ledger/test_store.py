@@ -453,6 +453,20 @@ print(Path(sys.argv[2]).read_text(), flush=True)
 """
 
 
+class TestPlace:
+    """The ledger is the file at its path."""
+
+    def test_file_that_was_moved_aside(self, path: Path) -> None:
+        """Given another file in the ledger's place since it was opened, then nothing is recorded in the one that is not there any more."""
+        with open_ledger(path) as ledger:
+            path.rename(path.with_name("aside.db"))
+            open_ledger(path).close()
+            with pytest.raises(StorageError, match="another file stands in its place"):
+                ledger.append("run/1", [package.NewEvent("a.b", 1, {})], expected_version=-1)
+        with closing(sqlite3.connect(path.with_name("aside.db"))) as connection:
+            assert connection.execute("SELECT count(*) FROM events").fetchone() == (1,)
+
+
 class TestCheckpoint:
     """The log is folded back when it is large, by one process at a time."""
 

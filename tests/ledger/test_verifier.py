@@ -298,11 +298,12 @@ class TestRotations:
                 assert _holds(check, note.encode()) == good
 
     def test_two_successors_are_none(self) -> None:
-        """Given a key that has given its place to two others, then neither counts, whichever of the three is known."""
+        """Given a key that has given its place to two others, then neither counts, whichever of the three is known, and it counts up to the first time."""
         a, b, c = (log_key(letter) for letter in b"abc")
-        given = [rotated(a, b, 3), rotated(a, c, 5)]
-        for key in (a, b, c):
-            assert follow_rotations([key.verifier], given) == {key.verifier: None}
+        for changes in ([rotated(a, b, 3), rotated(a, c, 5)], [rotated(a, c, 5), rotated(a, b, 3)]):
+            assert follow_rotations([a.verifier], changes) == {a.verifier: 3}
+            assert follow_rotations([b.verifier], changes) == {b.verifier: None}
+            assert follow_rotations([c.verifier], changes) == {c.verifier: None}
 
     def test_one_signature_is_no_rotation(self) -> None:
         """Given a statement that one of the keys has not signed, or of another text, then it counts for nothing."""
@@ -508,7 +509,7 @@ class TestBundle:
         assert words in check_bundle(evidence.running, [evidence.key]).hidden
         hidden = check_bundle(evidence.run, [evidence.key]).hidden
         assert words not in hidden
-        assert "that nothing else was recorded about the run: only its own events are shown to be complete" in hidden
+        assert "that the run was not resumed later, and that nothing else was recorded about it" in hidden
 
     def test_another_verifier(self, evidence: Evidence, tmp_path: Path) -> None:
         """Given a verify.py that is not this program, another version or something worse, then that is said."""
@@ -736,7 +737,7 @@ class TestPeriod:
             "11 events follow each other without a gap and lead to the root",
             "10 of them were recorded from 2026-01-02 to 2026-01-31",
             "no event of the period is missing in the tables definition_changes, moves, refusals, reviews, runs",
-            "the sample of 2 steps was drawn with the seed 7",
+            "the sample of 2 steps was drawn with the seed '7'",
         )
         assert check_bundle(evidence.period, [evidence.old.verifier]).facts == found.facts
 

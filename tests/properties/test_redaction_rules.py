@@ -16,6 +16,7 @@ from orchestrator.core import rule_search
 from orchestrator.core.pattern_automaton import Automaton
 from orchestrator.core.pattern_text import PatternError
 from orchestrator.core.redaction import Redactor
+from orchestrator.core.rule_search import BLOCK_BYTES
 from orchestrator.core.token_rules import TOKEN_RULES
 
 ATOMS = st.sampled_from(["a", "b", "ab", "[ab]", "[^a]", r"\w", ".", "[a-c]", r"\x61", "é"])
@@ -125,19 +126,29 @@ class TestPatterns:
         assert len(shown.replace(b"***", b"")) <= covered([pattern], data).count(b".")
 
 
+SMALL_BLOCK_OF_TOKENS = 24
+"""No less than the heads of the built-in rules have bytes."""
 TOKENS = st.sampled_from([rule.pattern for rule in TOKEN_RULES]).flatmap(
     lambda pattern: st.from_regex(re.compile(pattern.replace("?P<secret>", "?:").encode()), fullmatch=True)
 )
-NOISE = st.sampled_from([b" ", b"\n", b"://", b"eyJ", b"ghp_", b"-----BEGIN ", b"x", b"=", b":", b"@", b"hunter22"])
+NOISE = st.sampled_from(
+    [b"a" * 80, b" ", b"\n", b"://", b"eyJ", b"ghp_", b"-----BEGIN ", b"x", b"=", b":", b"@", b"hunter22"]
+)
 
 
 class TestTokens:
     """What holds for the built-in rules."""
 
-    @given(st.lists(st.one_of(TOKENS, NOISE), max_size=8), st.lists(st.integers(0, 600), max_size=6))
-    def test_cuts_make_no_difference(self, pieces: list[bytes], places: list[int]) -> None:
-        """Tokens, beginnings of them and noise, run together, beside a declared secret."""
-        same_however_cut(Redactor(["hunter22-tr0ub4dor"], builtin=True), b"".join(pieces), places)
+    @given(
+        st.lists(st.one_of(TOKENS, NOISE), max_size=8),
+        st.lists(st.integers(0, 600), max_size=6),
+        st.sampled_from([SMALL_BLOCK_OF_TOKENS, BLOCK_BYTES]),
+    )
+    @example([b"http://host:", b"a" * 80, b" "], [60], SMALL_BLOCK_OF_TOKENS)
+    def test_cuts_make_no_difference(self, pieces: list[bytes], places: list[int], block: int) -> None:
+        """Tokens, beginnings of them and noise, run together, beside a declared secret, however little is waited for."""
+        with patch.object(rule_search, "BLOCK_BYTES", block):
+            same_however_cut(Redactor(["hunter22-tr0ub4dor"], builtin=True), b"".join(pieces), places)
 
     @given(TOKENS)
     def test_every_token_is_masked(self, token: bytes) -> None:

@@ -32,7 +32,14 @@ def _pattern(_: object, wanted: str, value: object, __: object) -> Iterator[Vali
 VALIDATOR = extend(Draft202012Validator, {"pattern": _pattern})(SCHEMA)  # type: ignore[no-untyped-call]
 
 RIGHT: dict[str, object] = {
-    "pipeline": {"name": "p", "max_parallel": 4, "deadline": "2h", "fail_fast": False, "formerly": ["o"]},
+    "pipeline": {
+        "name": "p",
+        "max_parallel": 4,
+        "deadline": "2h",
+        "fail_fast": False,
+        "min_free": "2GiB",
+        "formerly": ["o"],
+    },
     "env": {"files": [".env"], "pass": ["PATH"], "vars": {"V": {"default": "x", "required": False}}},
     "params": {"limit": {"type": "integer", "default": 3, "choices": [3, 5]}},
     "pools": {"db": 2},

@@ -19,7 +19,7 @@ from ledger.folders import write_private
 from ledger.outside import read_note
 from ledger.schema import ledger_identity
 from ledger.verifier import PROOF_SUFFIX, open_checkpoint
-from orchestrator.cli.audit.evidence import Moment, one_moment
+from orchestrator.cli.audit.evidence import Moment, one_moment, reading_events
 from orchestrator.cli.audit.new_files import refuse_existing
 from orchestrator.cli.audit.staging import new_bundle, output_path, staged
 from orchestrator.cli.errors import UsageRefusedError
@@ -128,7 +128,7 @@ def prove_run(
         prover = prover_at(moment, max(seq for seq, own in concerned if own) + 1, at)
         seqs = [seq for seq, _ in concerned if seq < prover.size]
         path = output_path(f"run-{run_id}.zip" if out is None else out)
-        with new_bundle(path, force=force) as bundle:
+        with new_bundle(path, force=force) as bundle, reading_events(moment.path):
             problems = _fill(bundle, moment, prover, run_id, seqs, logs=logs, blobs=blobs)
             said = {
                 "kind": "run",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+from ledger.errors import DamagedLedgerError
 from ledger.schema import check_schema
 from orchestrator.cli.reading import View, viewing
 from orchestrator.projections.read_model_tables import SCRIPT
@@ -39,6 +41,21 @@ class Moment:
         from ledger.tree import tree_root
 
         return tree_root(self.connection, self.size).hex()
+
+
+@contextlib.contextmanager
+def reading_events(path: Path) -> Iterator[None]:
+    """
+    Turn what the form of an event in the ledger at *path* leads to into an error that names the file: evidence is made of what it says.
+
+    Raises:
+        DamagedLedgerError: An event is not as this program makes them.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        what = f"an event in it is not of its form ({type(error).__name__}: {error}); `audit verify` says which"
+        raise DamagedLedgerError(str(path), [what]) from None
 
 
 @contextlib.contextmanager

@@ -79,7 +79,7 @@ def make_operator_key(pipeline: str | None, ledger: str | None, *, lost: bool, r
             message = f"the ledger is signed with the key {present.id.hex()} already, and {where} {folder}"
             hint = "orchestrate audit rotate-key replaces it; --lost begins anew where nobody has it any more"
             raise UsageRefusedError("key_exists", f"{message}: {hint}")
-        key = add_key(store, folder, _facts(store, reason, "audit keygen"))
+        key = add_key(store, folder, _facts(store, reason, "audit keygen"), lost=lost)
         seal_ledger(store, say=render.err)
         return Made(key, folder)
 

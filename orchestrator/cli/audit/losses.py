@@ -13,13 +13,14 @@ import attrs
 from ledger.backup import Contents
 from ledger.checkpoints import hold_to, origin_of
 from ledger.errors import InconsistentHistoryError, ProofError
-from ledger.outside import checkpoint_folder, outside_files, read_note
+from ledger.outside import checkpoint_folder, named_size, outside_files, read_note
 from ledger.signer import MEMORY
 from ledger.times import format_utc
-from ledger.verifier import Checkpoint, open_checkpoint
+from ledger.verifier import Checkpoint, open_checkpoint, open_vouched
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
-from orchestrator.cli.keyring import operator_folder
+from orchestrator.cli.keyring import operator_folder, signer_of
+from orchestrator.core.printable import printable
 
 _RUNS_NAMED_AT_MOST = 1000
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{9}")
@@ -46,6 +47,9 @@ def known_outside(path: Path, ledger_id: str, checkpoints: tuple[str, ...]) -> l
     """
     Return the checkpoints of the ledger *ledger_id* that lie elsewhere, the smallest first.
 
+    Anybody may have put one beside the ledger. One that is not what its name says, or goes beyond what this user's signer remembers without being
+    signed with the key beside that, is told and passed over; to who has no key they are all there is.
+
     Args:
         path: Where the ledger is to be.
         checkpoints: Files that somebody has named.
@@ -54,10 +58,33 @@ def known_outside(path: Path, ledger_id: str, checkpoints: tuple[str, ...]) -> l
         UsageRefusedError: One of these is no checkpoint, or one of another ledger.
     """
     memory = operator_folder(ledger_id) / MEMORY
-    places = [*outside_files(checkpoint_folder(path, ledger_id)), *([memory] if memory.exists() else [])]
-    found = [item for place in places if (item := _read(place, ledger_id, given=False)) is not None]
+    signed = _read(memory, ledger_id, given=False) if memory.exists() else None
+    found = [] if signed is None else [signed]
+    for place in outside_files(checkpoint_folder(path, ledger_id)):
+        item = _read(place, ledger_id, given=False)
+        problem = None if item is None else _problem(item, signed, ledger_id)
+        if problem is not None:
+            render.err(printable(f"warning: {place} {problem}: it says nothing"))
+        elif item is not None:
+            found.append(item)
     found += [item for name in checkpoints if (item := _read(Path(name), ledger_id, given=True)) is not None]
     return sorted(found, key=lambda item: item.checkpoint.size)
+
+
+def _problem(item: Known, signed: Known | None, ledger_id: str) -> str | None:
+    """Say why nobody has to believe *item*, a file beside the ledger, given what was *signed* here; or None."""
+    size = item.checkpoint.size
+    if size != named_size(item.place):
+        return f"covers {size} events, its name says {named_size(item.place)}"
+    if signed is None or size <= signed.checkpoint.size:
+        return None
+    signer = signer_of(ledger_id)
+    try:
+        if signer is not None and open_vouched(item.note, [signer.key.verifier]):
+            return None
+    except ProofError:
+        pass
+    return f"covers {size} events, {signed.checkpoint.size} were signed here, and it is not signed with the key beside that"
 
 
 def _read(place: Path, ledger_id: str, *, given: bool) -> Known | None:

@@ -22,7 +22,7 @@ from orchestrator.cli.audit.bundling import (
     signed_words,
 )
 from orchestrator.cli.audit.csv_text import csv_line
-from orchestrator.cli.audit.evidence import Moment, one_moment
+from orchestrator.cli.audit.evidence import Moment, one_moment, reading_events
 from orchestrator.cli.audit.staging import new_bundle, output_path
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.projections.cover_page import cover_html, cover_markdown
@@ -114,9 +114,10 @@ def package_period(
         unknown = unknown_pipelines(moment.connection, period.pipelines or ())
         if unknown:
             raise UsageRefusedError("unknown_pipeline", f"this ledger knows no pipeline {unknown[0]!a}")
-        covered = _range(moment, period)
+        with reading_events(moment.path):
+            covered = _range(moment, period)
         chosen = covered.prover.seal.checkpoint.root.hex() if seed is None else seed
-        with new_bundle(path, force=force) as bundle:
+        with new_bundle(path, force=force) as bundle, reading_events(moment.path):
             facts = _fill(bundle, moment, covered, count, chosen)
     return Packaged(path, covered.prover.seal, facts, bundle.digest)
 

@@ -189,10 +189,13 @@ class _Scanner:
             folders.sort()
             for name in sorted(names):
                 path = Path(place, name)
-                with contextlib.suppress(FileNotFoundError):
+                try:
                     status = path.lstat()
-                    if stat.S_ISREG(status.st_mode):
-                        yield path, status.st_size
+                except OSError as error:
+                    self._not_read(error)
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    yield path, status.st_size
 
     def begin(self, path: Path, total: int) -> None:
         """Turn to a file, and look through its name."""

@@ -38,6 +38,7 @@ _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
     " frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
+_NOT_ALLOWED = 1008
 _HEADERS = (
     (b"content-security-policy", _POLICY.encode()),
     (b"referrer-policy", b"no-referrer"),
@@ -208,8 +209,11 @@ def _guarded(application: Application, key: str, port: int) -> Application:
     hosts = {f"{HOST}:{port}".encode(), f"localhost:{port}".encode()}
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await application(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": _NOT_ALLOWED})
             return
 
         async def with_headers(message: Message) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,9 +67,18 @@ def staged(path: Path) -> Iterator[Path]:
         OSError: The disk is full.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix=".orchestrate-", dir=path.parent) as folder:
+        _remove_abandoned(path.parent)
+        with tempfile.TemporaryDirectory(prefix=f".orchestrate-{os.getpid()}-", dir=path.parent) as folder:
             yield Path(folder)
     except OSError as error:
         if error.errno in _STORAGE_FAILED:
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise UsageRefusedError("output", f"{path} cannot be written: {error.strerror}") from None
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what calls that were killed have left in *folder*."""
+    for left in folder.glob(".orchestrate-*-*"):
+        pid = left.name.split("-")[1]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(left, ignore_errors=True)

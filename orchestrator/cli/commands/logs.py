@@ -12,6 +12,8 @@ from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument, some_step_argument
 from orchestrator.cli.reading import View, viewing
+from orchestrator.cli.tails import open_log
+from orchestrator.core.printable import printable
 from orchestrator.projections.find_run import RunLookupError, check_step
 
 EXAMPLES = """\b
@@ -122,11 +124,13 @@ def _as_json(view: View, name: str, number: int, path: Path) -> dict[str, object
 
 def _blocks(path: Path) -> Iterator[bytes]:
     try:
-        with path.open("rb") as file:
+        with open_log(path) as file:
             while block := file.read(_READ_BYTES):
                 yield block
     except FileNotFoundError:
         return
+    except OSError as error:
+        render.err(printable(f"warning: {path} is not shown: {error.strerror}"))
 
 
 def _follow(known: Callable[[], list[tuple[str, int, Path]]], active: Callable[[], bool], *, alone: bool) -> None:
@@ -150,8 +154,8 @@ def _follow(known: Callable[[], list[tuple[str, int, Path]]], active: Callable[[
 
 def _added(path: Path, offset: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_log(path) as file:
             file.seek(offset)
             return file.read()
-    except FileNotFoundError:
+    except OSError:
         return b""

@@ -84,7 +84,7 @@ def command(
             if problem.severity == "warning":
                 render.err(f"warning: {problem}")
     ended = execute(
-        prepared,
+        lambda _: prepared,  # A resume never waits.
         resumption.options,
         Start(jobs=jobs, reason=reason),
         observers=observers,

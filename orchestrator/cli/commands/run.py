@@ -68,13 +68,19 @@ def _ran(options: Options, start: Start, watching: Watching, *, quiet: bool) -> 
 
     What the run was made of goes with this frame, before the reports take their own memory.
     """
-    prepared = _prepared(options)
-    if not quiet:
-        for problem in (*prepared.project.warnings, *prepared.problems):
-            if problem.severity == "warning":
-                render.err(f"warning: {problem}")
+    told: set[str] = set()
+
+    def prepared(options: Options) -> Prepared:
+        found = _prepared(options)
+        warnings = [str(item) for item in (*found.project.warnings, *found.problems) if item.severity == "warning"]
+        for warning in () if quiet else warnings:
+            if warning not in told:
+                render.err(f"warning: {warning}")
+        told.update(warnings)
+        return found
+
     ended = execute(prepared, options, start, observers=watching.observers, say=render.err)
-    return prepared.project.ledger, ended.state.run_id, ended.unsealed
+    return ended.ledger, ended.state.run_id, ended.unsealed
 
 
 def _prepared(options: Options) -> Prepared:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -14,10 +15,10 @@ from orchestrator.cli.locate import definition_path, ledger_path
 from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option
 from orchestrator.cli.reading import View, viewing_if_any
 from orchestrator.cli.times import shown_seconds, shown_time
-from orchestrator.core.explain import next_command
 from orchestrator.core.printable import printable
 from orchestrator.projections.manual_actions import acknowledged_text, recorded_definition, requires_reason
 from orchestrator.projections.queries import pipeline_overview
+from orchestrator.runtime.room import DAYS_WARNED, free_bytes, recent_growth, shown_bytes
 
 EXAMPLES = """\b
 Examples:
@@ -47,6 +48,8 @@ def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: b
     """
     with viewing_if_any(pipeline, ledger) as view:
         entries = [] if view is None else _entries(view, local=local)
+        if view is not None:
+            _warn_of_room(view)
         if as_json:
             render.out_json(entries)
         elif not entries:
@@ -56,6 +59,16 @@ def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: b
         for number, entry in enumerate(entries if not as_json else []):
             render.out_lines([*([""] if number else []), *_lines(entry, local=local)])
     return 0
+
+
+def _warn_of_room(view: View) -> None:
+    """Say in a line that the disk will soon be full, with all that the ledger's folder takes."""
+    with contextlib.suppress(OSError):
+        free = free_bytes(view.folder)
+        days = recent_growth(view.connection, view.folder).days_left(free, datetime.now(UTC).date())
+        if days is not None and days < DAYS_WARNED:
+            what = f"{shown_bytes(free)} are free where {view.folder} lies, about {days} days of runs like the latest"
+            render.err(f"warning: {printable(what)}; `orchestrate doctor` shows what grows")
 
 
 def _entries(view: View, *, local: bool) -> list[dict[str, object]]:
@@ -72,6 +85,8 @@ def _entries(view: View, *, local: bool) -> list[dict[str, object]]:
                 entry["alive"] = holder.is_active(run_id)
             # After a night that went well nothing is left to type, and a run may have 20,000 steps.
             if last["status"] not in _WELL:
+                from orchestrator.core.explain import next_command
+
                 detail = holder.detail(run_id, history=False)
                 entry["next"], entry["acknowledged"] = next_command(detail), detail["acknowledged"]
         entry["next"] = [*_list(entry["next"]), *_acknowledge(view, entry)]

@@ -152,6 +152,14 @@ class TestSealedRun:
         ]
         assert "warning: the checkpoint did not reach the anchor not/mounted: there is no such folder" in done.stderr
 
+    def test_anchor_that_cannot_be_looked_at(self, project: Path, tmp_path: Path) -> None:
+        """Given an anchor whose name is too long, then it fails by itself, and the one after it gets the checkpoint."""
+        (tmp_path / "worm").mkdir()
+        write_anchors(project, f'anchors = ["{"x" * 300}", "{tmp_path}/worm"]')
+        assert program("run", "-q", cwd=project).returncode == 0
+        (anchored,) = data_of(ledger_of(project), "checkpoint.anchored")
+        assert [item["ok"] for item in anchored["anchors"]] == [False, True]
+
     def test_anchor_command(self, project: Path, tmp_path: Path) -> None:
         """Given a command, then it gets the checkpoint on its standard input."""
         write_anchors(project, 'anchor_command = ["sh", "-c", "cat > anchored"]')

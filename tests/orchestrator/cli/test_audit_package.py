@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,8 +16,9 @@ import pytest
 
 from ledger.verifier import TABLE_TYPES
 from orchestrator.projections.period import TABLES
-from tests.programs import everything_in, program, refused, value_of
+from tests.programs import everything_in, no_traceback, program, refused, value_of
 from tests.quarter import LOG, Quarter
+from tests.tampering import body_of, remake_tree, sign_anew, unguarded, write_body
 
 Json = dict[str, Any]
 
@@ -375,3 +377,30 @@ class TestPackage:
         (problem,) = refused(program("audit", "package", *arguments, "--out", "p", "--ledger", str(made.path), "--json", cwd=tmp_path))  # fmt: skip
         assert problem["kind"] == "usage"
         assert everything_in(tmp_path) == []
+
+
+class TestHostileLedger:
+    """An event that no program of ours has made."""
+
+    def test_event_of_another_form(self, made: Made, tmp_path: Path) -> None:
+        """Given data that is a list, sealed as it is, then package and bundle are refused, the ledger is named, and nothing is left."""
+        ledger = tmp_path / "ledger.db"
+        shutil.copy(made.path, ledger)
+        with unguarded(ledger) as connection:
+            (seq,) = connection.execute("SELECT min(seq) FROM events WHERE type = 'step.finished'").fetchone()
+            write_body(connection, seq, {**body_of(connection, seq), "data": [1]}, rehash=True)
+            remake_tree(connection)
+            sign_anew(connection, None)
+            (run,) = connection.execute("SELECT substr(stream, 5) FROM events WHERE seq = ?", (seq,)).fetchone()
+        where = ("--ledger", str(ledger), "--json", "--out")
+        for command in (
+            ("package", "--from", "2026-01-01", "--to", "2026-12-31", "--sample", "1000", *where, "p"),
+            ("prove", "--run", run, *where, "r.zip"),
+        ):
+            done = program("audit", *command, cwd=tmp_path)
+            assert done.returncode in (0, 3), done.stderr
+            no_traceback(done)
+            if done.returncode:
+                (problem,) = refused(done, 3)
+                assert "is not of its form" in str(problem["message"])
+        assert not (tmp_path / "p").exists()

@@ -136,6 +136,27 @@ class TestFiles:
         assert found.unread == {"logs/old/ingest.1.log": "Permission denied"}
         assert found.counts == {}
 
+    def test_folder_that_may_be_listed_and_not_entered(
+        self, shop: Path, old_log: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is in it is named, and everything else is looked through."""
+        other = old_log.with_name("other.log")
+        other.write_text(SECRET)
+        lstat = Path.lstat
+
+        def fails(path: Path) -> os.stat_result:
+            if path == old_log:
+                raise PermissionError(13, "Permission denied", str(path))
+            if path.suffix == ".db":
+                raise FileNotFoundError(2, "No such file or directory", str(path))
+            return lstat(path)
+
+        monkeypatch.setattr(Path, "lstat", fails)
+        found = scan_folder(shop / ".orchestrate", Known({"API_KEY": SECRET}, [], []), str, lambda *_: None)
+
+        assert found.unread == {"logs/old/ingest.1.log": "Permission denied"}
+        assert found.counts == {"API_KEY": 1}
+
     def test_unread_is_not_clean(self, shop: Path) -> None:
         """Given a ledger that is damaged, then it is looked through as bytes, named, and the exit code is 5."""
         database = ledger_of(shop)

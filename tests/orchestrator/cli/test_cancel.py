@@ -15,10 +15,11 @@ import pytest
 
 from ledger.store import Ledger
 from orchestrator.cli import cancelling
-from orchestrator.cli.cancelling import close_lost_run, end_run, orchestrator_of, recorded_process
+from orchestrator.cli.cancelling import close_lost_run, end_run, orchestrator_of
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.holding import pipeline_lock
 from orchestrator.cli.opening import open_to_write
+from orchestrator.projections.starts import last_start
 from orchestrator.runtime.liveness import boot_id, process_start
 from tests.programs import (
     Json,
@@ -207,10 +208,10 @@ class TestWhichProcess:
     def find(held: tuple[Ledger, str], monkeypatch: pytest.MonkeyPatch, process: dict[str, Any]) -> tuple[str, str]:
         """Look for the orchestrator where the run's event and its holder say *process*; return kind and message of the refusal."""
         store, run_id = held
-        recorded = recorded_process(store, run_id) | process
+        recorded = last_start(store.connection, run_id) | process
         holder = {"run_id": run_id, "pid": recorded["pid"], "host": recorded["host"]}
         (store.path.parent / "locks" / "p.lock").write_text(json.dumps(holder), encoding="utf-8")
-        monkeypatch.setattr(cancelling, "recorded_process", lambda *_: recorded)
+        monkeypatch.setattr(cancelling, "last_start", lambda *_: recorded)
         with pytest.raises(RefusedError) as caught, orchestrator_of(store, run_id, "p"):
             pass
         (problem,) = caught.value.problems
@@ -261,8 +262,8 @@ class TestWhichProcess:
         monkeypatch.setattr(os, "pidfd_open", lambda _: pidfd)
         monkeypatch.setattr(cancelling, "process_start", lambda _: started_at)
         own = {"pid": gone.pid, "process_start": started_at, "boot_id": boot_id()}
-        process = recorded_process(store, run_id) | own
-        monkeypatch.setattr(cancelling, "recorded_process", lambda *_: process)
+        process = last_start(store.connection, run_id) | own
+        monkeypatch.setattr(cancelling, "last_start", lambda *_: process)
         holder = {"run_id": run_id, "pid": gone.pid, "host": process["host"]}
         (store.path.parent / "locks" / "p.lock").write_text(json.dumps(holder), encoding="utf-8")
         with orchestrator_of(store, run_id, "p") as target:

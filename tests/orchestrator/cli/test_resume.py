@@ -10,6 +10,7 @@ from ledger.errors import DamagedLedgerError, LedgerError, StorageError
 from orchestrator.cli.change_text import change_text
 from orchestrator.cli.ending import show_end
 from tests.nights import SECRET, write_shop
+from tests.old_ledgers import make_older
 from tests.programs import (
     Json,
     data_of,
@@ -303,6 +304,22 @@ class TestDefinition:
         assert [(step["step"], step["status"]) for step in value["steps"]] == [("a", "succeeded"), ("b", "failed")]
         assert (value["status"], value["counts"]) == ("succeeded", {"succeeded": 1})
 
+    def test_all_that_succeeded_has_gone(self, failed: Path) -> None:
+        """Given a definition that lacks every step of before, and a new one without new data, then the run has nothing to do."""
+        definition = '[pipeline]\nname = "p"\n[steps.new]\ncommand = ["false"]\nexit_codes = { 1 = "no_new_data" }\n'
+        (failed / "pipeline.toml").write_text(definition, encoding="utf-8")
+        value = value_of(program("resume", "latest", "--accept-definition", "--json", cwd=failed), "resume")
+        assert (value["status"], value["counts"]) == ("nothing_to_do", {"skipped": 1})
+
+    def test_output_that_is_declared_only_now(self, failed: Path) -> None:
+        """Given an output that a success declares by the new definition and does not have, then the step is attempted, and fails without it."""
+        more = CHAIN.replace("[steps.a]", '[datasets.y]\npath = "y"\n[steps.a]')
+        more = more.replace('["x"]\n[steps.b]', '["x", "y"]\n[steps.b]')
+        (failed / "pipeline.toml").write_text(more, encoding="utf-8")
+        value = value_of(program("resume", "latest", "--accept-definition", "--json", cwd=failed), "resume", code=1)
+        assert value["root_cause"]["step"] == "a"
+        assert steps_of(value) == {"a": ("failed", 2), "b": ("skipped", 1), "c": ("skipped", 0)}
+
     def test_wrong_definition(self, failed: Path) -> None:
         """Given a definition that is none, then its problems, and the refusal is recorded."""
         (failed / "pipeline.toml").write_text(CHAIN + "[steps.d]\n", encoding="utf-8")
@@ -359,6 +376,79 @@ class TestStartItWasGiven:
         assert "warning: variable" not in program("resume", "latest", "--env-file", "x.env", cwd=folder).stderr.replace(
             "warning: variable REGION (x.env) is not what the run had (default)\n", ""
         )
+
+
+SELECTED = """\
+[pipeline]
+name = "p"
+[env.vars]
+ZONE = {}
+COLOUR = {}
+[steps.a]
+command = ["false"]
+[steps.b]
+command = ["true"]
+[steps.c]
+command = ["true"]
+"""
+
+
+class TestStartThatTheDefinitionLacks:
+    """Steps and variables that the start named and that have gone since."""
+
+    @pytest.fixture
+    def without(self, tmp_path: Path) -> Path:
+        """Give the folder of a run of two steps and two settings, one each of which the definition lacks now."""
+        (tmp_path / "pipeline.toml").write_text(SELECTED, encoding="utf-8")
+        options = ("--only", "a", "--only", "b", "--set", "ZONE=1", "--set", "COLOUR=red")
+        assert program("run", "-q", *options, cwd=tmp_path).returncode == 1
+        less = SELECTED.replace("ZONE = {}\n", "").replace('[steps.b]\ncommand = ["true"]\n', "")
+        (tmp_path / "pipeline.toml").write_text(less.replace('"false"', '"true"'), encoding="utf-8")
+        return tmp_path
+
+    def test_is_listed(self, without: Path) -> None:
+        """Given no --accept-definition, then what has gone is among the differences, with the option that had named it."""
+        problems = refused(program("resume", "latest", "--json", cwd=without))
+        assert [problem["kind"] for problem in problems[:3]] == ["definition_changed", "start_changed", "start_changed"]
+        assert [problem["message"] for problem in problems[1:3]] == [
+            "the run was started with --only b, which is no step now",
+            "the run was started with --set ZONE, which is no plain variable or parameter now",
+        ]
+        assert problems[3]["kind"] == "definition_change"
+        assert len(data_of(ledger_of(without), "run.refused")) == 1
+
+    def test_is_left_out_with_a_warning(self, without: Path) -> None:
+        """Given --accept-definition, then the rest of the selection goes on, no step that was outside of it, and the other setting counts."""
+        done = program("resume", "latest", "--accept-definition", "--json", cwd=without)
+        value = value_of(done, "resume")
+        assert [(step["step"], step["status"]) for step in value["steps"]] == [
+            ("a", "succeeded"),
+            ("c", "skipped"),
+            ("b", "succeeded"),
+        ]
+        assert "warning: the run was started with --only b, which is no step now\n" in done.stderr
+        assert done.stderr.count("ZONE") == 1
+        (resumed,) = data_of(ledger_of(without), "run.resumed")
+        assert resumed["variables"] == {"COLOUR": {"origin": "--set", "value": "red"}}
+
+    def test_step_with_another_name_is_the_same(self, without: Path) -> None:
+        """Given that it was renamed, then the selection means it under its new name."""
+        definition = without / "pipeline.toml"
+        renamed = definition.read_text(encoding="utf-8") + '[steps.new]\ncommand = ["true"]\nformerly = ["b"]\n'
+        definition.write_text(renamed, encoding="utf-8")
+        done = program("resume", "latest", "--accept-definition", "--json", cwd=without)
+        assert steps_of(value_of(done, "resume"))["new"] == ("succeeded", 1)
+        assert "--only" not in done.stderr
+
+    @pytest.mark.parametrize("accepted", [(), ("--accept-definition",)], ids=["refused", "accepted"])
+    def test_all_of_it(self, without: Path, accepted: tuple[str, ...]) -> None:
+        """Given that nothing is left of what the run was about, then it is not about everything: it is refused."""
+        text = (without / "pipeline.toml").read_text(encoding="utf-8").replace("steps.a", "steps.d")
+        (without / "pipeline.toml").write_text(text, encoding="utf-8")
+        (problem,) = refused(program("resume", "latest", *accepted, "--json", cwd=without))
+        assert problem["kind"] == "empty_selection"
+        assert "--only a, b" in problem["message"]
+        assert kinds_of(without) == ["run.started", "run.finished"]
 
 
 class TestRefused:
@@ -444,3 +534,15 @@ class TestEnd:
             (failed / "ok").touch()
         run_id = value_of(program("resume", "latest", "--json", cwd=failed), "resume", code=None)["run_id"]
         assert show_end(ledger_of(failed), run_id, unsealed, quiet=True, as_json=False) == code
+
+
+def test_older_ledger_is_not_upgraded_under_a_resumed_run(tmp_path: Path) -> None:
+    """Given a resumed run that is on in a ledger of an older format, then nobody upgrades it, though the process that began the run is dead."""
+    (tmp_path / "pipeline.toml").write_text(HANGING, encoding="utf-8")
+    lose(tmp_path, "run", "-q")
+    with started("resume", "latest", "-q", cwd=tmp_path):
+        step = pid_in(tmp_path / "pid")
+        make_older(ledger_of(tmp_path))
+        (problem,) = refused(program("run", "--json", cwd=tmp_path), 4)
+    kill(step)
+    assert "was made by an older program, and run" in problem["message"]

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import signal
+import sqlite3
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from ledger.checkpoints import origin_of
+from ledger.outside import checkpoint_folder, write_outside
+from ledger.schema import ledger_identity
+from ledger.verifier import Checkpoint
 from tests.nights import BROKEN, SECRET, SHOP, write_shop
 from tests.programs import (
     PROGRAM,
@@ -39,6 +46,7 @@ shell = "echo $$ > pid.part; mv pid.part pid; echo asleep; exec sleep 60"
 command = ["true"]
 needs = ["sleeper"]
 """
+ZONE = "[env.vars]\nZONE = {}\n[steps.sleeper]\nenv = ['ZONE']"
 
 
 @pytest.fixture
@@ -344,6 +352,62 @@ class TestAnotherRunIsActive:
                 assert value_of(ended(second), "run")["status"] == "succeeded"
         finished = [event["stream"] for event in events_of(ledger_of(slow)) if event["type"].startswith("run.")]
         assert finished == [finished[0], finished[0], finished[2], finished[2]]
+
+    @contextlib.contextmanager
+    def waiting(self, slow: Path) -> Iterator[Callable[[], Done]]:
+        """Give, while a start waits for the run that is on, what ends that run and returns what became of the start."""
+        with started("run", "--json", cwd=slow) as first:
+            pid_in(slow / "pid")
+            with started("run", "--json", "--wait", "--for", "2026-01-31", cwd=slow) as second:
+                assert second.stderr is not None
+                assert second.stderr.readline().startswith("waiting for run ")
+
+                def go_on() -> Done:
+                    first.send_signal(signal.SIGTERM)
+                    ended(first)
+                    return ended(second)
+
+                yield go_on
+
+    def test_after_a_wait_definition_and_sources_are_those_of_then(self, slow: Path) -> None:
+        """Given a definition that was mended and an .env that was written while a start waited, then it runs these, for its night."""
+        with self.waiting(slow) as go_on:
+            mended = SLOW.replace("exec sleep 60", "test $ZONE = 7").replace("[steps.sleeper]", ZONE)
+            (slow / ".env").write_text("ZONE=7\n", encoding="utf-8")
+            (slow / "pipeline.toml").write_text(mended, encoding="utf-8")
+            value = value_of(go_on(), "run")
+        assert (value["status"], value["night"]) == ("succeeded", "2026-01-31")
+        begun = data_of(ledger_of(slow), "run.started")[-1]
+        assert begun["definition"] == data_of(ledger_of(slow), "definition.changed")[-1]["after"]
+        assert begun["variables"]["ZONE"]["value"] == "7"
+
+    @pytest.mark.parametrize(
+        ("before", "after", "kind"),
+        [
+            ('"slow"', '"fast"', "renamed"),
+            ("needs", "neads", "unknown_key"),
+            ("[steps.sleeper]", "[env.vars]\nZONE = { required = true }\n[steps.sleeper]\nenv = ['ZONE']", "missing_variable"),
+        ],
+    )  # fmt: skip
+    def test_after_a_wait_it_may_be_refused(self, slow: Path, before: str, after: str, kind: str) -> None:
+        """Given a definition that cannot be run any more when the wait is over, then exit code 2, and the refusal is recorded."""
+        with self.waiting(slow) as go_on:
+            (slow / "pipeline.toml").write_text(SLOW.replace(before, after), encoding="utf-8")
+            (problem,) = refused(go_on())
+        assert problem["kind"] == kind
+        assert len(data_of(ledger_of(slow), "run.started")) == 1
+        assert len(data_of(ledger_of(slow), "run.refused")) == 1
+
+    def test_after_a_wait_the_ledger_is_held_to_its_last_seal(self, slow: Path) -> None:
+        """Given a checkpoint beside the ledger that this one does not continue, and that came while a start waited, then it does not start."""
+        with self.waiting(slow) as go_on:
+            with contextlib.closing(sqlite3.connect(ledger_of(slow))) as connection:
+                ledger_id = ledger_identity(connection, "it")
+            claim = Checkpoint(origin_of(ledger_id), 999_999, bytes(32))
+            write_outside(checkpoint_folder(ledger_of(slow), ledger_id), claim, claim.text)
+            (problem,) = refused(go_on(), 3)
+        assert problem["kind"] == "inconsistent"
+        assert len(data_of(ledger_of(slow), "run.started")) == 1
 
     def test_holder_that_cannot_be_read(self, slow: Path) -> None:
         """Given a lock whose holder noted nothing, then the message says that it is unknown."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from orchestrator.cli.app import run_command
+from orchestrator.cli.commands import status
 from tests.nights import Nights
 from tests.programs import Json, data_of, ended, kill, ledger_of, pid_in, program, started, value_of
 
@@ -133,3 +137,35 @@ class TestNights:
         assert [line.partition(" --pipeline ")[2] for line in entry["next"]] == ["../other.toml"] * 4
         (entry,) = value_of(program("status", "--json", "--ledger", "shared.db", cwd=tmp_path), "status")
         assert entry["next"][2].endswith(" --pipeline other.toml --ledger shared.db")
+
+
+class TestRoom:
+    """One line where the disk will soon be full."""
+
+    def warned(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+        """Return the warnings of `status`, which succeeds."""
+        assert run_command(["status", *arguments]) == 0
+        return [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+
+    def test_few_days_are_left(
+        self, nights: Nights, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Given little room, then a line says how much is free, where, and for how many days; given much, then none."""
+        monkeypatch.chdir(nights.shop)
+        assert self.warned(capsys) == []
+        monkeypatch.setattr(status, "free_bytes", lambda _: 1000)
+        folder = ledger_of(nights.shop).parent
+        told = f"warning: 1000 B are free where {folder} lies, about 0 days of runs like the latest; `orchestrate doctor` shows what grows"
+        assert self.warned(capsys) == self.warned(capsys, "--json") == [told]
+
+    def test_file_system_that_does_not_answer(
+        self, nights: Nights, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Given a file system that cannot be asked, then status shows what it has."""
+
+        def fail(_: Path) -> int:
+            raise OSError
+
+        monkeypatch.chdir(nights.shop)
+        monkeypatch.setattr(status, "free_bytes", fail)
+        assert self.warned(capsys) == []

@@ -200,6 +200,13 @@ class TestSteps:
             )
         ] == told(text)
 
+    @pytest.mark.parametrize("when", ["always", "on_failure"])
+    def test_never_twice_and_always(self, when: str) -> None:
+        """Given a step that must not run again after a loss and runs whatever has happened, then the two contradict each other."""
+        (problem,) = told(STEPS + f'rerun = "never"\nwhen = "{when}"\n')
+        assert problem[0] == "rerun_when"
+        assert problem[1].startswith(f'p.toml:4:1: step a has rerun = "never" and when = "{when}"')
+
     def test_a_command_without_a_program(self) -> None:
         """Given a blank first word, then there is nothing to run."""
         assert [("empty", "p.toml:3:1: steps.a.command names no program")] == told("[steps.a]\ncommand = [' ', 'x']\n")

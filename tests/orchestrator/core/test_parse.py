@@ -21,6 +21,7 @@ from orchestrator.core.errors import DefinitionError
 from orchestrator.core.parse import PROBLEMS_MAX, Parsed, parse_pipeline
 from orchestrator.core.parse_values import scalar_text
 from orchestrator.core.problems import Problem
+from orchestrator.core.sizes import SIZE_FORM
 from orchestrator.schemas import load_schema
 
 ROOT = Path(__file__).parents[3]
@@ -33,6 +34,7 @@ FULL = """\
 name = "nightly"
 max_parallel = 4
 deadline = "2h"
+min_free = "2GiB"
 fail_fast = true
 formerly = ["old"]
 
@@ -129,6 +131,13 @@ class TestRight:
         assert Audit() == parse(HEAD + STEP).pipeline.audit == parse(HEAD + STEP + "[audit]\n").pipeline.audit
         assert Audit(anchor_timeout_us=30_000_000) == Audit()
 
+    @pytest.mark.parametrize(
+        ("text", "expected"), [("", None), ("0", 0), ("4096", 4096), ("4096.0", 4096), ("'1KiB'", 1024)]
+    )
+    def test_room_is_a_size_or_a_number_of_bytes(self, text: str, expected: int | None) -> None:
+        """Given min_free in either form, or not at all, then it is bytes, or left to the runs so far."""
+        assert parse(HEAD + (text and f"min_free = {text}\n") + STEP).pipeline.min_free_bytes == expected
+
     def test_every_key_is_read(self) -> None:
         """Given a file that uses every key, then every value is in the pipeline."""
         pipeline = parse(FULL).pipeline
@@ -137,6 +146,7 @@ class TestRight:
             name="nightly",
             max_parallel=4,
             deadline_us=7_200_000_000,
+            min_free_bytes=2 << 30,
             fail_fast=True,
             formerly=("old",),
             env_files=(".env",),
@@ -463,6 +473,28 @@ class TestShape:
                 [
                     ("out_of_range", "p.toml:3:1: pipeline.max_parallel is 0, at least 1 is allowed"),
                     ("out_of_range", "p.toml:6:11: steps.a.retry.jitter is 1.5, at most 1 is allowed"),
+                ],
+            ),
+            (
+                HEAD + "min_free = -1\n" + STEP,
+                [("out_of_range", "p.toml:3:1: pipeline.min_free is -1, at least 0 is allowed")],
+            ),
+            (
+                HEAD + "min_free = '2 GB'\n" + STEP,
+                [
+                    (
+                        "bad_value",
+                        f"p.toml:3:1: pipeline.min_free is not a size: '2 GB'; {SIZE_FORM}",
+                    )
+                ],
+            ),
+            (
+                HEAD + "min_free = '0B'\n" + STEP,
+                [
+                    (
+                        "bad_size",
+                        "p.toml:3:1: pipeline.min_free: the size is out of range: '0B', allowed is 1B to 1024TiB",
+                    )
                 ],
             ),
             (

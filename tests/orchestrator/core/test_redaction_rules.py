@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import string
+from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
 from orchestrator.core import pattern_automaton, rule_search
-from orchestrator.core.pattern_automaton import Automaton
+from orchestrator.core.pattern_automaton import Automaton, State
 from orchestrator.core.pattern_text import POSITIONS_MAX, PatternError
 from orchestrator.core.redaction import Redactor
-from orchestrator.core.rule_search import BLOCK_BYTES, HELD_BYTES_MAX
+from orchestrator.core.rule_search import BLOCK_BYTES, HELD_BYTES_MAX, NextStart, Scanned
 from orchestrator.core.token_rules import TOKEN_RULES
 
 ALNUM = string.ascii_letters + string.digits
+KEEP_GOING = ALNUM * 100
 BODY = "\n".join("MIIEpAIBAAKCAQEA" + "x+/Y" * 12 for _ in range(25))
 
 
@@ -26,6 +29,25 @@ def masked(redactor: Redactor, text: str) -> tuple[str, dict[str, int]]:
     assert shown == b"".join(cut.feed(data[place : place + 1]) for place in range(len(data))) + cut.flush()
     assert whole.counts == cut.counts
     return shown.decode(), {name: count for name, count in whole.counts.items() if count}
+
+
+def counted_steps(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count from now on the bytes that are stepped over by automata, forward and backward."""
+    steps: Counter[str] = Counter()
+    zones_of, before = Scanned._zones_of, Automaton.before
+
+    def forward(self: Scanned, buffer: bytes, next_start: NextStart) -> Iterator[tuple[int, list[State]]]:
+        for place, states in zones_of(self, buffer, next_start):
+            steps["forward"] += len(states)
+            yield place, states
+
+    def backward(self: Automaton, positions: int) -> int:
+        steps["backward"] += 1
+        return before(self, positions)
+
+    monkeypatch.setattr(Scanned, "_zones_of", forward)
+    monkeypatch.setattr(Automaton, "before", backward)
+    return steps
 
 
 class TestPatternText:
@@ -51,6 +73,10 @@ class TestPatternText:
             ("[a-]{3}", "a-a b", "*** b"),
             ("a.c", "a\nc abc", "a\nc ***"),
             (r"\W\D\S", "1-x2", "1***"),
+            (r"x\0(?P<secret>a)", "x\0a", "x\0***"),
+            (r"[(?P<secret>]{3}", "(P<x >", "***x >"),
+            (r"a\(?P<secret>b", "a(P<secret>b", "***"),
+            ("foo(?P<secret>bar)?", "foobar foo", "foo*** foo"),
             ("[0-9]{4} [0-9]{4} [0-9]{4}", "1234 5678 9012 3456x", "***x"),
         ],
     )
@@ -83,6 +109,10 @@ class TestPatternText:
             ("a$", "leave $ out"),
             (r"\bfoo", r"\b is not supported"),
             (r"(a)\1", r"\1 is not supported"),
+            (r"tok\055", r"\05 is not supported: write \xHH"),
+            (r"[\09]", r"\09 is not supported: write \xHH"),
+            ("abc(?P<secret>)", "(?P<secret>…) holds no byte"),
+            ("abc(?P<secret>d){0}", "(?P<secret>…) holds no byte"),
             ("a\\", "\\ is not supported"),
             ("(?=a)b", "(?=a is not supported"),
             ("(?P<name>a)", "(?P< is not supported"),
@@ -121,22 +151,41 @@ class TestPatterns:
         assert "***-file-1 AKIAIOSFODNN7EXAMPLE" == redactor.redact_name("hunter22-file-1 AKIAIOSFODNN7EXAMPLE")
         assert "***-*** ***" == redactor.redact("hunter22-file-1 AKIAIOSFODNN7EXAMPLE").replace("******", "***-***")
 
-    def test_a_pattern_takes_linear_time(self) -> None:
-        """Each byte makes one step: what would take ages by trying is a matter of counting."""
-        automaton = Automaton("(a+)+b")
-        steps = 0
+    @pytest.mark.parametrize(
+        ("patterns", "head", "goes_on"),
+        [
+            (["(a+)+b"], b"", b"a"),
+            (["abc[^\\n]*(?P<secret>SECRET)"], b"abc", b"a"),
+            (["abc(?P<secret>x?)y*z"], b"abc", b"y"),
+            (["abc(?P<secret>x?)y*z"], b"abcx", b"y"),
+            (["abc(?P<secret>x?)(y|z)*"], b"abc", b"yz"),
+            ([], b"://", b"a"),
+            ([], b"://u:", b"p"),
+            ([], b"eyJ", b"a"),
+            ([], b"", b"eyJ"),
+            ([], b"eyJhbGciOiJIUzI1NiJ9.eyJ", b"a"),
+            ([], b"-----BEGIN PRIVATE KEY-----\n", b"a"),
+            ([], b"-----BEGIN PRIVATE KEY-----\nA: ", b"a"),
+        ],
+    )
+    @pytest.mark.parametrize("piece", [None, 5000])
+    def test_it_takes_linear_time(
+        self, patterns: list[str], head: bytes, goes_on: bytes, piece: int | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Given what only begins like a match and goes on, then twice as much of it is at most twice the work, in one text or in many."""
+        steps = counted_steps(monkeypatch)
+        size = 16 * BLOCK_BYTES
+        taken = []
+        for length in (size, 2 * size):
+            steps.clear()
+            data = head + goes_on * (length // len(goes_on))
+            stream = Redactor(patterns=patterns, builtin=True).stream()
+            for place in range(0, length, piece or len(data)):
+                stream.feed(data[place : place + (piece or len(data))])
+            taken.append(steps.total())
 
-        def counted(state: pattern_automaton.State, byte: int) -> pattern_automaton.State:
-            nonlocal steps
-            steps += 1
-            return Automaton.step(automaton, state, byte)
-
-        automaton.step = counted  # type: ignore[method-assign]
-        state = automaton.nothing
-        for byte in b"a" * 100_000:
-            state = state.after[byte] or automaton.step(state, byte)
-
-        assert steps == 2
+        assert 0 < taken[1] <= 2.1 * taken[0]
+        assert taken[1] < 5 * 2 * size
 
     def test_what_was_met_has_a_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A text that makes ever new states is searched all the same, and memory stays bounded."""
@@ -212,6 +261,10 @@ class TestTokens:
             ("npm", f"npm_{ALNUM[:36]}", "***"),
             ("pypi", f"pypi-AgEIcHlwaS5vcmc{ALNUM[:40]}", "***"),
             ("jwt", "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln-_.", "Bearer ***."),
+            ("jwt", f"eyJ{KEEP_GOING[:900]}.eyJ.", "***"),
+            ("jwt", f"eyJ{KEEP_GOING[:500]}.eyJ{KEEP_GOING[:1500]}.{KEEP_GOING[:1000]}", "***"),
+            ("jwt", f"eyJ{KEEP_GOING}eyJhbGciOiJIUzI1NiJ9.eyJ.x y", f"eyJ{KEEP_GOING}*** y"),
+            ("url", f"https://u:{KEEP_GOING[:3000]}@host", "https://u:***@host"),
             ("url", "postgres://bob:s3cret@db:5432/x", "postgres://bob:***@db:5432/x"),
             ("url", "redis://:pa@ss@h", "redis://:***@h"),
             (
@@ -245,6 +298,9 @@ class TestTokens:
             "run 20260131T020000Z-000abcdef of flights: 336776 rows, 4.2 MiB",
             "the head eyJ and ghp_ and AKIA alone, sk_live_short, pypi-simple, xoxb-1",
             '["http://example.org:80", "anna@example.org"]',
+            "eyJ" + KEEP_GOING + "=",
+            "eyJ" + KEEP_GOING + ".eyJh.x",
+            "http://localhost:" + ALNUM * 30 + " and so on",
         ],
     )
     def test_an_ordinary_line_is_not(self, text: str) -> None:

@@ -130,7 +130,16 @@ class TestResume:
         ended: list[Event] = [AttemptFinished("b", 1, "succeeded"), StepFinished("b", "succeeded", attempts=1)]
         state = fold([STARTED, FAILED, *RESUMED_AFTER_FAILURE, AttemptStarted("b", 1, "x", {}, "k", {}), *ended])
 
-        assert verdict(state, None) == "succeeded"
+        assert verdict(state, None, ["a", "b"]) == "succeeded"
+
+    def test_success_of_a_step_that_has_gone_does_not_count(self) -> None:
+        """Given a run that went on with a definition without its successes, then its end follows from the steps that are left."""
+        state = fold(
+            [STARTED, ATTEMPT, ENDED, DONE, *RESUMED_AFTER_FAILURE, StepFinished("b", "skipped", "no_new_data")]
+        )
+
+        assert verdict(state, None, ["b"]) == "nothing_to_do"
+        assert verdict(state, None, ["a", "b"]) == "succeeded"
 
 
 class TestVerdict:
@@ -150,7 +159,7 @@ class TestVerdict:
     )
     def test_verdict(self, events: list[Event], ending: str | None, expected: str) -> None:
         """Given the steps' ends and why the run ended, then its status."""
-        assert expected == verdict(fold(events), ending)
+        assert expected == verdict(fold(events), ending, ["a"])
 
 
 class TestStoredForm:

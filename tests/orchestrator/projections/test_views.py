@@ -324,7 +324,7 @@ class TestCost:
 READERS: Mapping[str, tuple[Callable[[sqlite3.Connection], object], set[str]]] = {
     "list_runs": (queries.list_runs, set()),
     "run_row": (lambda connection: queries.run_row(connection, "r2"), set()),
-    "run_process": (lambda connection: queries.run_process(connection, "r2"), set()),
+    "run_process": (lambda connection: queries.run_process(connection, "r2"), {"events"}),
     "unfinished_runs": (lambda connection: queries.unfinished_runs(connection, "shop"), set()),
     "refusals": (queries.refusals, set()),
     "definition_changes": (queries.definition_changes, {"moves"}),

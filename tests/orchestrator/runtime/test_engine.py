@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.core.decide import Measurement
 from orchestrator.core.definition import Pipeline, Step
-from orchestrator.core.events import Event, event_from_data
+from orchestrator.core.events import AttemptStarted, Event, event_from_data
 from orchestrator.core.report import StepReport
 from orchestrator.core.state import RunState, fold
 from orchestrator.runtime.engine import Engine, Ports
@@ -323,6 +323,29 @@ class TestResume:
 
         assert (tonight.world.starts, state.status) == (["a", "b", "b"], "succeeded")
         assert (state.step("b").attempt, state.kept) == (2, {"a"})
+
+    @pytest.mark.parametrize(
+        ("there", "reason"), [(False, "output_missing"), (True, "output_changed")], ids=["missing", "never measured"]
+    )
+    def test_output_that_is_declared_only_now(self, reason: str, *, there: bool) -> None:
+        """Given a definition by which a success writes one more dataset, then it is attempted again, and the evidence names that dataset."""
+        tonight = night(data_pipeline({"a": ["raw"], "b": ["a"]}), b="exit:1")
+        tonight.run()
+        steps = dict(tonight.world.pipeline.steps)
+        steps["a"] = attrs.evolve(steps["a"], writes=("a", "more"))
+        tonight.world.pipeline = attrs.evolve(tonight.world.pipeline, steps=steps)
+        if there:
+            tonight.world.contents["more"] = "by hand"
+
+        state = tonight.run(rows={("a", ""): self.row(tonight, "a")})
+
+        (again,) = [
+            event
+            for event in tonight._history("run-1")
+            if isinstance(event, AttemptStarted) and event.attempt == 2 and event.step == "a"
+        ]
+        assert (again.reason, again.evidence["dataset"], again.evidence["expected"]) == (reason, "more", None)
+        assert state.step("a").outputs["more"] == tonight.world.digest("more")
 
     def test_cancelled_while_outputs_are_measured(self) -> None:
         """Given outputs that take for ever to measure, when the run is cancelled again, then their step stays as it was."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -210,6 +211,41 @@ class TestOutput:
         assert exited.log is not None
         assert dict(exited.log.masked) == {"TOKEN": 1}
 
+    def test_one_turn_is_over_after_some_time(self, folder: Path) -> None:
+        """Given output that takes long to mask, then the loop gets its turn in between, and all of it is kept in the end."""
+        clock, fed = SystemClock(), 0
+
+        class SlowClock(SystemClock):
+            def monotonic_us(self) -> int:
+                return clock.monotonic_us() + 3000 * fed
+
+        class SlowStream:
+            @property
+            def counts(self) -> dict[str, int]:
+                return {}
+
+            def feed(self, data: bytes, /) -> bytes:
+                nonlocal fed
+                fed += 1
+                return data
+
+            def flush(self) -> bytes:
+                return b""
+
+        executor = ProcessExecutor(clock=SlowClock(), new_stream=SlowStream)
+        size = 1 << 19
+        code = f"import fcntl; fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, {size}); print('x' * {size - 1})"
+        executor.start(python(folder, code))
+        (pid,) = [process.pid for process in executor._running.values()]
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        at_once = executor.poll(PATIENCE_US)
+        fed_at_first = fed
+        exited = at_once[0] if at_once else ended(executor)
+        executor.close()
+
+        assert (fed_at_first, exited.exit_code) == (4, 0)  # two for the output and two for the exit
+        assert (folder / "logs" / "step.1.log").stat().st_size == size
+
     def test_log_limit_cuts_with_one_notice(self, executor: ProcessExecutor, folder: Path) -> None:
         """What is printed beyond the limit is read and dropped, and the process ends as it would."""
         exited = outcome(executor, python(folder, "print('x' * 300_000)", log_limit_bytes=1000))
@@ -359,6 +395,15 @@ class TestEnding:
 
         assert (exited.stopped, exited.timed_out, exited.signal) == (True, False, signal.SIGKILL)
 
+    def test_end_that_was_not_looked_at_in_time_is_no_timeout(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given a process that ended by itself while the loop was busy until after its timeout, then that is how it ended."""
+        executor.start(launch(folder, "sh", "-c", "exit 3", timeout_us=1_000_000))
+        (pid,) = [process.pid for process in executor._running.values()]
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        executor._enforce(SystemClock().monotonic_us() + 2_000_000)
+        exited = ended(executor)
+        assert (exited.exit_code, exited.timed_out, exited.killed) == (3, False, ())
+
     def test_close_leaves_nobody(self, folder: Path) -> None:
         """When the executor goes away, what it started goes too."""
         executor = ProcessExecutor(clock=SystemClock(), new_stream=Redactor([]).stream)
@@ -445,6 +490,38 @@ class TestStart:
     def test_time_passes_without_anything(self, executor: ProcessExecutor) -> None:
         """A limit to the wait is kept."""
         assert executor.poll(1000) == []
+
+
+class TestWithoutDescriptors:
+    """What cannot be watched does not run."""
+
+    @pytest.mark.parametrize("call", ["pidfd_open", "epoll"])
+    def test_process_goes_again(
+        self, executor: ProcessExecutor, folder: Path, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        """Given no descriptor left once it was spawned, then it is ended, says so, and nothing leaks."""
+        pids: list[int] = []
+        before = descriptors()
+
+        def refuse(*_: object, **__: object) -> int:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        spawn = executor._spawner.spawn
+
+        def spawned(launch: Launch, output: int) -> int:
+            pids.append(spawn(launch, output))
+            return pids[-1]
+
+        monkeypatch.setattr(executor._spawner, "spawn", spawned)
+        with monkeypatch.context() as patch:
+            if call == "epoll":
+                patch.setattr(executor, "_watch", refuse)
+            else:
+                patch.setattr(os, "pidfd_open", refuse)
+            exited = outcome(executor, launch(folder, "sleep", "300"))
+        assert "Too many open files" in str(exited.not_started)
+        assert not alive(pids[0])
+        assert descriptors() == before
 
 
 class TestManyAtOnce:

@@ -1,8 +1,9 @@
-"""Tests of looking at the sources before anything starts."""
+"""Tests of looking at sources and disk before anything starts."""
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,16 @@ from pathlib import Path
 import attrs
 import pytest
 
+from ledger.reader import LedgerReader
 from orchestrator.core.definition import Dataset
 from orchestrator.core.problems import Problem
+from orchestrator.runtime import preflight, room
 from orchestrator.runtime.digests import DatasetPlace
-from orchestrator.runtime.preflight import check_sources
+from orchestrator.runtime.preflight import check_room, check_sources
+from orchestrator.runtime.room import LEAST_FREE_BYTES
 from tests.orchestrator.runtime.test_files import as_nobody
 from tests.pipelines import data_pipeline
+from tests.programs import ledger_of, program
 
 
 def checked(path: Path | None, *, min_files: int = 0, pattern: str = "*.csv") -> list[Problem]:
@@ -116,3 +121,64 @@ class TestCheckSources:
 
         assert [] == checked(None)
         assert [] == check_sources(pipeline, places, selected=[])
+
+
+class TestCheckRoom:
+    """There is room on the disk for what a run leaves."""
+
+    def found(self, ledger: Path, min_free: int | None = None) -> list[Problem]:
+        """Return what is wrong where the pipeline wants *min_free* bytes."""
+        return check_room(attrs.evolve(data_pipeline({"a": []}), min_free_bytes=min_free), ledger)
+
+    def test_enough(self, tmp_path: Path) -> None:
+        """Given what this machine has free, then neither the default nor a small demand is a problem."""
+        ledger = tmp_path / ".orchestrate" / "ledger.db"
+        assert self.found(ledger) == self.found(ledger, 1) == self.found(ledger, 0) == []
+
+    def test_too_little_for_what_the_definition_demands(self, tmp_path: Path) -> None:
+        """Given a demand that no disk meets, then what is free, what is needed, where, and what to do."""
+        (problem,) = self.found(tmp_path / "new" / "ledger.db", 1 << 50)
+        assert (problem.kind, problem.path, problem.severity) == ("disk_space", ("pipeline", "min_free"), "error")
+        assert re.fullmatch(
+            rf"too little room: [0-9.]+ [KMGT]?i?B are free where {tmp_path} lies, 1024\.0 TiB are needed by min_free",
+            problem.message,
+        )
+        assert problem.suggestion is not None
+        assert "min_free" in problem.suggestion
+
+    @pytest.mark.parametrize("content", [None, b"", b"no ledger at all"])
+    def test_without_a_history_the_least_is_needed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+    ) -> None:
+        """Given no ledger, or a file that is none, then 64 MiB are needed; what is wrong with the file is not for this to say."""
+        ledger = tmp_path / "ledger.db"
+        if content is not None:
+            ledger.write_bytes(content)
+        monkeypatch.setattr(preflight, "free_bytes", lambda _: LEAST_FREE_BYTES)
+        assert self.found(ledger) == []
+        monkeypatch.setattr(preflight, "free_bytes", lambda _: LEAST_FREE_BYTES - 1)
+        (problem,) = self.found(ledger)
+        assert "64.0 MiB are needed as twice the largest of the latest runs, or 64 MiB" in problem.message
+
+    def test_twice_the_largest_run_is_needed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given a ledger with a run, then twice what it took is needed, where that is more than the least."""
+        (tmp_path / "pipeline.toml").write_text('[pipeline]\nname = "p"\n[steps.a]\ncommand = ["true"]\n')
+        assert program("run", "-q", cwd=tmp_path).returncode == 0
+        monkeypatch.setattr(room, "LEAST_FREE_BYTES", 0)
+        ledger = ledger_of(tmp_path)
+        with LedgerReader(ledger) as reader:
+            needed = 2 * room.recent_growth(reader.connection, ledger.parent).largest_bytes
+        assert needed > 0
+        monkeypatch.setattr(preflight, "free_bytes", lambda _: needed)
+        assert self.found(ledger) == []
+        monkeypatch.setattr(preflight, "free_bytes", lambda _: needed - 1)
+        assert [problem.kind for problem in self.found(ledger)] == ["disk_space"]
+
+    def test_place_that_cannot_be_looked_at(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given a file system that does not answer, then that is for whoever opens the ledger to say."""
+
+        def fail(_: Path) -> int:
+            raise PermissionError
+
+        monkeypatch.setattr(preflight, "free_bytes", fail)
+        assert self.found(tmp_path / "ledger.db", 1 << 50) == []

@@ -14,6 +14,7 @@ from orchestrator.core.redaction import Redactor
 from orchestrator.runtime import strays
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.executor import ProcessExecutor
+from orchestrator.runtime.liveness import process_fields
 from orchestrator.runtime.ports import Exited, Launch
 from orchestrator.runtime.signals import prepare_process
 from tests.programs import exists
@@ -176,6 +177,23 @@ class TestWhoseItIs:
         executor.start(launch(tmp_path, f"{SETSID} & {UNTIL_THERE}", env={}))
         assert len(ended(executor).survivors) == 1
 
+    @pytest.mark.parametrize("case", ["first", "parent"])
+    def test_not_alone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+        """Given the first process of a container, or one with other children, then what has no trace may be somebody else's, and is left alone."""
+        prepare_process()
+        with monkeypatch.context() as patch:
+            if case == "first":
+                patch.setattr(strays, "_FIRST", os.getpid())
+            other = None if case == "first" else os.posix_spawn("/bin/sleep", ["sleep", "300"], {})
+            executor = ProcessExecutor(clock=SystemClock(), new_stream=Redactor([]).stream)
+        executor.start(launch(tmp_path, f"{WITHOUT_A_TRACE} & {UNTIL_THERE}"))
+        assert ended(executor).survivors == ()
+        assert exists(stray_of(tmp_path))
+        executor.close()
+        for pid in (stray_of(tmp_path), *([] if other is None else [other])):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
     def test_older_than_the_attempt(self, executor: ProcessExecutor, tmp_path: Path) -> None:
         """Given a child of the program that was there before the attempt, then it is none of its business."""
         other = os.posix_spawn("/bin/sleep", ["sleep", "300"], {})
@@ -208,8 +226,8 @@ class TestGone:
 
     def test_nothing_is_known_of_them(self) -> None:
         """Given a number that nobody has, then it belongs to nobody."""
-        assert strays._stat(0) == []
+        assert process_fields(0) == []
         assert strays._environment(0) == set()
         assert strays._name(0) == ""
         assert strays._waited_for(1)
-        assert not strays._belongs(0, strays.Owner(1, frozenset()), [])
+        assert not strays._belongs(0, strays.Owner(1, frozenset()), [], all_ours=True)

@@ -22,6 +22,7 @@ from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.locate import definition_path, ledger_path
 from orchestrator.cli.manual import ledger_reason
+from orchestrator.cli.opening import refuse_other_users
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 from orchestrator.cli.sealing import sealing_after
 from orchestrator.core.printable import printable
@@ -71,6 +72,7 @@ def _rebuilt(path: Path, reason: str | None) -> tuple[Found, RecordedEvent | Non
         told: dict[str, object] = {"actor": current_actor(os.environ)}
         return told if why is None else told | {"reason": why}
 
+    refuse_other_users(path)
     # Whoever appends waits for a minute and no longer, which is less than a large ledger takes.
     with quiet(path):
         return rebuild(path, [ReadModels()], facts, around=lambda ledger: sealing_after(ledger, say=render.err))

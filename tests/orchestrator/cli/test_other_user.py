@@ -1,0 +1,141 @@
+"""Tests of who writes to a ledger: its owner, and nobody else, not even root."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ledger.errors import LedgerError
+from orchestrator.cli.opening import OtherUserError, open_to_write, user_name
+from tests.orchestrator.runtime.test_files import NOBODY, as_nobody
+from tests.programs import everything_in, ledger_of, no_traceback, program, refused
+
+PIPELINE = '[pipeline]\nname = "p"\n[datasets.d]\npath = "d"\n[steps.a]\nshell = "echo hi > d"\nwrites = ["d"]\n'
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to somebody else")
+
+
+@pytest.fixture
+def others(tmp_path: Path) -> Path:
+    """Give a project whose ledger belongs to somebody else, in the group of whoever runs this and open to it."""
+    (tmp_path / "pipeline.toml").write_text(PIPELINE)
+    assert program("run", "-q", cwd=tmp_path).returncode == 0
+    folder = ledger_of(tmp_path).parent
+    for place in (folder, *folder.rglob("*")):
+        os.chown(place, NOBODY, os.getegid())
+        place.chmod(0o770)
+    return tmp_path
+
+
+@pytest.fixture
+def own() -> Iterator[Path]:
+    """Give a project that everybody may look into; the usual place of a test's files is closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        (folder / "pipeline.toml").write_text(PIPELINE)
+        assert program("run", "-q", cwd=folder).returncode == 0
+        for place in (ledger_of(folder).parent, *ledger_of(folder).parent.rglob("*")):
+            place.chmod(0o777)
+        yield folder
+
+
+def owners(folder: Path) -> set[int]:
+    """Return who owns what lies in the ledger's folder."""
+    return {path.stat().st_uid for path in ledger_of(folder).parent.rglob("*")}
+
+
+@as_root
+class TestRootOnTheLedgerOfAnother:
+    """Root could write everywhere, and its files would break the next night."""
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("run", "--json"),
+            ("resume", "latest", "--json"),
+            ("accept", "latest", "a", "--reason", "x", "--json"),
+            ("note", "latest", "x", "--json"),
+            ("audit", "checkpoint", "--json"),
+        ],
+        ids=" ".join,
+    )
+    def test_writing_is_refused(self, others: Path, arguments: tuple[str, ...]) -> None:
+        """Given a ledger of another user, then what writes says who may, what to type, and leaves nothing behind."""
+        before = everything_in(others)
+        (problem,) = refused(program(*arguments, cwd=others))
+        owner = pwd.getpwuid(NOBODY).pw_name
+        assert problem["kind"] == "other_user"
+        assert f"{ledger_of(others)} belongs to the user {owner}, and this is root" in problem["message"]
+        assert f"sudo -u {owner} orchestrate" in problem["suggestion"]
+        assert everything_in(others) == before
+        assert owners(others) == {NOBODY}
+
+    def test_tables_are_not_made_anew(self, others: Path) -> None:
+        """Given altered tables in a ledger of another user, then `audit rebuild` says who may, and changes nothing."""
+        with contextlib.closing(sqlite3.connect(ledger_of(others), isolation_level=None)) as connection:
+            connection.execute("UPDATE runs SET status = 'failed'")
+        for place in ledger_of(others).parent.rglob("*"):
+            shutil.chown(place, NOBODY)
+        assert refused(program("audit", "rebuild", "--json", cwd=others))[0]["kind"] == "other_user"
+        assert owners(others) == {NOBODY}
+        with contextlib.closing(sqlite3.connect(f"file:{ledger_of(others)}?mode=ro", uri=True)) as connection:
+            assert connection.execute("SELECT status FROM runs").fetchall() == [("failed",)]
+
+    def test_group_makes_no_difference(self, others: Path) -> None:
+        """Given [access] group, then writing is refused all the same."""
+        definition = others / "pipeline.toml"
+        definition.write_text(definition.read_text() + '[access]\ngroup = "root"\n')
+        assert refused(program("run", "--json", cwd=others))[0]["kind"] == "other_user"
+
+    @pytest.mark.parametrize(
+        "arguments", [("status",), ("show", "latest"), ("plan",), ("audit", "verify")], ids=" ".join
+    )
+    def test_reading_stays_possible(self, others: Path, arguments: tuple[str, ...]) -> None:
+        """Given a ledger of another user, then it can be looked into, and no file of root's comes of it."""
+        done = program(*arguments, cwd=others)
+        assert done.returncode == 0, done.stderr
+        assert owners(others) == {NOBODY}
+
+    def test_bad_definition_is_told_all_the_same(self, others: Path) -> None:
+        """Given a definition with a mistake, which cannot be recorded there, then the mistake is what is told."""
+        (others / "pipeline.toml").write_text(PIPELINE + "nope = 1\n")
+        done = program("run", cwd=others)
+        no_traceback(done)
+        assert (done.returncode, "unknown key 'nope'" in done.stderr or "unknown key nope" in done.stderr) == (2, True)
+        assert owners(others) == {NOBODY}
+
+    def test_ledger_that_was_given_back(self, others: Path) -> None:
+        """Given that the ledger is root's again, then root writes to it."""
+        folder = ledger_of(others).parent
+        for place in (folder, *folder.rglob("*")):
+            shutil.chown(place, 0)
+        assert program("run", "-q", cwd=others).returncode == 0
+
+
+class TestOwner:
+    """It is the owner that counts, not what one could do."""
+
+    @as_root
+    def test_who_may_write_by_its_modes_and_is_not_the_owner(self, own: Path) -> None:
+        """Given a ledger that everybody may write to by its modes, then another user may not."""
+        with as_nobody(), pytest.raises(OtherUserError) as caught:
+            open_to_write(ledger_of(own))
+        assert isinstance(caught.value, LedgerError)
+        assert "sudo -u root orchestrate" in str(caught.value)
+
+    def test_owner_writes(self, own: Path) -> None:
+        """Given one's own ledger, then it opens."""
+        open_to_write(ledger_of(own)).close()
+
+    def test_user_without_a_name(self) -> None:
+        """Given a number that nobody has, then it stands as sudo takes it."""
+        assert user_name(4_000_000_000) == "#4000000000"
