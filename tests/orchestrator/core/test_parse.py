@@ -96,13 +96,13 @@ retry = { attempts = 3, delay = "5s", factor = 1.5, max_delay = "1m", jitter = 0
 exit_codes = { 3 = "no_new_data", 75 = "transient" }
 uses = { database = 1 }
 rerun = "never"
-when = "always"
 per_night = true
 declassifies = "sums only"
 formerly = ["load"]
 [steps.tell]
 shell = "echo done"
 needs = ["ingest"]
+when = "always"
 """
 
 
@@ -201,12 +201,11 @@ class TestRight:
                     exit_codes={3: "no_new_data", 75: "transient"},
                     uses={"database": 1},
                     rerun="never",
-                    when="always",
                     per_night=True,
                     declassifies="sums only",
                     formerly=("load",),
                 ),
-                "tell": Step("tell", shell="echo done", needs=("ingest",)),  # noqa: S604 -- nothing is run
+                "tell": Step("tell", shell="echo done", needs=("ingest",), when="always"),  # noqa: S604 -- nothing is run
             },
             document=pipeline.document,
             digest=pipeline.digest,
