@@ -6,6 +6,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from ledger.audit.events import pages
 from ledger.audit.findings import KINDS, Findings, is_of_the_machine
 from ledger.audit.tree import Tree
 from ledger.audit.verdict import Options, Verdict
-from ledger.audit.verify import verify
+from ledger.audit.verify import Audit, verify
 from ledger.canonical import blob_digest
 from ledger.checkpoints import checkpoint_at, origin_of, seal
 from ledger.creation import begin_ledger
@@ -848,6 +849,26 @@ class TestChain:
 
         monkeypatch.setattr("ledger.audit.chain.verify", failing)
         assert kinds(looked_at(path)) == ["former_ledger"]
+
+
+class TestGoingOn:
+    """What keeps a part from being looked at is a finding."""
+
+    @pytest.mark.parametrize(
+        "error", [ValueError("x"), RecursionError("x"), sqlite3.OperationalError("no such function")]
+    )
+    def test_part_that_cannot_be_looked_at(self, path: Path, error: Exception) -> None:
+        """Given a value of another type, or SQL that does not work, then the part ends there, and that is found."""
+        findings = Findings()
+
+        def fail() -> None:
+            raise error
+
+        with closing(sqlite3.connect(path)) as connection:
+            audit = Audit(path, connection, 2, Options(), findings)
+            with audit._going_on(1, lambda: 7):
+                fail()
+        assert [(item.kind, item.seq, item.level) for item in findings.problems] == [("unreadable", 7, 1)]
 
 
 class TestParts:

@@ -25,6 +25,7 @@ from ledger.schema import (
     TABLES,
     check_schema,
     create_ledger,
+    ledger_identity,
     looks_like_sqlite,
     schema_objects,
     statements,
@@ -459,3 +460,13 @@ class TestWhatOnlySqliteSees:
         plain, other = "CREATE VIEW v AS SELECT 1 FROM runs", "CREATE VIEW v AS SELECT 1 FROM\u00a0runs"
         assert schema_objects([plain]) != schema_objects([other])
         assert schema_objects([plain]) == schema_objects([plain.replace(" FROM", "\n  FROM")])
+
+
+@pytest.mark.parametrize("identity", ["", "../../x", "0" * 31, b"\x00" * 32, "0" * 32 + "\x00"])
+def test_id_that_is_none(tmp_path: Path, identity: object) -> None:
+    """Given an id that no program has made, which becomes a part of paths, then the ledger is damaged."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as connection:
+        connection.execute("CREATE TABLE ledger_meta (one, ledger)")
+        connection.execute("INSERT INTO ledger_meta VALUES (1, ?)", (identity,))
+        with pytest.raises(DamagedLedgerError, match="expected 32 hexadecimal digits"):
+            ledger_identity(connection, "x.db")

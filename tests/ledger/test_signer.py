@@ -306,6 +306,12 @@ class TestWitness:
         with pytest.raises(KeyFileError, match="it is the key of a log, not of a witness"):
             Witness(signer.folder)
 
+    def test_key_of_another_witness(self, witness: Witness, key: SigningKey) -> None:
+        """Given the key of a witness in the place of the log's, then she does not cosign."""
+        other = SigningKey.generate("other", COSIGNATURE).verifier
+        with pytest.raises(ProofError, match="is the key of a witness"):
+            witness.cosign(self.signed(key, checkpoint(8)), other, [], proving(8), "it", now=lambda: 1)
+
     def test_note_that_is_full(self, witness: Witness, key: SigningKey) -> None:
         """Given a note with as many signatures as one can have, then it is refused, and she can go on."""
         note = self.signed(key, checkpoint(8))

@@ -26,7 +26,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import verifier
+from ledger import open_ledger, verifier
 from ledger.errors import ProofError
 from ledger.keys import rotation_statement
 from ledger.signing import SigningKey, signed_note
@@ -57,8 +57,10 @@ from tests.ledger.bundles import (
     Json,
     history,
     keys_of,
+    note,
     prover_of,
     remade,
+    sealed,
     write_period,
     write_run,
 )
@@ -771,6 +773,15 @@ class TestPeriod:
             "what was recorded after 2026-01-01T02:00:00.000000Z, the last event here, until the end of 2026-01-01"
         ]
         assert said(evidence.idle) == []
+
+    def test_times_that_go_back(self, tmp_path: Path) -> None:
+        """Given a clock that was set back within the period, then more of it may stand after what is here, and that is said."""
+        history(tmp_path / "ledger.db").close()
+        with open_ledger(tmp_path / "ledger.db", now=lambda: "2026-01-02T00:00:00.000000Z") as ledger:
+            ledger.append("pipeline/p", [note("r1")], expected_version=None)
+            size = sealed(ledger, key=keys_of(ledger)[1]).checkpoint.size
+            package = write_period(tmp_path / "p", ledger, "2026-01-01", "2026-01-31", (0, size))
+        assert any("times go back in it" in line for line in check_bundle(package).hidden)
 
     def test_chosen_pipelines_are_named(self, evidence: Evidence) -> None:
         """Given tables of some pipelines alone, then it is said of which they are complete."""

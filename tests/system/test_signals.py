@@ -131,7 +131,7 @@ class TestStopped:
         write(tmp_path, f'[pipeline]\nname = "p"\n[steps.a]\nshell = "{shell}"\ntimeout = "1s"\n')
         with started("run", "--json", cwd=tmp_path) as process:
             step = pid_in(tmp_path / "pid")
-            process.send_signal(signal.SIGTSTP)
+            process.send_signal(signal.SIGSTOP)  # TSTP stops nobody in a group without a terminal
             wait_until(lambda: state_of(process.pid) == "T", "it was not stopped")
             wait_until((tmp_path / "late").exists, "the step stopped too")
             assert exists(step)
