@@ -45,7 +45,7 @@ format: $(VENV)/.dev  ## apply the formatter and the safe fixes
 test: $(VENV)/.dev  ## tests and coverage gates; or ARGS="tests/ledger -k append" for some of them, without gates
 ifeq ($(strip $(ARGS)),)
 	rm -rf .coverage
-	$(BIN)/python -m coverage run -m pytest -m "not slow"
+	$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile -m "not slow"
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage json --quiet
 	$(BIN)/python tests/coverage_gates.py .coverage/coverage.json

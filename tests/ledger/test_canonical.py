@@ -120,7 +120,7 @@ class TestCanonicalText:
             float("inf"),
             -float("inf"),
             b"bytes",
-            object(),
+            type,  # any object without a form
             {1, 2},
             {1: "a number as key"},
             {"b": 1, None: 2},
