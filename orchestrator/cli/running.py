@@ -41,13 +41,14 @@ from orchestrator.runtime.assembly import code_places, graph_document, run_plan
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.digest_cache import DigestCache
 from orchestrator.runtime.digests import FileDigester
-from orchestrator.runtime.engine import Engine, Ports
+from orchestrator.runtime.engine import Engine
 from orchestrator.runtime.environment import child_environment, recorded_variables
 from orchestrator.runtime.executor import ProcessExecutor
 from orchestrator.runtime.leaks import check_redactor
 from orchestrator.runtime.liveness import boot_id, process_start
 from orchestrator.runtime.manifests import Manifests, RememberingDigester
-from orchestrator.runtime.ports import Observer
+from orchestrator.runtime.pools import LedgerPools
+from orchestrator.runtime.ports import Observer, Ports
 from orchestrator.runtime.provenance import current_actor, git_state, host_name, trigger
 from orchestrator.runtime.signals import SignalInbox, parallel_limit, prepare_process
 from orchestrator.runtime.workbench import RunWorkbench
@@ -321,6 +322,8 @@ def _run(
         stack.callback(workbench.close)
         executor = ProcessExecutor(clock=clock, new_stream=redactor.stream, wakeup_fd=inbox.fd)
         stack.callback(executor.close)
+        pools = LedgerPools(folder / "locks" / "pools", pipeline.pools)
+        stack.callback(pools.close)
         ports = Ports(
             journal=ledger,
             clock=clock,
@@ -328,6 +331,7 @@ def _run(
             digester=RememberingDigester(digester, measured),
             workbench=workbench,
             interrupts=inbox,
+            pools=pools,
             observers=stack.enter_context(observers(plan, ledger, executor.last_line)),
         )
         return Engine(plan, ports, started=opening, state=state, blobs={opening.graph: graph}).run()

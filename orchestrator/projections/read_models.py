@@ -23,6 +23,7 @@ from orchestrator.core.events import (
     NoteAdded,
     OutputAccepted,
     PipelineMoved,
+    RetryScheduled,
     RunAcknowledged,
     RunCancelRequested,
     RunFinished,
@@ -148,7 +149,7 @@ class ReadModels:
             ),
         )
         connection.execute(
-            "UPDATE steps SET status = 'running', attempts = ? WHERE run_id = ? AND step = ?",
+            "UPDATE steps SET status = 'running', attempts = ?, retry_at = NULL WHERE run_id = ? AND step = ?",
             (event.attempt, run.run_id, event.step),
         )
         connection.execute(
@@ -193,7 +194,7 @@ class ReadModels:
         outputs = _json(event.outputs)
         connection.execute(
             "UPDATE steps SET status = ?, reason = ?, evidence = ?, error_class = ?, attempts = ?, duration_us = ?,"
-            " outputs = ?, finished_seq = ? WHERE run_id = ? AND step = ?",
+            " retry_at = NULL, outputs = ?, finished_seq = ? WHERE run_id = ? AND step = ?",
             (
                 event.status,
                 event.reason,
@@ -222,6 +223,12 @@ class ReadModels:
                     run.counted_night(event.step),
                 ),
             )
+
+    def _retry_scheduled(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: RetryScheduled) -> None:
+        connection.execute(
+            "UPDATE steps SET status = 'retrying', retry_at = ? WHERE run_id = ? AND step = ?",
+            (event.not_before, _run_id(recorded), event.step),
+        )
 
     # What belongs to a pipeline rather than to a run
 
@@ -378,6 +385,7 @@ _HANDLERS: Mapping[type[object], Callable[..., None]] = {
     RunFinished: ReadModels._run_finished,  # noqa: SLF001
     AttemptStarted: ReadModels._attempt_started,  # noqa: SLF001
     AttemptFinished: ReadModels._attempt_finished,  # noqa: SLF001
+    RetryScheduled: ReadModels._retry_scheduled,  # noqa: SLF001
     StepFinished: ReadModels._step_finished,  # noqa: SLF001
     RunRefused: ReadModels._refused,  # noqa: SLF001
     DefinitionChanged: ReadModels._definition_changed,  # noqa: SLF001

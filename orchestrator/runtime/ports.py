@@ -184,6 +184,18 @@ class Digester(Protocol):
         ...
 
 
+class Pools(Protocol):
+    """Shares of what several steps must not use at once."""
+
+    def take(self, step: str, shares: Mapping[str, int]) -> bool:
+        """Take all of *shares* for *step*, or none and return False."""
+        ...
+
+    def give_back(self, step: str) -> None:
+        """Give back what *step* holds; whether or not it holds something, it waits for nothing any more."""
+        ...
+
+
 class Workbench(Protocol):
     """Prepare what an attempt finds when it starts, and read what it leaves behind."""
 
@@ -238,3 +250,17 @@ class Interrupts(Protocol):
     def take(self) -> int | None:
         """Return the number of a signal that has come in since the last call, or None."""
         ...
+
+
+@attrs.frozen
+class Ports:
+    """The outside world of one run."""
+
+    journal: Journal
+    clock: Clock
+    executor: Executor
+    digester: Digester
+    workbench: Workbench
+    interrupts: Interrupts
+    pools: Pools
+    observers: Sequence[Observer] = ()

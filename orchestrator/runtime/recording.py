@@ -5,13 +5,20 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Collection, Mapping
 
-from orchestrator.core.events import AttemptFinished, RunFinished
-from orchestrator.core.outcome import Outcome
+from ledger.canonical import blob_digest, canonical_bytes
+from orchestrator.core.decide import Measurement, Run
+from orchestrator.core.definition import RetryPolicy, Step
+from orchestrator.core.events import AttemptFinished, AttemptStarted, RetryScheduled, RunFinished, StepFinished
+from orchestrator.core.outcome import Outcome, classify
 from orchestrator.core.printable import as_utf8
 from orchestrator.core.report import StepReport
-from orchestrator.core.state import RunState, verdict
-from orchestrator.runtime.ports import Exited, Log
+from orchestrator.core.retry import delay_us, time_after
+from orchestrator.core.state import RunState, StepState, verdict
+from orchestrator.runtime.ports import Exited, Log, Ports
+from orchestrator.runtime.result import BadResultError
 
+_INLINE_BYTES = 4096
+_WAIT_NOTED_US = 1000
 _SURVIVORS_AT_MOST = 100
 _SURVIVORS_NAMED = 3
 
@@ -44,6 +51,61 @@ def _root_cause(state: RunState) -> Mapping[str, object] | None:
     step = state.step(name)
     cause = {"step": name, "reason": step.reason, "error_class": step.error_class, "message": step.message}
     return {key: value for key, value in cause.items() if value is not None}
+
+
+def attempt_started(
+    step: str, attempt: int, decision: Run, measurement: Measurement, *, waited_us: int
+) -> tuple[AttemptStarted, dict[str, bytes]]:
+    """
+    Return the event for the start of an attempt, and the blobs that it points to.
+
+    Args:
+        waited_us: Since the decision; what is less than a millisecond is no waiting.
+    """
+    components = measurement.components
+    text = canonical_bytes(components)
+    key = blob_digest(text)  # which is what `key_digest` says, without making the text again
+    blobs = {}
+    if len(text) > _INLINE_BYTES:
+        blobs[key] = text
+        components = {"blob": key}
+    waited = waited_us if waited_us >= _WAIT_NOTED_US else None
+    return AttemptStarted(step, attempt, decision.reason, decision.evidence, key, components, waited), blobs
+
+
+def judged(exited: Exited, step: Step, ports: Ports, *, cancelled: str) -> tuple[Outcome, StepReport | None]:
+    """
+    Return how an attempt of *step* ended, and what it reported; what it has left to be read is cleared up.
+
+    Args:
+        cancelled: Why it was stopped, where it was.
+    """
+    report: StepReport | None = None
+    bad_result: str | None = None
+    if exited.not_started is None:
+        try:
+            report = ports.workbench.collect(exited.step, exited.attempt)
+        except BadResultError as error:
+            bad_result = str(error)
+    clean = exited.exit_code == 0 and not exited.timed_out and not exited.stopped
+    outcome = classify(
+        exit_code=exited.exit_code,
+        signal=exited.signal,
+        timed_out=exited.timed_out,
+        not_started=exited.not_started,
+        cancelled=cancelled if exited.stopped else None,
+        report=report,
+        bad_result=bad_result,
+        missing_outputs=ports.digester.missing(step.writes) if clean and step.writes else (),
+        exit_codes=step.exit_codes,
+    )
+    return outcome, report
+
+
+def retry_scheduled(run_id: str, name: str, step: StepState, policy: RetryPolicy, *, now: str) -> RetryScheduled:
+    """Return the event that says when the step *name*, whose attempt has failed at *now*, is tried again."""
+    after_us = delay_us(policy, run_id=run_id, step=name, attempt=step.attempt, tried=step.tried)
+    return RetryScheduled(name, step.attempt + 1, str(step.error_class), after_us, time_after(now, after_us))
 
 
 def attempt_finished(
@@ -85,6 +147,38 @@ def _left_behind(exited: Exited) -> str | None:
     names = ", ".join(dict.fromkeys(as_utf8(item.name) or "(no name)" for item in exited.survivors[:_SURVIVORS_NAMED]))
     what = "a process that went on after it was" if count == 1 else f"{count} processes that went on after it were"
     return f"{what} killed: {names}{', …' if count > _SURVIVORS_NAMED else ''}"
+
+
+def step_finished(
+    name: str,
+    step: StepState,
+    status: str,
+    reason: str | None,
+    evidence: Mapping[str, object],
+    *,
+    outcome: Outcome | None,
+    exited: Exited | None,
+    outputs: Mapping[str, str | None] | None,
+) -> StepFinished:
+    """
+    Return the event that gives the step *name*, known as *step*, its final status.
+
+    Args:
+        outcome: Of its last attempt, or None where it ends without one.
+        exited: The end of that attempt, where it ends with it.
+        outputs: Where it succeeded, or has no new data: what its datasets hold now.
+    """
+    return StepFinished(
+        step=name,
+        status=status,
+        reason=reason,
+        evidence=evidence,
+        error_class=None if outcome is None else outcome.error_class,
+        attempts=step.attempt,
+        key=step.key if outputs is not None else None,
+        outputs=outputs,
+        duration_us=None if exited is None or exited.not_started else exited.duration_us,
+    )
 
 
 def ended_evidence(exited: Exited | None, *, timeout_us: int | None = None) -> dict[str, object]:
