@@ -91,6 +91,7 @@ CREATE TABLE attempts (
     log_sha256 TEXT,
     metrics TEXT,
     masked TEXT,
+    waited_us INTEGER,
     started_seq INTEGER NOT NULL,
     finished_seq INTEGER,
     PRIMARY KEY (run_id, step, attempt)

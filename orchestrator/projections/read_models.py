@@ -135,7 +135,7 @@ class ReadModels:
         run = self._run(connection, recorded)
         connection.execute(
             "INSERT INTO attempts (run_id, step, attempt, status, start_reason, start_evidence, key, components, started_at,"
-            " started_seq) VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)",
+            " waited_us, started_seq) VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?)",
             (
                 run.run_id,
                 event.step,
@@ -145,6 +145,7 @@ class ReadModels:
                 event.key,
                 canonical_text(event.components),
                 recorded.recorded_at,
+                event.waited_us,
                 recorded.seq,
             ),
         )
