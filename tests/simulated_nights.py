@@ -36,12 +36,31 @@ class Ticker:
 
 
 @attrs.define
+class Killer(Ticker):
+    """An observer that kills the orchestrator at a moment."""
+
+    clock: SimulatedClock
+    at_us: int
+
+    class DeathError(Exception):
+        """The orchestrator is killed."""
+
+    def tick(self) -> int | None:
+        """Kill when the moment has come."""
+        if self.clock.us >= self.at_us:
+            raise self.DeathError
+        return super().tick()
+
+
+@attrs.define
 class Night:
     """One simulated run and everything that can be looked at afterwards."""
 
     world: World
-    store: MemoryEventStore = attrs.field(factory=MemoryEventStore)
     clock: SimulatedClock = attrs.field(factory=SimulatedClock)
+    store: MemoryEventStore = attrs.field(
+        default=attrs.Factory(lambda self: MemoryEventStore(now=self.clock.now), takes_self=True)
+    )
     workbench: type[SimulatedWorkbench] = SimulatedWorkbench
     digester: type[SimulatedDigester] = SimulatedDigester
     observer: Observer = attrs.field(factory=Ticker)

@@ -67,6 +67,8 @@ class RunStarted:
         variables: For each declared variable `{"origin": ..., "value": ...}`; secrets have no value.
         actor: Who started it, as claimed by the host: `{"user", "login", "sudo", "host", "terminal"}`.
         git: `{"commit", "dirty"}` of the folder of the definition, or None.
+        traceparent: The W3C trace context in which it was started, where there was a valid one; its trace is that of the run.
+        tracestate: What belongs to that.
     """
 
     run_id: str
@@ -87,6 +89,8 @@ class RunStarted:
     max_parallel: int
     program: str
     reason: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
 
 
 @attrs.frozen

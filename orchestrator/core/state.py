@@ -75,6 +75,8 @@ class RunState:
         status: `pending` before its first event, then running, then one of `RUN_FINAL`.
         steps: Only those that something has happened to; all others are `PENDING`.
         failures: Steps that failed since the start or the last resume, first one first.
+        traceparent: The trace context in which it was started, or None.
+        tracestate: What belongs to that.
         kept: Steps that had succeeded when the run was resumed and that nothing has happened to since: they may stay, or be attempted again.
     """
 
@@ -86,6 +88,8 @@ class RunState:
     steps: dict[str, StepState] = attrs.field(factory=dict)
     failures: list[str] = attrs.field(factory=list)
     kept: set[str] = attrs.field(factory=set)
+    traceparent: str | None = None
+    tracestate: str | None = None
 
     def step(self, name: str) -> StepState:
         """Return the state of the step *name*."""
@@ -110,6 +114,7 @@ class RunState:
             case RunStarted():
                 self._expect(event, holds=self.status == "pending")
                 self.run_id, self.pipeline, self.night = event.run_id, event.pipeline, event.night
+                self.traceparent, self.tracestate = event.traceparent, event.tracestate
                 self.status = "running"
             case RunResumed():
                 self._expect(event, holds=self.status in RESUMABLE and event.before == self.status)

@@ -176,7 +176,7 @@ class Engine:
 
     def _consider(self, name: str, measurement: Measurement | None) -> None:
         if self._state.step(name).status == "retrying" and self._is_over(name):
-            self._give_up(name)
+            self._leave_out(name)
             return
         facts = self._plan.facts(
             name,
@@ -320,17 +320,13 @@ class Engine:
         return self._ending is not None and (again or self._plan.steps[name].step.when == "upstream_ok")
 
     def _leave_out(self, name: str) -> None:
-        if self._state.step(name).status == "retrying":
-            self._give_up(name)
-        else:
-            self._finish_step(name, "skipped", "run_ended", evidence={"cause": self._ending})
-
-    def _give_up(self, name: str) -> None:
-        """End *name*, which was to be tried again, as its last attempt has ended."""
+        """End *name*, which is not attempted any more: as skipped, or, where it was to be tried again, as its last attempt has ended."""
         step = self._state.step(name)
+        if step.status != "retrying":
+            self._finish_step(name, "skipped", "run_ended", evidence={"cause": self._ending})
+            return
         outcome = Outcome("failed", step.attempt_reason, step.error_class, step.message)
-        evidence = {"not_retried": self._ending}
-        self._finish_step(name, outcome.status, outcome.reason, evidence=evidence, outcome=outcome)
+        self._finish_step(name, "failed", outcome.reason, evidence={"not_retried": self._ending}, outcome=outcome)
 
     def _take_times(self) -> None:
         now_us, deadline_us = self._ports.clock.monotonic_us(), self._plan.deadline_us

@@ -22,8 +22,7 @@ from orchestrator.core.retry import delay_us
 from orchestrator.core.state import fold
 from orchestrator.runtime.recovery import closing_events
 from tests.pipelines import chain, data_pipeline, pipeline_of
-from tests.simulated_nights import Night, Ticker, night
-from tests.simulation import SimulatedClock
+from tests.simulated_nights import Killer, Night, Ticker, night
 
 SECOND = 1_000_000
 THRICE = RetryPolicy(attempts=3, delay_us=10 * SECOND)
@@ -196,24 +195,6 @@ class TestEndOfTheRun:
         assert ("timed_out", ["a"]) == (tonight.run().status, tonight.world.starts)
 
 
-class DeathError(Exception):
-    """The orchestrator is killed."""
-
-
-@attrs.define
-class Killer(Ticker):
-    """An observer that kills the orchestrator at a moment."""
-
-    clock: SimulatedClock
-    at_us: int
-
-    def tick(self) -> int | None:
-        """Kill when the moment has come."""
-        if self.clock.us >= self.at_us:
-            raise DeathError
-        return super().tick()
-
-
 class TestResume:
     """What waited when the orchestrator died waits on when the run is resumed."""
 
@@ -223,7 +204,7 @@ class TestResume:
         tonight = night(retrying(chain("a", "b")))
         tonight.world.first["a"] = ["exit:75"]
         tonight.observer = Killer(tonight.clock, tonight.clock.us + at_us)
-        with pytest.raises(DeathError):
+        with pytest.raises(Killer.DeathError):
             tonight.run()
         state = fold(tonight.history())
         closing = [NewEvent(*event_type(event), event_data(event)) for event in closing_events(state, [])]
