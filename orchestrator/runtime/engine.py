@@ -273,6 +273,7 @@ class Engine:
             exit_code=exited.exit_code,
             signal=exited.signal,
             timed_out=exited.timed_out,
+            unkillable=exited.unkillable,
             not_started=exited.not_started,
             cancelled=exited.stopped,
             report=report,
