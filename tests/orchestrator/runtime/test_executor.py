@@ -164,6 +164,28 @@ class TestSurroundings:
         # 32 and 33 belong to the C library, which lets nobody touch them: they may have been inherited from far above.
         assert [mask & ~(0b11 << 31) for mask in masks] == [0, 0]
 
+    @pytest.mark.parametrize(("own", "of_the_step"), [("0", 200), ("900", 1000)])
+    def test_is_killed_first_where_memory_runs_out(self, folder: Path, own: str, of_the_step: int) -> None:
+        """Its score is higher than that of the program, which stays what it was, also where it could not start."""
+        score = Path("/proc/self/oom_score_adj")
+        former = score.read_text()
+        score.write_text(own)
+        executor = ProcessExecutor(clock=SystemClock(), new_stream=Redactor([]).stream)
+        try:
+            exited = outcome(executor, launch(folder, "cat", "/proc/self/oom_score_adj"))
+            outcome(executor, launch(folder, "./missing"))
+            assert (exited.last_line, score.read_text()) == (str(of_the_step), f"{own}\n")
+        finally:
+            score.write_text(former)
+            executor.close()
+
+    def test_kernel_without_such_a_score(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given none, then steps run as ever."""
+        monkeypatch.setattr("orchestrator.runtime.spawning._OOM_SCORE", "/nowhere")
+        executor = ProcessExecutor(clock=SystemClock(), new_stream=Redactor([]).stream)
+        assert outcome(executor, launch(folder, "echo", "hello")).last_line == "hello"
+        executor.close()
+
     def test_environment_is_exactly_what_was_given(self, executor: ProcessExecutor, folder: Path) -> None:
         """Nothing of the parent's environment comes along."""
         outcome(executor, launch(folder, "env", env={"PATH": os.environ["PATH"], "A": "1"}))
