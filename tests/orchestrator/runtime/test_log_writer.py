@@ -20,6 +20,7 @@ from orchestrator.runtime.executor import ProcessExecutor
 from orchestrator.runtime.log_writer import ALL_BYTES_MAX, FILE_BYTES_MAX, LogFile, LogWriter
 from orchestrator.runtime.ports import Exited, Launch
 from orchestrator.runtime.signals import prepare_process
+from tests.programs import wait_until
 
 PATIENCE_US = 20_000_000
 READ_BYTES = 1 << 16
@@ -249,7 +250,8 @@ class TestThread:
         while left:
             left -= len(executor.poll(PATIENCE_US))
         assert threading.active_count() == before + 1
-        assert len(list(Path("/proc/self/fd").iterdir())) <= open_before + log_writer._FINISHED_MAX
+        most = open_before + log_writer._FINISHED_MAX
+        wait_until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= most, "files stay open")
         assert {path.read_text() for path in (tmp_path / "logs").iterdir()} == {"hello\n"}
 
     def test_none_is_to_be_had(
