@@ -177,7 +177,9 @@ class AttemptFinished:
         metrics: What the step reported.
         masked: How often each secret was masked, by name.
         killed: Signals that were sent to the group, in order.
-        survivors: `{"pid", "name"}` of each process that went on after the end of the one that was started, and was killed; a hundred at most.
+        killed_us: When each of *killed* was sent first, in microseconds after the spawn by the monotonic clock.
+        survivors: `{"pid", "name"}` of each process that went on after the end of the one that was started, and was killed; a hundred at most. With
+            `"alive": true` it could not be killed, and went on; that may be the one that was started.
     """
 
     step: str
@@ -195,6 +197,7 @@ class AttemptFinished:
     reported: Json | None = None
     masked: Json | None = None
     killed: tuple[str, ...] = ()
+    killed_us: tuple[int, ...] | None = None
     survivors: tuple[Json, ...] = ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ledger.canonical import blob_digest, canonical_bytes
 from orchestrator.core.decide import Measurement, Run
@@ -14,7 +14,7 @@ from orchestrator.core.printable import as_utf8
 from orchestrator.core.report import StepReport
 from orchestrator.core.retry import delay_us, time_after
 from orchestrator.core.state import RunState, StepState, verdict
-from orchestrator.runtime.ports import Exited, Log, Ports
+from orchestrator.runtime.ports import Exited, Log, Ports, Survivor
 from orchestrator.runtime.result import BadResultError
 
 _INLINE_BYTES = 4096
@@ -98,6 +98,7 @@ def judged(exited: Exited, step: Step, ports: Ports, *, cancelled: str) -> tuple
         bad_result=bad_result,
         missing_outputs=ports.digester.missing(step.writes) if clean and step.writes else (),
         exit_codes=step.exit_codes,
+        unkillable=exited.unkillable,
     )
     return outcome, report
 
@@ -129,7 +130,8 @@ def attempt_finished(
         reported=None if report is None or not report.outputs else _redacted(report.outputs, redact),
         masked=None if log is None or not log.masked else dict(log.masked),
         killed=exited.killed,
-        survivors=tuple({"pid": item.pid, "name": redact(item.name)} for item in exited.survivors[:_SURVIVORS_AT_MOST]),
+        killed_us=exited.killed_us or None,
+        survivors=tuple(_survivor_data(item, redact) for item in exited.survivors[:_SURVIVORS_AT_MOST]),
     )
 
 
@@ -141,12 +143,28 @@ def _message(exited: Exited, outcome: Outcome, redact: Callable[[str], str]) -> 
 
 
 def _left_behind(exited: Exited) -> str | None:
-    if not exited.survivors:
-        return None
-    count = len(exited.survivors)
-    names = ", ".join(dict.fromkeys(as_utf8(item.name) or "(no name)" for item in exited.survivors[:_SURVIVORS_NAMED]))
-    what = "a process that went on after it was" if count == 1 else f"{count} processes that went on after it were"
-    return f"{what} killed: {names}{', …' if count > _SURVIVORS_NAMED else ''}"
+    dead = [item.name for item in exited.survivors if not item.is_alive]
+    alive = [f"{item.name} ({item.pid})" for item in exited.survivors if item.is_alive]
+    texts = (
+        _told(dead, "a process that went on after it was killed", "processes that went on after it were killed"),
+        _told(alive, "a process that could not be killed lives on", "processes that could not be killed live on"),
+    )
+    return "; ".join(text for text in texts if text) or None
+
+
+def _told(names: Sequence[str], one: str, several: str) -> str:
+    if not names:
+        return ""
+    listed = ", ".join(dict.fromkeys(as_utf8(name) or "(no name)" for name in names[:_SURVIVORS_NAMED]))
+    what = one if len(names) == 1 else f"{len(names)} {several}"
+    return f"{what}: {listed}{', …' if len(names) > _SURVIVORS_NAMED else ''}"
+
+
+def _survivor_data(survivor: Survivor, redact: Callable[[str], str]) -> dict[str, object]:
+    data: dict[str, object] = {"pid": survivor.pid, "name": redact(survivor.name)}
+    if survivor.is_alive:
+        data["alive"] = True
+    return data
 
 
 def step_finished(

@@ -24,6 +24,7 @@ class Seen:
     bad_result: str | None = None
     missing_outputs: tuple[str, ...] = ()
     exit_codes: dict[int, str] = attrs.field(factory=dict)
+    unkillable: bool = False
 
 
 def outcome(seen: Seen) -> Outcome:
@@ -38,6 +39,7 @@ def outcome(seen: Seen) -> Outcome:
         bad_result=seen.bad_result,
         missing_outputs=seen.missing_outputs,
         exit_codes=seen.exit_codes,
+        unkillable=seen.unkillable,
     )
 
 
