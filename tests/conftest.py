@@ -28,6 +28,7 @@ SYSTEM_TOOLS: Mapping[str, str] = {
     "make": "the developers' commands",
     "openssl": "signatures where the extra `sign` is not installed",
     "sqlite3": "the ledger as SQLite's own shell reads it",
+    "systemd-analyze": "units and times of timers as systemd reads them",
 }
 """Programs that pip cannot supply, and what is tested with each."""
 

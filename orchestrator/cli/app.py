@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "ack": "Acknowledge a run that did not end well.",
     "status": "Show each pipeline: its last run, and what needs attention.",
     "check": "Say whether what was due has run: for a second cron, and for monitoring.",
+    "schedule": "Print what starts the pipeline at night: systemd units, a line for cron.",
     "runs": "List the runs, newest first.",
     "show": "Show one run: its steps, their attempts, their reasons.",
     "logs": "Print what the steps of a run have printed.",

@@ -203,7 +203,9 @@ class TestRestored:
         """Given a ledger restored on the seventh, then nights are due from there on, also after the definition has changed."""
         assert program_at("2026-01-06 12:00", "audit", "backup", "kept.db", cwd=nightly).returncode == 0
         ledger_of(nightly).unlink()
-        done = program_at("2026-01-07 12:00", "audit", "restore", "kept.db", "--replace", "--reason", "disk", cwd=nightly)
+        done = program_at(
+            "2026-01-07 12:00", "audit", "restore", "kept.db", "--replace", "--reason", "disk", cwd=nightly
+        )
         assert done.returncode == 0, done.stderr
         value = checked(program_at("2026-01-09 09:00", "check", "--json", cwd=nightly), 6)
         assert value["findings"][0]["nights"] == ["2026-01-09", "2026-01-08"]
