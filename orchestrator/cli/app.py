@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "validate": "Check definition, environment and sources: every problem at once.",
     "plan": "Show what would run and what would be skipped, and why.",
     "run": "Run the pipeline for one night.",
+    "backfill": "Run a range of nights in order, each as a run of its own.",
     "resume": "Go on with a run that did not end well.",
     "cancel": "End a run that is on, from another terminal.",
     "accept": "Declare the present outputs of a step to be current.",

@@ -113,12 +113,14 @@ def failed_nights(connection: sqlite3.Connection, pipeline: str) -> list[Row]:
 
 
 def done_nights(connection: sqlite3.Connection, pipelines: tuple[str, ...]) -> set[str]:
-    """Return the nights whose newest run, under any of the names *pipelines*, ended well."""
+    """Return the nights whose newest run, under any of the names *pipelines*, ended well, as did one of them with all steps selected."""
     rows = connection.execute(
-        "SELECT night, status, max(first_seq) FROM runs WHERE pipeline IN (SELECT value FROM json_each(?)) GROUP BY night",
+        "SELECT night, status, max(first_seq), sum(status IN ('succeeded', 'nothing_to_do') AND NOT EXISTS ("
+        "  SELECT 1 FROM json_each(selection) s WHERE s.key <> 'force' AND json_array_length(s.value) > 0))"
+        " FROM runs WHERE pipeline IN (SELECT value FROM json_each(?)) GROUP BY night",
         (json.dumps(pipelines),),
     )
-    return {night for night, status, _ in rows if status in ("succeeded", "nothing_to_do")}
+    return {night for night, status, _, whole in rows if whole and status in ("succeeded", "nothing_to_do")}
 
 
 def last_values(connection: sqlite3.Connection, pipeline: str) -> dict[str, str]:
