@@ -51,8 +51,11 @@ def _add_schedule(entry: Row, view: View, pipeline: str, now: datetime) -> None:
     try:
         entry["missing_nights"] = missing_by_schedule(view.connection, pipeline, rules, now, most=NIGHTS_AT_MOST)
         schedule["next"] = _next(rules[-1].cron, rules[-1].timezone, now)
-    except (MissingExtraError, ValueError) as error:
+    except MissingExtraError as error:
         schedule["problem"] = str(error)
+    except ValueError as error:
+        # Whoever recorded it did not check it, or had another machine.
+        schedule["problem"] = f"which nights are due cannot be told of cron {schedule['cron']}: {error}"
 
 
 def _next(cron: str, timezone: str, now: datetime) -> str | None:

@@ -88,7 +88,7 @@ def zone_of(name: str) -> tzinfo:
 
     try:
         return ZoneInfo(name)
-    except (KeyError, OSError):
+    except (KeyError, OSError, ValueError):
         raise ValueError(f"this machine does not know the zone {name}") from None
 
 

@@ -117,6 +117,13 @@ class TestDue:
         assert next_due(NIGHTLY, utc("2026-01-01 01:30")) == utc("2026-01-02 01:30")
         assert next_due(WEEKDAYS, utc("2026-01-02 22:30")) == utc("2026-01-05 22:00")
 
+    def test_schedule_that_never_fires(self) -> None:
+        """Given one that was recorded before it was checked, then nothing is ever due by it."""
+        never = Schedule("0 0 */31 2 MON#5", BERLIN)
+        assert due_at(never, date(2026, 1, 1)) is None
+        assert next_due(never, utc("2026-01-01 00:00")) is None
+        assert missing_nights([Period(never, utc("2026-01-01 12:00"))], set(), utc("2026-01-03 12:00"), most=31) == []
+
     def test_range(self) -> None:
         """Given a range, then it has the nights that are due, or all of them where there is no schedule."""
         week = (date(2026, 1, 1), date(2026, 1, 7))
