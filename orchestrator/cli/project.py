@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -30,7 +30,7 @@ from orchestrator.runtime.definition_file import place_problems, read_definition
 from orchestrator.runtime.digests import DatasetPlace
 from orchestrator.runtime.environment import Environment, resolve_environment, surroundings
 from orchestrator.runtime.leaks import check_leaks, redactor_of
-from orchestrator.runtime.preflight import check_room, check_sources
+from orchestrator.runtime.preflight import check_freshness, check_room, check_sources
 
 
 @attrs.frozen
@@ -145,6 +145,8 @@ def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> P
     resolvable = _resolvable(pipeline, around)
     places = dataset_places(resolvable, around)
     problems += check_sources(resolvable, places, selected=selected)
+    now_us = round(datetime.now(UTC).timestamp() * 1e6)
+    problems += check_freshness(resolvable, places, selected=selected, now_us=now_us)
     problems += check_room(pipeline, project.ledger)
     placed = place_problems(project.definition, problems, shown=project.shown)
     located = _redacted(placed, pipeline, environment)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
+from ledger.errors import MissingExtraError
 from orchestrator.core.cycles import find_cycles
 from orchestrator.core.definition import Dataset, Pipeline, Step
 from orchestrator.core.graph import step_edges
@@ -36,6 +37,7 @@ def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list
         *_check_steps(pipeline, document, variables),
         *check_texts(pipeline, variables),
         *_check_redaction(pipeline),
+        *_check_schedule(pipeline),
     ]
     return [*problems, *_check_cycles(pipeline)]
 
@@ -58,6 +60,22 @@ def _check_redaction(pipeline: Pipeline) -> Iterator[Problem]:
             message = f"redact.patterns[{place}] {shown(pattern)} is no pattern: {error}"
             hint = "docs/reference/redaction.md has what may stand in one"
             yield Problem("bad_pattern", message, ("redact", "patterns", place), suggestion=hint)
+
+
+def _check_schedule(pipeline: Pipeline) -> Iterator[Problem]:
+    """The schedule has to be one that fires; where the extra that knows cron is missing, whoever asks for nights says so."""
+    if pipeline.schedule_cron is None:
+        return
+    from orchestrator.core.nights import CronError, check_cron
+
+    try:
+        check_cron(pipeline.schedule_cron)
+    except CronError as error:
+        message = f"schedule.cron {shown(pipeline.schedule_cron)} is no schedule: {error}"
+        hint = "minute hour day month weekday, such as 30 2 * * * for half past two each night"
+        yield Problem("bad_value", message, ("schedule", "cron"), suggestion=hint)
+    except MissingExtraError:
+        return
 
 
 def _check_names(document: Mapping[str, object]) -> Iterator[Problem]:

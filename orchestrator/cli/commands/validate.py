@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import click
 
+from ledger.errors import MissingExtraError
 from ledger.reader import LedgerReader
 from orchestrator.cli import render
 from orchestrator.cli.errors import RefusedError
@@ -56,6 +57,7 @@ def command(
     project = prepared.project
     commands = _commands(prepared, environ)
     found = [*inert_notices(project.pipeline), *_unused(prepared), *_missing_commands(prepared, commands)]
+    found += _unasked_schedule(project)
     found += missing_files(project.pipeline, prepared.around, prepared.selected)
     problems = [*project.warnings, *place_problems(project.definition, found, shown=project.shown), *prepared.problems]
     problems += _owned(project)
@@ -89,6 +91,19 @@ def command(
     render.out_lines(_shown(prepared, commands))
     render.out_lines(["", "withheld from every step: " + (", ".join(withheld) or "nothing")] if show_env else [])
     return ExitCode.OK
+
+
+def _unasked_schedule(project: Project) -> list[Problem]:
+    """Return the notice that nobody can tell which nights are due, where what knows cron's fields is not installed."""
+    if project.pipeline.schedule_cron is None:
+        return []
+    from orchestrator.core.nights import check_cron
+
+    try:
+        check_cron(project.pipeline.schedule_cron)
+    except MissingExtraError as error:
+        return [Problem("missing_extra", str(error), ("schedule", "cron"), severity="warning")]
+    return []
 
 
 def _owned(project: Project) -> list[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from orchestrator.core.definition import Dataset, Freshness, Pipeline, Variable
+from orchestrator.core.definition import Dataset, Pipeline, Variable
 from orchestrator.core.inert import inert_notices
 from orchestrator.core.parse import parse_pipeline
 from orchestrator.schemas import load_schema
@@ -26,11 +26,6 @@ class TestInertNotices:
         ("pipeline", "message", "path"),
         [
             (
-                attrs.evolve(PLAIN, schedule_cron="0 3 * * *"),
-                "schedule.cron does nothing yet: nothing is started at these times",
-                ("schedule", "cron"),
-            ),
-            (
                 attrs.evolve(PLAIN, access_group="data"),
                 "access.group does nothing yet: files stay readable by their owner alone",
                 ("access", "group"),
@@ -40,11 +35,6 @@ class TestInertNotices:
                 attrs.evolve(PLAIN, variables={"V": Variable("V"), "K": Variable("K", secret=True, rekey=True)}),
                 "rekey does nothing yet: a secret takes part in keys by its name alone",
                 ("env", "vars", "K", "rekey"),
-            ),
-            (
-                with_datasets(Dataset("x"), Dataset("y", fresh_within=Freshness(warn_us=1))),
-                "fresh_within does nothing yet: the age of files is not looked at",
-                ("datasets", "y", "fresh_within"),
             ),
             (
                 with_datasets(Dataset("y", digest="probe", probe=("x",))),
@@ -85,7 +75,7 @@ class TestInertNotices:
 
         notices = inert_notices(pipeline)
 
-        assert 8 == len(notices)
+        assert 6 == len(notices)
         for notice in notices:
             value: object = pipeline.document
             for key in notice.path:
