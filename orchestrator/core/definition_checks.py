@@ -178,13 +178,14 @@ def _check_steps(
     writers: dict[str, str] = {}
     datasets = _defined(pipeline.datasets, document, "datasets")
     steps = _defined(pipeline.steps, document, "steps")
+    settable = {**variables, **_defined(pipeline.params, document, "params")}
     pools = _defined(pipeline.pools, document, "pools")
     for step in pipeline.steps.values():
         path = ("steps", step.name)
         yield from _unknown(step.reads, datasets, "dataset", (*path, "reads"))
         yield from _unknown(step.writes, datasets, "dataset", (*path, "writes"))
         yield from _unknown(step.needs, steps, "step", (*path, "needs"))
-        yield from _unknown(step.env, variables, "variable", (*path, "env"))
+        yield from _unknown(step.env, settable, "variable", (*path, "env"))
         yield from _unknown(step.uses, pools, "pool", (*path, "uses"))
         yield from _check_shares(pipeline, step)
         for dataset in step.writes:

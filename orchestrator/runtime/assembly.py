@@ -26,7 +26,7 @@ class Surroundings:
         folder: Of the definition, absolute.
         values: What `${NAME}` stands for: plain variables, parameters and `NIGHT`.
         secret_names: Declared variables whose value must not be looked at here.
-        variables: Declared variables with their value; secrets included, only to be handed to processes.
+        variables: Declared variables and parameters with their value; secrets included, only to be handed to processes.
     """
 
     folder: Path

@@ -113,7 +113,8 @@ def surroundings(pipeline: Pipeline, environment: Environment, folder: Path, nig
     secrets = frozenset(name for name, variable in pipeline.variables.items() if variable.secret)
     plain = {name: item.value for name, item in environment.variables.items() if name not in secrets}
     values = {**plain, **{name: item.value for name, item in environment.params.items()}, "NIGHT": night}
-    return Surroundings(folder, values, secrets, {name: item.value for name, item in environment.variables.items()})
+    given = {**environment.variables, **environment.params}
+    return Surroundings(folder, values, secrets, {name: item.value for name, item in given.items()})
 
 
 def child_environment(
@@ -121,7 +122,7 @@ def child_environment(
 ) -> dict[str, dict[str, str]]:
     """Return for each step the variables that reach it: those that it declares, and of the parent's those that are passed on."""
     passed = {name: environ[name] for name in pipeline.env_pass if name in environ and name not in pipeline.variables}
-    known = environment.variables
+    known = {**environment.variables, **environment.params}
     return {
         step.name: passed | {name: known[name].value for name in step.env if name in known} if step.env else passed
         for step in pipeline.steps.values()
@@ -209,7 +210,7 @@ def _default(item: Variable | Parameter) -> Resolved | None:
 
 
 def _needed(pipeline: Pipeline, selected: Iterable[str]) -> tuple[set[str], set[str]]:
-    """Return the variables that the *selected* steps need, and all names that their texts refer to."""
+    """Return the variables that the *selected* steps need, and all names that their texts refer to or that they are given."""
     needed: set[str] = set()
     texts: list[str] = []
     for name in selected:
@@ -218,8 +219,8 @@ def _needed(pipeline: Pipeline, selected: Iterable[str]) -> tuple[set[str], set[
         texts += [*step.command, *step.code, step.cwd or ""]
         for dataset in (*step.reads, *step.writes):
             texts += [pipeline.datasets[dataset].path or "", pipeline.datasets[dataset].pattern]
-    referred = {reference for text in texts for reference in references(text)}
-    return needed | referred & pipeline.variables.keys(), referred
+    referred = {reference for text in texts for reference in references(text)} | needed & pipeline.params.keys()
+    return (needed | referred) & pipeline.variables.keys(), referred
 
 
 def _check_patterns(pipeline: Pipeline, selected: Collection[str], values: Mapping[str, str]) -> Iterator[Problem]:
