@@ -14,7 +14,6 @@ Path = tuple[str | int, ...]
 
 def inert_notices(pipeline: Pipeline) -> list[Problem]:
     """Return one notice for each kind of key that *pipeline* uses and that does nothing yet, in the order of the file's tables."""
-    document = pipeline.document
     found: list[tuple[str, Path, str]] = []
     if pipeline.deadline_us is not None:
         found.append(("deadline", ("pipeline", "deadline"), "a run is not ended when its time is up"))
@@ -22,8 +21,6 @@ def inert_notices(pipeline: Pipeline) -> list[Problem]:
         found.append(("schedule.cron", ("schedule", "cron"), "nothing is started at these times"))
     if pipeline.access_group is not None:
         found.append(("access.group", ("access", "group"), "files stay readable by their owner alone"))
-    if "alerts" in document:
-        found.append(("alerts", ("alerts",), "nobody is told"))
     if pipeline.pools:
         found.append(("pools", ("pools",), "shares are not counted, only max_parallel is"))
     found += _of_variables(pipeline)

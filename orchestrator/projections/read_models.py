@@ -14,9 +14,13 @@ import attrs
 from ledger.canonical import canonical_text
 from ledger.events import RecordedEvent
 from orchestrator.core.events import (
+    AlertDelivered,
+    AlertFailed,
+    AlertRaised,
     AttemptFinished,
     AttemptStarted,
     CheckpointAnchored,
+    DeadmanPinged,
     DefinitionChanged,
     HistoryCarried,
     HostChanged,
@@ -387,6 +391,7 @@ _HANDLERS: Mapping[type[object], Callable[..., None]] = {
     OutputAccepted: ReadModels._accepted,  # noqa: SLF001
     NoteAdded: ReadModels._note_added,  # noqa: SLF001
     RunAcknowledged: ReadModels._acknowledged,  # noqa: SLF001
-    RunCancelRequested: lambda *_: None,  # How the run ended is what its own events say.
     CheckpointAnchored: _anchored,
+    # How a run that was to be cancelled ended is what its own events say; alerts are folded where they are needed.
+    **dict.fromkeys((RunCancelRequested, AlertRaised, AlertDelivered, AlertFailed, DeadmanPinged), lambda *_: None),
 }

@@ -13,6 +13,7 @@ from orchestrator.cli.manual import checked_text
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, load_project, prepare
+from orchestrator.cli.refusal_alerts import refusals_told
 from orchestrator.cli.refusals import record_definition_refusal
 from orchestrator.cli.running import Start, execute
 from orchestrator.core.errors import DefinitionError
@@ -58,7 +59,8 @@ def command(
         checked_text(reason, "--reason")
     watching = Watching(log_file=log_file, verbose=verbose, silent=quiet or as_json)
     start = Start(jobs=jobs, wait=wait, moved=moved, reason=reason)
-    path, run_id, unsealed = _ran(options, start, watching, quiet=quiet)
+    with refusals_told(options, say=render.err):
+        path, run_id, unsealed = _ran(options, start, watching, quiet=quiet)
     return show_end(path, run_id, unsealed, quiet=quiet, as_json=as_json)
 
 

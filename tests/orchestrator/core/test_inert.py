@@ -40,7 +40,6 @@ class TestInertNotices:
                 "access.group does nothing yet: files stay readable by their owner alone",
                 ("access", "group"),
             ),
-            (attrs.evolve(PLAIN, document={"alerts": {}}), "alerts does nothing yet: nobody is told", ("alerts",)),
             (
                 attrs.evolve(PLAIN, pools={"db": 2}),
                 "pools does nothing yet: shares are not counted, only max_parallel is",
@@ -91,7 +90,7 @@ class TestInertNotices:
     def test_every_path_stands_in_the_file(self) -> None:
         """Given a file that uses all of them, then each notice points at something that the file has."""
         text = (
-            "pipeline = { name = 'p', deadline = '1h' }\nschedule.cron = '0 3 * * *'\naccess.group = 'g'\nalerts = {}\n"
+            "pipeline = { name = 'p', deadline = '1h' }\nschedule.cron = '0 3 * * *'\naccess.group = 'g'\n"
             "pools.db = 1\nenv.vars.K = { secret = true, rekey = true }\n"
             "datasets.d = { probe = ['x'], classification = 'public', retention = '1d', fresh_within = { warn = '1h' } }\n"
             "steps.a = { command = ['a'], retry = { attempts = 2 } }\n"
@@ -100,7 +99,7 @@ class TestInertNotices:
 
         notices = inert_notices(pipeline)
 
-        assert 11 == len(notices)
+        assert 10 == len(notices)
         for notice in notices:
             value: object = pipeline.document
             for key in notice.path:
