@@ -48,7 +48,6 @@ ROUND_SECONDS = 30.0
 _TAIL_LINES = 15
 _RUNS_LOOKED_AT = 3
 _POLL_SECONDS = 0.1
-_SOON_SECONDS = 1.0
 
 
 @contextlib.contextmanager
@@ -207,7 +206,9 @@ def ping(reach: Reach, on: str, *, run_id: str | None, ledger: Ledger | None, sa
 
 class Round:
     """
-    Send what waits, for half a minute at most; a channel that has kept it waiting in vain is left alone for the rest of the round.
+    Send what waits, for half a minute at most; a channel that has not taken one alert is left alone for the rest of the round.
+
+    What was tried least goes first, so that an alert that a channel will never take keeps no other waiting.
 
     Args:
         own: How the people of the present pipeline are reached; those of others as their definitions say.
@@ -248,15 +249,14 @@ class Round:
         if left <= 0 or channel in self._silent:
             return
         reach = self._reach(pipeline)
-        error, begun = "the ledger does not know its definition any more", time.monotonic()
+        error = "the ledger does not know its definition any more"
         if reach is not None:
             message = message_of(row, reach, self._ledger)
             told = reach.send(row["channel"], message, round(left * 1e6))
             error = "" if told is None else told
         event: AlertDelivered | AlertFailed
         if error:
-            if time.monotonic() - begun > _SOON_SECONDS:
-                self._silent.add(channel)
+            self._silent.add(channel)
             self._say(f"warning: alert {row['alert']} was not delivered: {error}")
             event = AlertFailed(row["alert"], pipeline, row["channel"], row["attempts"] + 1, error)
         else:

@@ -52,9 +52,9 @@ def outbox(events: Iterable[tuple[str, Mapping[str, Any], str]]) -> dict[str, Ro
 
 
 def undelivered(rows: Mapping[str, Row], *, given_up: bool = False) -> list[Row]:
-    """Return what of *rows* is still to be sent, the oldest first; with *given_up* also what no start tries any more."""
+    """Return what of *rows* is still to be sent, what was tried least and is oldest first; with *given_up* also what no start tries any more."""
     states = ("waiting", "given_up") if given_up else ("waiting",)
-    return [row for row in rows.values() if row["state"] in states]
+    return sorted((row for row in rows.values() if row["state"] in states), key=lambda row: int(row["attempts"]))
 
 
 def _time(text: str) -> datetime:

@@ -346,6 +346,20 @@ class TestDelivery:
         # Once at the end of the first run, then at the start and at the end of each.
         assert len(server.requests) == 5
 
+    def test_one_attempt_a_round_and_what_was_tried_least_first(self, tmp_path: Path, server: Loopback) -> None:
+        """Given a channel that refuses what it was sent first, then that is tried once a round, and what is new is not kept waiting by it."""
+        rules = '[[alerts.rules]]\non = ["failed"]\n'
+        write(tmp_path, to_server(server, rules))
+        server.answer = 400
+        program("run", cwd=tmp_path)
+        assert program("run", cwd=tmp_path).returncode == 1
+        assert [row["attempts"] for row in listed(tmp_path)] == [2, 1]
+        server.requests.clear()
+        server.answer = 200
+        assert program("alerts", "send", cwd=tmp_path).returncode == 0
+        first, second = listed(tmp_path)
+        assert [body["alert"] for body in server.bodies] == [second["alert"], first["alert"]]
+
     def test_apprise(self, tmp_path: Path, server: Loopback) -> None:
         """Given an address of apprise, then the package hands the message over."""
         host = server.url.removeprefix("http://")
