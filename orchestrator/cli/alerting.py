@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from ledger.errors import LedgerError, WrongExpectedVersionError
@@ -27,8 +28,10 @@ from orchestrator.core.alerts import (
     Occasion,
     digest_occasion,
     due_alerts,
+    missing_occasions,
     run_occasion,
     shows_log,
+    stale_occasion,
     told_channels,
 )
 from orchestrator.core.definition import Alerts, Pipeline
@@ -109,28 +112,46 @@ def tell(ledger: Ledger, reach: Reach, occasions: Sequence[Occasion], *, say: Sa
     Round(ledger, reach, say=say).send(pipeline.name, wait=True)
 
 
-def tell_findings(path: Path, pipeline: str, occasions: Sequence[Occasion], *, say: Say) -> None:
+def tell_lateness(
+    path: Path, rows: Sequence[Mapping[str, Any]], findings: Sequence[Mapping[str, Any]], *, say: Say
+) -> None:
     """
-    Tell people of what was found out about *pipeline* without a run: `core.alerts.stale_occasion`, `missing_occasion`. Once for each of them, whoever looks how often.
+    Tell people of what `check` found in the ledger at *path*; the same is told once, or once a day, however often one looks.
+
+    The ledger is opened to write only where somebody is to be told.
 
     Args:
-        path: Of the ledger, which is opened to write where a rule asks for any of *occasions*, and sealed.
+        rows: For each pipeline `pipeline`, `last_run`, `missing_nights` and `freshness`, a list of `dataset`, `state` and `text`.
+        findings: `pipeline`, `kind` and `message` of each; those of the kind `too_old` are told here.
     """
+    day = datetime.now(UTC).date().isoformat()
+    for row in rows:
+        name, last = str(row["pipeline"]), row["last_run"]
+        occasions = missing_occasions(name, row["missing_nights"], None if last is None else str(last["night"]))
+        texts = [(data["dataset"], data["text"]) for data in row["freshness"] if data["state"] == "error"]
+        old = (finding for finding in findings if (finding["pipeline"], finding["kind"]) == (name, "too_old"))
+        texts += [(finding["kind"], finding["message"]) for finding in old]
+        occasions += [stale_occasion(name, subject, text=text, day=day) for subject, text in texts]
+        if occasions:
+            with harmless(say):
+                _tell_findings(path, name, occasions, say)
+
+
+def _tell_findings(path: Path, pipeline: str, occasions: Sequence[Occasion], say: Say) -> None:
     from orchestrator.cli.direct_alerts import send_directly
     from orchestrator.cli.opening import open_to_write
     from orchestrator.cli.sealing import sealing_after
 
-    with harmless(say):
-        with LedgerReader(path) as reader:
-            reach = recorded_reach(reader.connection, path, pipeline)
-        if reach is None or not any(told_channels(reach.pipeline.alerts, occasion) for occasion in occasions):
-            return
-        try:
-            with open_to_write(path) as ledger, sealing_after(ledger, say=say):
-                tell(ledger, reach, occasions, say=say)
-        except LedgerError as error:
-            say(f"warning: alerts could not be recorded, and are sent without: {error}")
-            send_directly(reach, occasions, ledger=None, say=say)
+    with LedgerReader(path) as reader:
+        reach = recorded_reach(reader.connection, path, pipeline)
+    if reach is None or not any(told_channels(reach.pipeline.alerts, occasion) for occasion in occasions):
+        return
+    try:
+        with open_to_write(path) as ledger, sealing_after(ledger, say=say):
+            tell(ledger, reach, occasions, say=say)
+    except LedgerError as error:
+        say(f"warning: alerts could not be recorded, and are sent without: {error}")
+        send_directly(reach, occasions, ledger=None, say=say)
 
 
 def send_waiting(ledger: Ledger, pipelines: Sequence[str] | None, *, say: Say) -> dict[str, set[str]]:
@@ -287,7 +308,7 @@ def message_of(row: Row, reach: Reach, ledger: Ledger | None) -> Message:
 def _tail_of(ledger: Ledger, run_id: str) -> Tail:
     document, folder = definition_of_run(ledger.connection, run_id), ledger.path.parent
 
-    def tail(step: Mapping[str, object]) -> Sequence[str]:
+    def tail(_: Mapping[str, Any], step: Mapping[str, Any]) -> Sequence[str]:
         if not shows_log(document, str(step["step"])):
             return []
         return last_lines(folder / str(step["log"]), _TAIL_LINES)

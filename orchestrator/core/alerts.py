@@ -42,7 +42,7 @@ class Occasion:
         what: In one line, without secrets.
         also: Further kinds whose rules it answers to.
         about: Place in the ledger of the event that it is about.
-        nights: How many nights in a row are missing.
+        nights: How many nights are missing.
         time: Of day, `HH:MM`, for a digest.
     """
 
@@ -126,23 +126,34 @@ def refusal_occasion(
     return Occasion("refused", subject, what, about=about, facts=facts)
 
 
-def stale_occasion(pipeline: str, dataset: str, *, since: str, age: str) -> Occasion:
+def stale_occasion(pipeline: str, subject: str, *, text: str, day: str) -> Occasion:
     """
-    Return what there is to tell of a *dataset* that is too old; once for each time from which on it is.
+    Return what there is to tell of something that is too old, once a *day* for as long as it is.
 
     Args:
-        since: The time of its newest file, or `never`.
-        age: How old that is and may be, in words.
+        subject: The name of a dataset, or another word for what it is.
+        text: How old it is and may be.
     """
-    facts = {"dataset": dataset, "since": since, "age": age}
-    return Occasion("stale", f"{dataset}-{since}", f"{pipeline}: dataset {dataset} is stale: {age}", facts=facts)
+    return Occasion("stale", f"{subject}-{day}", f"{pipeline}: {text}", facts={"subject": subject, "text": text})
 
 
-def missing_occasion(pipeline: str, nights: Sequence[str]) -> Occasion:
-    """Return what there is to tell of *nights* in a row without a run, the oldest first; once for each first night, to each channel."""
-    first, count = nights[0], len(nights)
-    what = f"night {first} has no run" if count == 1 else f"{count} nights have no run, {first} to {nights[-1]}"
-    return Occasion("missing", first, f"{pipeline}: {what}", facts={"nights": list(nights)}, nights=count)
+def missing_occasions(pipeline: str, missing: Sequence[str], last_night: str | None) -> list[Occasion]:
+    """
+    Return what there is to tell of nights without a run: those since *last_night*, the night of the last run, and those before it.
+
+    Each is one occasion by its newest night: it is told again when another night is missing, and not when a run comes after them.
+    """
+    nights = sorted(missing)
+    since = [night for night in nights if last_night is None or night > last_night]
+    before = nights[: len(nights) - len(since)]
+    found = []
+    for group in (since, before):
+        if group:
+            first, last, count = group[0], group[-1], len(group)
+            what = f"night {last} has no run" if count == 1 else f"{count} nights have no run, {first} to {last}"
+            facts = {"nights": group}
+            found.append(Occasion("missing", last, f"{pipeline}: {what}", facts=facts, nights=count))
+    return found
 
 
 def digest_occasion(pipeline: str, day: str, time: str) -> Occasion:

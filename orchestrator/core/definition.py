@@ -206,7 +206,7 @@ class AlertRule:
 
     Attributes:
         to: Names of channels; empty for all of them.
-        nights: How many nights in a row have to be missing.
+        nights: How many nights have to be missing.
         at: From when on the daily digest goes out, `HH:MM` in the schedule's zone.
     """
 

@@ -17,8 +17,8 @@ from orchestrator.projections.queries import pipeline_overview, run_detail
 from orchestrator.projections.sealing import checkpoint_text
 from orchestrator.projections.summary import cause_text
 
-Tail = Callable[[Mapping[str, Any]], Sequence[str]]
-"""From a failed step, as `run_detail` has it, to the last lines of its log; empty where they may not be shown."""
+Tail = Callable[[Mapping[str, Any], Mapping[str, Any]], Sequence[str]]
+"""From a run and a failed step of it, as `run_detail` has them, to the last lines of its log; empty where they may not be shown."""
 
 Message = dict[str, Any]
 
@@ -113,7 +113,7 @@ def _of_run(detail: Mapping[str, Any], tail: Tail | None) -> Message:
     step = None
     if cause is not None:
         step = next((entry for entry in detail["steps"] if entry["step"] == cause["step"]), None)
-    lines = [] if step is None or tail is None or not step["log"] else [*tail(step)]
+    lines = [] if step is None or tail is None or not step["log"] else [*tail(detail, step)]
     return {
         "night": detail["night"],
         "status": detail["status"],
@@ -151,7 +151,7 @@ def _problem_line(problem: Mapping[str, Any]) -> str:
 def _next_of(row: Row, facts: Mapping[str, Any], where: str) -> list[str]:
     """Return what to type about something that is no run, and no digest."""
     if row["kind"] == "missing":
-        return [f"orchestrate run --for {facts['nights'][0]}{where}"]
+        return [f"orchestrate run --for {night}{where}" for night in facts["nights"][:_NAMES_MAX]]
     command = {2: "validate", 3: "audit verify", 5: "doctor"}.get(facts.get("exit_code", 0), "status")
     if command in ("audit verify", "doctor"):
         # They are about the ledger alone.

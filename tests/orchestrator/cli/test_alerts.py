@@ -12,6 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from orchestrator.cli.alerting import tell_lateness
 from orchestrator.schemas import load_schema
 from tests.loopback import Loopback, loopback, refusing_url
 from tests.programs import (
@@ -660,3 +661,73 @@ class TestCommand:
         write(tmp_path, "")
         done = program("alerts", "test", cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "the definition has no [alerts.channels]\n")
+
+
+class TestLateness:
+    """What `check` finds is told by the rules of the ledger."""
+
+    def late(self, folder: Path, *nights: str, **more: object) -> list[str]:
+        """Hand over that these *nights* have no run, and return what was said."""
+        row = {"pipeline": "shop", "last_run": {"night": "2026-01-29"}, "missing_nights": nights, "freshness": []}
+        said: list[str] = []
+        too_old = [
+            {"pipeline": "shop", "kind": "too_old", "message": "its last success is 50h old, expected within 26h"}
+        ]
+        findings = too_old if more.pop("too_old", False) else []
+        tell_lateness(ledger_of(folder), [row | more], findings, say=said.append)
+        return said
+
+    def ran(self, folder: Path, alerts: str) -> None:
+        """Let a night succeed under these *alerts*."""
+        write(folder, alerts)
+        (folder / "ok").touch()
+        assert program("run", "--for", "2026-01-29", cwd=folder).returncode == 0
+
+    def test_missing_and_stale_once(self, tmp_path: Path) -> None:
+        """Given nights without a run, stale data and an old success, when one looks again and again, then each is told once; one more night is news."""
+        self.ran(tmp_path, to_file())
+        stale = [
+            {"dataset": "raw", "state": "error", "text": "raw is 51h old"},
+            {"dataset": "other", "state": "warn", "text": "other is 27h old"},
+        ]
+        for _ in range(2):
+            assert self.late(tmp_path, "2026-01-30", freshness=stale, too_old=True) == []
+        self.late(tmp_path, "2026-01-31", "2026-01-30")
+        assert [message["title"] for message in told(tmp_path)] == [
+            "shop: night 2026-01-30 has no run",
+            "shop: raw is 51h old",
+            "shop: its last success is 50h old, expected within 26h",
+            "shop: 2 nights have no run, 2026-01-30 to 2026-01-31",
+        ]
+        commands = [line.split(" --pipeline")[0] for line in told(tmp_path)[-1]["next"]]
+        assert commands == ["orchestrate run --for 2026-01-30", "orchestrate run --for 2026-01-31"]
+        verdict = value_of(program("audit", "verify", "--json", cwd=tmp_path), "audit-verify")
+        assert (verdict["ok"], verdict["unsealed"]) == (True, 0)
+
+    def test_for_so_many_nights(self, tmp_path: Path) -> None:
+        """Given a rule that asks for two nights, then one tells nobody, and the ledger is not opened to write for it."""
+        self.ran(tmp_path, to_file('[[alerts.rules]]\non = ["missing"]\nnights = 2\n'))
+        before = ledger_of(tmp_path).read_bytes()
+        self.late(tmp_path, "2026-01-30")
+        assert ledger_of(tmp_path).read_bytes() == before
+        assert told(tmp_path) == []
+        self.late(tmp_path, "2026-01-31", "2026-01-30")
+        assert kinds(tmp_path) == ["missing"]
+
+    def test_a_ledger_that_was_turned_back(self, tmp_path: Path) -> None:
+        """Given an older copy in the ledger's place, then it is told without it."""
+        self.ran(tmp_path, to_file())
+        older = ledger_of(tmp_path).read_bytes()
+        program("run", "--force", "--for", "2026-01-29", cwd=tmp_path)
+        ledger_of(tmp_path).write_bytes(older)
+        (warning,) = self.late(tmp_path, "2026-01-30")
+        assert warning.startswith("warning: alerts could not be recorded, and are sent without: ")
+        self.late(tmp_path, "2026-01-30")
+        assert kinds(tmp_path) == ["missing"]
+
+    def test_nothing_is_harmed(self, tmp_path: Path) -> None:
+        """Given a ledger that does not know the pipeline, or none, then that is said, and no more."""
+        self.ran(tmp_path, "")
+        assert self.late(tmp_path, "2026-01-30", pipeline="other") == []
+        (warning,) = self.late(tmp_path / "nowhere", "2026-01-30")
+        assert warning.startswith("warning: alerts: LedgerNotFoundError: there is no ledger at ")

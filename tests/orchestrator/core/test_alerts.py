@@ -14,7 +14,7 @@ from orchestrator.core.alerts import (
     RunEnd,
     digest_occasion,
     due_alerts,
-    missing_occasion,
+    missing_occasions,
     refusal_occasion,
     run_occasion,
     shows_log,
@@ -51,7 +51,9 @@ OCCASIONS = st.one_of(
     st.builds(
         lambda day, time: digest_occasion("shop", day, time), st.sampled_from("ab"), st.sampled_from(["06:00", "08:00"])
     ),
-    st.integers(1, 3).map(lambda count: missing_occasion("shop", [f"2026-01-0{day}" for day in range(1, count + 1)])),
+    st.integers(1, 3).map(
+        lambda count: missing_occasions("shop", [f"2026-01-0{day}" for day in range(1, count + 1)], None)[0]
+    ),
 )
 
 
@@ -149,19 +151,28 @@ class TestFindings:
     """What is found without a run."""
 
     def test_stale(self) -> None:
-        """Given a dataset that is stale, then it is one occasion for as long as its newest file is that one."""
-        occasion = stale_occasion("shop", "raw", since="2026-01-30T02:00:00Z", age="51h, at most 50h")
-        assert (occasion.kind, occasion.subject) == ("stale", "raw-2026-01-30T02:00:00Z")
-        assert occasion.what == "shop: dataset raw is stale: 51h, at most 50h"
+        """Given a dataset that is stale, then it is one occasion a day."""
+        occasion = stale_occasion("shop", "raw", text="dataset raw is 51h old, at most 50h", day="2026-01-31")
+        assert (occasion.kind, occasion.subject) == ("stale", "raw-2026-01-31")
+        assert occasion.what == "shop: dataset raw is 51h old, at most 50h"
 
     def test_missing(self) -> None:
-        """Given nights that are missing, then they are one occasion by the first of them."""
-        one, two = missing_occasion("shop", ["2026-01-30"]), missing_occasion("shop", ["2026-01-30", "2026-01-31"])
-        assert one.what == "shop: night 2026-01-30 has no run"
-        assert two.what == "shop: 2 nights have no run, 2026-01-30 to 2026-01-31"
-        assert one.subject == two.subject
+        """Given nights without a run before and after the last one, then both are told, each by its newest night."""
+        since, before = missing_occasions("shop", ["2026-01-31", "2026-01-30", "2026-01-27"], "2026-01-29")
+        assert since.what == "shop: 2 nights have no run, 2026-01-30 to 2026-01-31"
+        assert before.what == "shop: night 2026-01-27 has no run"
+        assert (since.subject, before.subject) == ("2026-01-31", "2026-01-27")
         alerts = Alerts({"ops": OPS}, (AlertRule(on=("missing",), nights=2),))
-        assert [told_channels(alerts, occasion) for occasion in (one, two)] == [[], ["ops"]]
+        assert [told_channels(alerts, occasion) for occasion in (since, before)] == [["ops"], []]
+
+    def test_nights_that_are_missing_are_told_again_only_with_another(self) -> None:
+        """Given nights that are missing, when one more is, then that is news; when a run comes after them, or nothing is missing, nothing is."""
+        first = missing_occasions("shop", ["2026-01-30"], "2026-01-29")
+        more = missing_occasions("shop", ["2026-01-31", "2026-01-30"], "2026-01-29")
+        after = missing_occasions("shop", ["2026-01-31", "2026-01-30"], "2026-02-01")
+        assert [occasion.subject for occasion in (*first, *more, *after)] == ["2026-01-30", "2026-01-31", "2026-01-31"]
+        assert missing_occasions("shop", [], None) == []
+        assert [occasion.nights for occasion in missing_occasions("shop", ["2026-01-30"], None)] == [1]
 
 
 class TestRules:
