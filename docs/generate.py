@@ -100,7 +100,7 @@ def definition_page() -> str:
         "without regard to case. Durations are whole numbers with units: `500ms`, `90s`, `1h30m`, `400d`.",
         "",
         "`${NAME}` of a declared plain variable, a parameter or `NIGHT` may stand in `path`, `pattern`, `cwd`, `command` and `code`;",
-        "`$${` stands for a literal `${`.",
+        "`$${` stands for a literal `${`. In addresses of `[alerts]` and `[deadman]` secret variables may stand too, and nowhere else.",
     ]
     for title, part in _tables(schema):
         lines += ["", f"## {title}", "", "| key | type | meaning |", "|---|---|---|"]

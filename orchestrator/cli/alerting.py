@@ -139,9 +139,11 @@ def tell_lateness(
 
 def _tell_findings(path: Path, pipeline: str, occasions: Sequence[Occasion], say: Say) -> None:
     from orchestrator.cli.direct_alerts import send_directly
-    from orchestrator.cli.opening import open_to_write
+    from orchestrator.cli.opening import open_to_write, refuse_other_users
     from orchestrator.cli.sealing import sealing_after
 
+    # What the definition of another user has for commands is not for this one to run.
+    refuse_other_users(path)
     with LedgerReader(path) as reader:
         reach = recorded_reach(reader.connection, path, pipeline)
     if reach is None or not any(told_channels(reach.pipeline.alerts, occasion) for occasion in occasions):

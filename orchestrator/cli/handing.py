@@ -42,13 +42,13 @@ def hand_over(
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if clean is None else subprocess.PIPE,
             start_new_session=True,
         )
     except OSError as error:
         return f"it could not be started: {error.strerror}"
     except ValueError:
-        return "it could not be started: a word of it holds a NUL byte"
+        return "it could not be started: a word or a variable of it cannot be handed over"
     with process, _no_survivor(process):
         said = _served(process, data, time.monotonic() + timeout_us / 1e6)
         if said is None:
@@ -62,14 +62,14 @@ def hand_over(
 def _served(process: subprocess.Popen[bytes], data: bytes, deadline: float) -> bytes | None:
     """Write *data* to *process* and read what it says, until it has ended; return the end of that, or None where *deadline* came first."""
     assert process.stdin is not None
-    assert process.stderr is not None
     said = b""
     with contextlib.closing(_Descriptor(os.pidfd_open(process.pid))) as ended, selectors.DefaultSelector() as selector:
         os.set_blocking(process.stdin.fileno(), False)
-        os.set_blocking(process.stderr.fileno(), False)
         selector.register(process.stdin, selectors.EVENT_WRITE)
-        selector.register(process.stderr, selectors.EVENT_READ)
         selector.register(ended, selectors.EVENT_READ)
+        if process.stderr is not None:
+            os.set_blocking(process.stderr.fileno(), False)
+            selector.register(process.stderr, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0:
             for key, _ in selector.select(left):
                 if key.fileobj is process.stdin:
@@ -77,14 +77,14 @@ def _served(process: subprocess.Popen[bytes], data: bytes, deadline: float) -> b
                     if not data:
                         selector.unregister(process.stdin)
                         _close(process.stdin)
-                elif key.fileobj is process.stderr:
-                    block = process.stderr.read(_BLOCK_BYTES)
-                    said = (said + (block or b""))[-_KEPT_BYTES:]
-                    if block == b"":
-                        selector.unregister(process.stderr)
-                else:
+                elif key.fileobj is ended:
                     # What it has left running may hold the pipe open; what is in it now is what it said itself.
-                    return (said + (process.stderr.read(_BLOCK_BYTES) or b""))[-_KEPT_BYTES:]
+                    return (said + _read_some(process.stderr))[-_KEPT_BYTES:]
+                else:
+                    block = _read_some(process.stderr)
+                    said = (said + block)[-_KEPT_BYTES:]
+                    if not block:
+                        selector.unregister(key.fileobj)
     return None
 
 
@@ -111,6 +111,11 @@ def _write_some(pipe: IO[bytes], data: bytes) -> bytes:
         return data
     except OSError:
         return b""
+
+
+def _read_some(pipe: IO[bytes] | None) -> bytes:
+    """Return what is in *pipe* now, a block of it at most; nothing at its end, and where there is none."""
+    return b"" if pipe is None else pipe.read(_BLOCK_BYTES) or b""
 
 
 def _close(pipe: IO[bytes]) -> None:

@@ -33,6 +33,8 @@ from orchestrator.runtime.definition_file import read_definition
 from orchestrator.runtime.environment import resolve_environment
 from orchestrator.runtime.leaks import redactor_of
 
+_VARIABLE_BYTES_MAX = 100_000
+_SHORT_TEXT = 4_000
 _POSTING = (sys.executable, "-P", "-m", "orchestrator.cli.posting")
 
 
@@ -93,7 +95,7 @@ class Reach:
         environment = {name: os.environ[name] for name in self.pipeline.env_pass if name in os.environ}
         environment |= {name: self.values[name] for name in channel.env if name in self.values}
         environment |= {
-            "ORCHESTRATE_ALERT": json.dumps(message, ensure_ascii=False),
+            "ORCHESTRATE_ALERT": _as_variable(message),
             "ORCHESTRATE_ALERT_ID": message["alert"],
             "ORCHESTRATE_ALERT_KIND": message["kind"],
             "ORCHESTRATE_ALERT_PIPELINE": message["pipeline"],
@@ -113,6 +115,15 @@ class Reach:
         data = text.encode("utf-8", "backslashreplace")
         folder, clean = self.definition.parent, self.redactor.redact
         return hand_over(words, data, folder=folder, environment=environment, timeout_us=timeout_us, clean=clean)
+
+
+def _as_variable(message: Message) -> str:
+    """Return *message* as JSON that fits into the environment of a process; without what makes it long where it does not."""
+    text = json.dumps(message, ensure_ascii=False)
+    if len(text.encode("utf-8", "backslashreplace")) <= _VARIABLE_BYTES_MAX:
+        return text
+    short: Message = {"root_cause": None, "problems": [], "pipelines": [], "next": [], "tail": None}
+    return json.dumps(message | short | {"text": message["text"][:_SHORT_TEXT]}, ensure_ascii=False)
 
 
 def prepared_reach(prepared: Prepared) -> Reach:

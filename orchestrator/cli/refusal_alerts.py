@@ -27,6 +27,7 @@ from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.project import Options
 from orchestrator.cli.reach import Reach, read_reach, recorded_reach
 from orchestrator.cli.reading import show_present
+from orchestrator.cli.refusals import without_values
 from orchestrator.core.alerts import Occasion, refusal_occasion
 from orchestrator.core.errors import DefinitionError, OrchestratorError
 from orchestrator.projections.alert_facts import last_begun, newest_refusal
@@ -68,11 +69,17 @@ def tell_of_error(reach: Reach, error: Exception, *, say: Say) -> None:
 def _tell(options: Options, error: Exception, say: Say) -> None:
     definition = Path(os.path.abspath(definition_path(options.pipeline)))
     ledger = ledger_path(options.ledger, definition)
+    if _is_of_another_user(ledger):
+        return
     reach = read_reach(definition, ledger) or _recorded(definition, ledger)
     if reach is None or not (reach.pipeline.alerts.channels or reach.pipeline.deadman.failure):
         return
     code = _code_of(error)
-    problems = _masked(problems_of(error), reach)
+    told = problems_of(error)
+    if isinstance(error, DefinitionError):
+        # Which variables it would have made secret nobody knows.
+        told = [problem.as_json() for problem in without_values(definition, error.problems)]
+    problems = _masked(told, reach)
     # A run that is on will say itself how it ends.
     switched = reach if code != ExitCode.ACTIVE else None
     if code in (ExitCode.REFUSED, ExitCode.ACTIVE) and ledger.is_file():
@@ -89,6 +96,14 @@ def _tell(options: Options, error: Exception, say: Say) -> None:
     if switched is not None:
         ping(switched, "failure", run_id=None, ledger=None, say=say)
     send_directly(reach, [_occasion(reach, code, problems, None, None)], ledger=None, say=say)
+
+
+def _is_of_another_user(ledger: Path) -> bool:
+    """Whether *ledger* is there and somebody else's: what his definition has for commands is not for this user to run."""
+    try:
+        return ledger.stat().st_uid != os.geteuid()
+    except OSError:
+        return False
 
 
 def _recorded(definition: Path, ledger: Path) -> Reach | None:

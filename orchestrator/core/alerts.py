@@ -16,8 +16,6 @@ from orchestrator.core.definition import AlertKind, AlertRule, Alerts
 from orchestrator.core.pipeline_events import AlertRaised, Json
 from orchestrator.core.state import RESUMABLE
 
-ExitCode = int
-
 _DIGITS = 12
 _BROKEN = (3, 5, 70)
 """Exit codes of a start that did not end as refused by anybody: the ledger, the storage, the program itself."""
@@ -97,7 +95,7 @@ def run_occasion(end: RunEnd) -> Occasion | None:
 
 def refusal_occasion(
     pipeline: str,
-    code: ExitCode,
+    code: int,
     problems: Sequence[Mapping[str, object]],
     *,
     since: int | None,

@@ -83,6 +83,8 @@ def sendable(message: Message, redact: Callable[[str], str], redact_name: Callab
     found = _masked(message, redact, redact_name)
     found["text"] = "\n".join(_cut(line) for line in found["text"].split("\n"))[:_TEXT_MAX]
     found["title"], found["problems"] = _cut(found["title"]), [_cut(line) for line in found["problems"]]
+    if found["root_cause"] is not None:
+        found["root_cause"] = {key: value and _cut(value) for key, value in found["root_cause"].items()}
     if found["tail"] is not None:
         found["tail"]["lines"] = [_cut(line) for line in found["tail"]["lines"]]
     return found

@@ -96,6 +96,7 @@ def _send(pipeline: str | None, ledger: str | None, *, as_json: bool, local: boo
 
 
 def _test(pipeline: str | None, ledger: str | None, channel: str | None, *, as_json: bool) -> int:
+    from orchestrator.cli.opening import refuse_other_users
     from orchestrator.cli.project import Options, load_project
     from orchestrator.cli.reach import reach_of
     from orchestrator.cli.trial import try_channels
@@ -107,6 +108,7 @@ def _test(pipeline: str | None, ledger: str | None, channel: str | None, *, as_j
         near = suggest(channel, channels)
         hint = f"did you mean {near}?" if near else f"defined are: {', '.join(channels) or 'none'}"
         raise UsageRefusedError("unknown_channel", f"no such channel: {shown(channel)} ({hint})")
+    refuse_other_users(project.ledger)
     reach = reach_of(project.pipeline, project.definition, project.ledger)
     found = try_channels(reach, [*channels] if channel is None else [channel])
     if as_json:

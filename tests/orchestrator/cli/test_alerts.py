@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -316,6 +317,16 @@ class TestDelivery:
         assert {"TOKEN", "PATH", "HOME"} | expected <= seen
         assert "OTHER" not in seen
 
+    def test_a_message_that_fits_into_no_environment(self, tmp_path: Path) -> None:
+        """Given words in signs of four bytes, more than the environment of a process takes, then the text is whole and the variable is shorter."""
+        many = "\N{GRINNING FACE}" * 900
+        steps = f"[steps.ingest]\nshell = \"for i in $(seq 15); do echo '{many}'; done; exit 3\"\n"
+        write(tmp_path, to_file(), steps=steps)
+        assert program("run", cwd=tmp_path).returncode == 1
+        (message,) = told(tmp_path)
+        assert message["tail"] is None
+        assert (tmp_path / "text").read_text(encoding="utf-8").count(many) > 10
+
     def test_headers_and_id_of_a_request(self, tmp_path: Path, server: Loopback) -> None:
         """Given headers with a secret, then the request has them, and the id under which it may come again."""
         write(tmp_path, to_server(server, 'headers = { Authorization = "Bearer ${TOKEN}" }'))
@@ -541,6 +552,37 @@ class TestRefusal:
         assert message["kind"] == "refused"
         assert TOKEN not in json.dumps(message)
         assert TOKEN.encode() not in ledger_of(tmp_path).read_bytes()
+
+    def test_a_value_that_a_wrong_definition_repeats(self, tmp_path: Path) -> None:
+        """Given a definition that is wrong and repeats a value of `.env` that no definition has called secret yet, then nobody is told the value."""
+        write(tmp_path, to_file())
+        (tmp_path / "ok").touch()
+        program("run", cwd=tmp_path)
+        value = "another-secret-4712"
+        with (tmp_path / ".env").open("a", encoding="utf-8") as file:
+            file.write(f"NEW={value}\n")
+        with (tmp_path / "pipeline.toml").open("a", encoding="utf-8") as file:
+            file.write(f'[steps.new]\ncommand = ["true"]\nneeds = ["{value}"]\n')
+        self.refuse(tmp_path)
+        (message,) = told(tmp_path)
+        assert "no such step: '***'" in message["problems"][0]
+        assert value.encode() not in (tmp_path / "told").read_bytes() + ledger_of(tmp_path).read_bytes()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root is another user")
+    def test_commands_of_another_user_are_not_run(self, tmp_path: Path) -> None:
+        """Given the ledger of another user, when root starts a run, then it is refused, and no command of his definition runs as root."""
+        write(tmp_path, to_file())
+        (tmp_path / "ok").touch()
+        program("run", cwd=tmp_path)
+        os.chown(ledger_of(tmp_path), 65534, 65534)
+        self.refuse(tmp_path)
+        self.refuse(tmp_path, "--env-file", "nowhere")
+        with (tmp_path / "pipeline.toml").open("a", encoding="utf-8") as file:
+            file.write("nonsense = \n")
+        self.refuse(tmp_path)
+        assert program("alerts", "test", cwd=tmp_path).returncode == 2
+        assert program("alerts", "send", cwd=tmp_path).returncode == 2
+        assert told(tmp_path) == []
 
     def test_what_a_person_mistypes_is_told_to_nobody_else(self, tmp_path: Path) -> None:
         """Given a command line that cannot be, then whoever typed it is told."""
