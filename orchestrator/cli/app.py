@@ -40,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "logs": "Print what the steps of a run have printed.",
     "explain": "Say why a step ran, was skipped or failed, with the evidence.",
     "changes": "List the changes of the definition.",
+    "alerts": "List the alerts and what became of them, send what waits, or try a channel.",
     "report": "Print or write the report of a run.",
     "graph": "Draw the graph of the pipeline or of a run.",
     "audit": "Verify the ledger, prove what it holds, and look into it.",

@@ -26,6 +26,7 @@ from orchestrator.core.problems import Problem
 from orchestrator.core.redaction import Redactor
 from orchestrator.core.selection import Selection, select
 from orchestrator.runtime.assembly import Surroundings, dataset_places
+from orchestrator.runtime.channels import check_channels
 from orchestrator.runtime.definition_file import place_problems, read_definition
 from orchestrator.runtime.digests import DatasetPlace
 from orchestrator.runtime.environment import Environment, resolve_environment, surroundings
@@ -148,6 +149,7 @@ def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> P
     now_us = round(datetime.now(UTC).timestamp() * 1e6)
     problems += check_freshness(resolvable, places, selected=selected, now_us=now_us)
     problems += check_room(pipeline, project.ledger)
+    problems += check_channels(pipeline, environment)
     placed = place_problems(project.definition, problems, shown=project.shown)
     located = _redacted(placed, pipeline, environment)
     return Prepared(project, night, selected, environment, around, places, tuple(located))

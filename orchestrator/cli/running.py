@@ -20,11 +20,14 @@ from ledger.canonical import blob_digest, canonical_bytes
 from ledger.errors import LedgerError, StorageError
 from ledger.store import Ledger
 from orchestrator import __version__
+from orchestrator.cli.alerting import tell_at_start, tell_of_run
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.holding import append_event, check_owner, pipeline_held, record_host
 from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.project import Options, Prepared, Project
+from orchestrator.cli.reach import prepared_reach
+from orchestrator.cli.refusal_alerts import tell_of_error
 from orchestrator.cli.refusals import record_refusal
 from orchestrator.cli.resuming import Resumption, differing_variables, resumed_state
 from orchestrator.cli.sealing import check_signer, hold_to_last_seal, seal_run
@@ -145,6 +148,7 @@ def execute(
             git = git_state(project.folder)
             _record_definition(project, ledger, git)
             record_host(project, ledger, say=say)
+            tell_at_start(ledger, prepared, run_id, say=say)
             plan = make_plan(prepared, options, ledger, run_id=run_id, jobs=start.jobs)
             opening = _opening(prepared, options, start, plan, git, state)
             ended = _run(prepared, ledger, plan, opening, state, observers)
@@ -194,7 +198,14 @@ def _refused_without_room(prepared: Prepared) -> Iterator[None]:
 def _seal(prepared: Prepared, ledger: Ledger, run_id: str, say: Say) -> LedgerError | None:
     pipeline = prepared.project.pipeline
     clean = prepared.redactor.redact
-    return seal_run(ledger, run_id, pipeline, folder=prepared.project.folder, clean=clean, say=say)
+
+    def then() -> None:
+        tell_of_run(ledger, prepared, run_id, say=say)
+
+    unsealed = seal_run(ledger, run_id, pipeline, folder=prepared.project.folder, clean=clean, say=say, then=then)
+    if unsealed is not None:
+        tell_of_error(prepared_reach(prepared), unsealed, say=say)
+    return unsealed
 
 
 def make_plan(prepared: Prepared, options: Options, ledger: Ledger, *, run_id: str, jobs: int | None = None) -> RunPlan:

@@ -11,11 +11,12 @@ from graphlib import CycleError, TopologicalSorter
 
 from ledger.errors import MissingExtraError
 from orchestrator.core.cycles import find_cycles
-from orchestrator.core.definition import Dataset, Pipeline, Step
+from orchestrator.core.definition import CHANNEL_TIMEOUT_MAX_US, PING_TIMEOUT_MAX_US, Channel, Dataset, Pipeline, Step
+from orchestrator.core.durations import format_duration
 from orchestrator.core.graph import step_edges
 from orchestrator.core.names import case_twins, shown, suggest
 from orchestrator.core.problems import Problem
-from orchestrator.core.variable_checks import check_texts, check_variables
+from orchestrator.core.variable_checks import alert_texts, check_texts, check_variables
 
 _LISTED_AT_MOST = 8
 _PATTERNS_MAX = 100
@@ -38,6 +39,7 @@ def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list
         *check_texts(pipeline, variables),
         *_check_redaction(pipeline),
         *_check_schedule(pipeline),
+        *_check_alerts(pipeline, document, variables),
     ]
     return [*problems, *_check_cycles(pipeline)]
 
@@ -76,6 +78,56 @@ def _check_schedule(pipeline: Pipeline) -> Iterator[Problem]:
         yield Problem("bad_value", message, ("schedule", "cron"), suggestion=hint)
     except MissingExtraError:
         return
+
+
+def _check_alerts(
+    pipeline: Pipeline, document: Mapping[str, object], variables: Mapping[str, object]
+) -> Iterator[Problem]:
+    channels = _defined(pipeline.alerts.channels, document, "alerts", "channels")
+    for channel in pipeline.alerts.channels.values():
+        path = ("alerts", "channels", channel.name)
+        written = _defined({}, document, *path)
+        yield from _check_way(channel, [way for way in _WAYS if way in written], path)
+        yield from _unknown(channel.env, variables, "variable", (*path, "env"))
+        yield from _check_patience(channel.timeout_us, CHANNEL_TIMEOUT_MAX_US, (*path, "timeout"))
+    yield from _check_patience(pipeline.deadman.timeout_us, PING_TIMEOUT_MAX_US, ("deadman", "timeout"))
+    for place, rule in enumerate(pipeline.alerts.rules):
+        yield from _unknown(rule.to, channels, "channel", ("alerts", "rules", place, "to"))
+        if not channels:
+            hint = 'write [alerts.channels.ops] with a command = ["…"] or a webhook = "https://…"'
+            yield Problem("missing_key", "alerts has rules and no channel", ("alerts", "rules", place), suggestion=hint)
+    for text_path, text, _ in alert_texts(pipeline):
+        if text_path[-1] in ("webhook", "start", "success", "failure") and "headers" not in text_path:
+            yield from _check_address(text, text_path)
+
+
+_WAYS = ("command", "webhook", "apprise")
+
+
+def _check_way(channel: Channel, ways: Sequence[str], path: tuple[str, ...]) -> Iterator[Problem]:
+    if len(ways) != 1:
+        what = f"has both {' and '.join(ways)}" if ways else "has no command, webhook or apprise"
+        hint = "a channel is one of them" if ways else 'write command = ["…"] or webhook = "https://…"'
+        yield Problem("one_of", f"{'.'.join(path)} {what}", path, suggestion=hint)
+    elif "command" in ways and channel.command and not channel.command[0].strip():
+        yield Problem("empty", f"{'.'.join(path)}.command names no program", (*path, "command"))
+
+
+def _check_patience(timeout_us: int, most_us: int, path: tuple[str, ...]) -> Iterator[Problem]:
+    if timeout_us > most_us:
+        message = f"{'.'.join(path)} is {format_duration(timeout_us)}, at most {format_duration(most_us)} is allowed"
+        yield Problem("out_of_range", message, path, suggestion="a run waits for it")
+
+
+def _check_address(text: str, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    where = ".".join(map(str, path))
+    if not text.startswith(("https://", "http://", "${")):
+        message = f"{where} is no address of the web: {shown(text)}"
+        yield Problem("bad_value", message, path, suggestion="it begins with https:// or http://, or is ${NAME}")
+    _, at, _ = text.partition("://")[2].partition("/")[0].partition("@")
+    if at and "${" not in text.partition("@")[0]:
+        message = f"{where} holds a user or password, and the definition is recorded and shown"
+        yield Problem("holds_secret", message, path, suggestion="put it into a secret variable and write ${NAME}")
 
 
 def _check_names(document: Mapping[str, object]) -> Iterator[Problem]:

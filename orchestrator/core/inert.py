@@ -14,12 +14,9 @@ Path = tuple[str | int, ...]
 
 def inert_notices(pipeline: Pipeline) -> list[Problem]:
     """Return one notice for each kind of key that *pipeline* uses and that does nothing yet, in the order of the file's tables."""
-    document = pipeline.document
     found: list[tuple[str, Path, str]] = []
     if pipeline.access_group is not None:
         found.append(("access.group", ("access", "group"), "files stay readable by their owner alone"))
-    if "alerts" in document:
-        found.append(("alerts", ("alerts",), "nobody is told"))
     found += _of_variables(pipeline)
     found += _of_datasets(pipeline)
     found += _of_steps(pipeline)

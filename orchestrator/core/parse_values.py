@@ -7,11 +7,17 @@ from typing import Any, TypeVar
 
 from orchestrator.core.definition import (
     DEFAULT_ANCHOR_TIMEOUT_US,
+    DEFAULT_CHANNEL_TIMEOUT_US,
     DEFAULT_GRACE_US,
     DEFAULT_LOG_LIMIT_BYTES,
     DEFAULT_PASS,
+    DEFAULT_PING_TIMEOUT_US,
+    AlertRule,
+    Alerts,
     Audit,
+    Channel,
     Dataset,
+    Deadman,
     Freshness,
     Parameter,
     Pipeline,
@@ -73,6 +79,8 @@ class _Builder:
             access_group=access.get("group"),
             audit=self._audit(document.get("audit", _NO_TABLE)),
             redact=_redaction(document.get("redact", _NO_TABLE)),
+            alerts=self._alerts(document.get("alerts", _NO_TABLE)),
+            deadman=self._deadman(document.get("deadman", _NO_TABLE)),
             formerly=tuple(head.get("formerly", ())),
         )
 
@@ -83,6 +91,31 @@ class _Builder:
             anchors=tuple(table.get("anchors", ())),
             anchor_command=tuple(table.get("anchor_command", ())),
             anchor_timeout_us=DEFAULT_ANCHOR_TIMEOUT_US if timeout is None else timeout,
+        )
+
+    def _alerts(self, table: Table) -> Alerts:
+        channels = {name: self._channel(name, entry) for name, entry in table.get("channels", _NO_TABLE).items()}
+        return Alerts(channels, tuple(_rule(entry) for entry in table.get("rules", ())))
+
+    def _channel(self, name: str, table: Table) -> Channel:
+        timeout = self._duration(table, ("alerts", "channels", name, "timeout"))
+        return Channel(
+            name=name,
+            command=tuple(table.get("command", ())),
+            webhook=table.get("webhook"),
+            headers=table.get("headers", _NO_TABLE),
+            apprise=tuple(table.get("apprise", ())),
+            env=tuple(table.get("env", ())),
+            timeout_us=DEFAULT_CHANNEL_TIMEOUT_US if timeout is None else timeout,
+        )
+
+    def _deadman(self, table: Table) -> Deadman:
+        timeout = self._duration(table, ("deadman", "timeout"))
+        return Deadman(
+            start=table.get("start"),
+            success=table.get("success"),
+            failure=table.get("failure"),
+            timeout_us=DEFAULT_PING_TIMEOUT_US if timeout is None else timeout,
         )
 
     def _dataset(self, name: str, table: Table) -> Dataset:
@@ -173,6 +206,16 @@ class _Builder:
 
 def _redaction(table: Table) -> Redaction:
     return Redaction(patterns=tuple(table.get("patterns", ())), builtin=table.get("builtin", True))
+
+
+def _rule(table: Table) -> AlertRule:
+    default = AlertRule()
+    return AlertRule(
+        on=tuple(table.get("on", default.on)),
+        to=tuple(table.get("to", ())),
+        nights=table.get("nights", default.nights),
+        at=table.get("at", default.at),
+    )
 
 
 def _variable(name: str, table: Table) -> Variable:

@@ -20,6 +20,7 @@ from orchestrator.cli.reading import show_present
 from orchestrator.core.inert import inert_notices
 from orchestrator.core.interpolation import references, resolve
 from orchestrator.core.problems import Problem
+from orchestrator.core.variable_checks import alert_texts
 from orchestrator.runtime.assembly import step_argv
 from orchestrator.runtime.definition_file import place_problems
 from orchestrator.runtime.environment import child_environment
@@ -186,8 +187,10 @@ def _unused(prepared: Prepared) -> Iterator[Problem]:
     pipeline = prepared.project.pipeline
     texts = [word for step in pipeline.steps.values() for word in (*step.command, *step.code, step.cwd or "")]
     texts += [text for dataset in pipeline.datasets.values() for text in (dataset.path or "", dataset.pattern)]
+    texts += [text for _, text, _ in alert_texts(pipeline)]
     used = {name for text in texts for name in references(text)}
     used.update(name for step in pipeline.steps.values() for name in step.env)
+    used.update(name for channel in pipeline.alerts.channels.values() for name in channel.env)
     for name in pipeline.variables:
         if name not in used:
             message = f"variable {name} is declared, but no step takes it"

@@ -30,7 +30,6 @@ class TestInertNotices:
                 "access.group does nothing yet: files stay readable by their owner alone",
                 ("access", "group"),
             ),
-            (attrs.evolve(PLAIN, document={"alerts": {}}), "alerts does nothing yet: nobody is told", ("alerts",)),
             (
                 attrs.evolve(PLAIN, variables={"V": Variable("V"), "K": Variable("K", secret=True, rekey=True)}),
                 "rekey does nothing yet: a secret takes part in keys by its name alone",
@@ -66,7 +65,7 @@ class TestInertNotices:
     def test_every_path_stands_in_the_file(self) -> None:
         """Given a file that uses all of them, then each notice points at something that the file has."""
         text = (
-            "pipeline = { name = 'p', fail_fast = true }\nschedule.cron = '0 3 * * *'\naccess.group = 'g'\nalerts = {}\n"
+            "pipeline = { name = 'p', fail_fast = true }\nschedule.cron = '0 3 * * *'\naccess.group = 'g'\n"
             "env.vars.K = { secret = true, rekey = true }\n"
             "datasets.d = { probe = ['x'], classification = 'public', retention = '1d', fresh_within = { warn = '1h' } }\n"
             "steps.a = { command = ['a'] }\n"
@@ -75,7 +74,7 @@ class TestInertNotices:
 
         notices = inert_notices(pipeline)
 
-        assert 6 == len(notices)
+        assert 5 == len(notices)
         for notice in notices:
             value: object = pipeline.document
             for key in notice.path:
