@@ -20,6 +20,7 @@ from orchestrator.core.decide import Measurement
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.events import RunResumed, RunStarted
 from orchestrator.core.graph import build_graph
+from orchestrator.core.output_contract import Extent
 from orchestrator.core.report import StepReport
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.runtime.assembly import Surroundings, run_plan
@@ -189,11 +190,8 @@ class SimulatedDigester:
             {name: self._world.digest(name) for name in request.inputs},
             {name: self._world.digest(name) for name in request.outputs},
             code if request.code else {},
+            extents={name: Extent(1, 1) for name in (*request.inputs, *request.outputs)},
         )
-
-    def missing(self, datasets: Sequence[str]) -> list[str]:
-        """Return those of *datasets* that do not exist."""
-        return [name for name in datasets if name not in self._world.contents]
 
 
 class SimulatedWorkbench:

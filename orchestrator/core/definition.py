@@ -70,7 +70,9 @@ class Dataset:
     Attributes:
         path: Relative to the folder of `pipeline.toml`, `${NAME}` allowed.
         pattern: Which files of a folder belong to it, a glob relative to *path*.
-        min_files: Fewer files than this in a source refuse the run.
+        min_files: Fewer files than this in a source refuse the run, in an output they fail the step.
+        min_rows: Fewer rows than this in an output fail the step.
+        allow_empty: An output may hold nothing.
         probe: The command whose output stands for the content, where the dataset is no file.
     """
 
@@ -78,6 +80,8 @@ class Dataset:
     path: str | None = None
     pattern: str = "**/*"
     min_files: int = 0
+    min_rows: int = 0
+    allow_empty: bool = False
     layer: Layer | None = None
     owner: str | None = None
     classification: Classification | None = None

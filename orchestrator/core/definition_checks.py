@@ -92,6 +92,7 @@ def _check_formerly(pipeline: Pipeline) -> Iterator[Problem]:
 
 
 def _check_datasets(pipeline: Pipeline, document: Mapping[str, object]) -> Iterator[Problem]:
+    written_by = pipeline.writers()
     for dataset in pipeline.datasets.values():
         written = _defined({}, document, "datasets", dataset.name)
         where = f"datasets.{dataset.name}"
@@ -100,11 +101,30 @@ def _check_datasets(pipeline: Pipeline, document: Mapping[str, object]) -> Itera
             yield Problem("missing_key", f"{where} has no path", path, suggestion='write path = "data/…", or a probe')
         if dataset.digest == "probe" and "probe" not in written:
             yield Problem("missing_key", f'{where} has digest = "probe" but no probe', (*path, "digest"))
+        yield from _check_contract(dataset, path, is_output=dataset.name in written_by)
         if dataset.pattern.startswith("/") or ".." in dataset.pattern.split("/"):
             message = f"{where}.pattern leaves the folder of the dataset: {shown(dataset.pattern)}"
             yield Problem("bad_pattern", message, (*path, "pattern"), suggestion="a pattern is relative to path")
     yield from _check_same_place(pipeline)
     yield from _check_overlaps(pipeline)
+
+
+def _check_contract(dataset: Dataset, path: tuple[str, ...], *, is_output: bool) -> Iterator[Problem]:
+    """What an output owes has to make sense, and a dataset that nobody writes owes nothing of it."""
+    where = f"datasets.{dataset.name}"
+    asked = {"min_files": dataset.min_files, "min_rows": dataset.min_rows, "allow_empty": dataset.allow_empty}
+    for key in ("min_rows", "allow_empty"):
+        if asked[key] and not is_output:
+            message = f"{where}.{key} is for outputs, and no step writes {dataset.name}"
+            hint = "a source is held to min_files" if key == "min_rows" else "a source may be empty: remove it"
+            yield Problem("not_an_output", message, (*path, key), suggestion=hint)
+    least = next((key for key in ("min_files", "min_rows") if asked[key]), None)
+    if dataset.allow_empty and least is not None:
+        message = f"{where} may be empty, and has {least} = {asked[least]}"
+        yield Problem("contradiction", message, (*path, "allow_empty"), suggestion="remove one of the two")
+    if dataset.min_files and dataset.path is None:
+        message = f"{where}.min_files counts files, and {dataset.name} has no path"
+        yield Problem("contradiction", message, (*path, "min_files"), suggestion="remove it")
 
 
 def _check_same_place(pipeline: Pipeline) -> Iterator[Problem]:

@@ -53,6 +53,22 @@ def overwritten_text(reason: str, evidence: Evidence) -> str | None:
     return f"{_output(touched)}; it is overwritten"
 
 
+def shortfall_text(entry: Evidence) -> str:
+    """Say of an output what was expected and what was found, as the evidence of `missing_output` has it."""
+    name, expected, found = entry.get("dataset"), entry.get("expected"), entry.get("found")
+    match entry.get("rule"):
+        case "exists":
+            return f"{name} does not exist" + (f" at {expected}" if expected else "")
+        case "not_empty":
+            return f"{name} is empty, which only allow_empty = true allows"
+        case "min_files":
+            return f"{name} has {found} files, expected at least {expected}"
+        case _ if found is None:
+            return f"{name} is to have at least {expected} rows, and how many it has is not known"
+        case _:
+            return f"{name} has {found} rows as {entry.get('by')}, expected at least {expected}"
+
+
 def next_command(detail: Mapping[str, object]) -> list[str]:
     """
     Return the commands to type next, the most useful one first; empty where nothing is left to do.
@@ -179,6 +195,18 @@ def _limit(evidence: Evidence) -> str:
     return f" ({format_duration(limit)})" if isinstance(limit, int) else ""
 
 
+def _shortfalls(evidence: Evidence) -> str:
+    outputs = evidence.get("outputs")
+    told = [shortfall_text(entry) for entry in outputs] if isinstance(outputs, list | tuple) else []
+    return "; ".join(told) or "it did not write what it should"
+
+
+def _unreadable(evidence: Evidence) -> str:
+    if "dataset" not in evidence:
+        return "its report cannot be read, or is not true"
+    return f"it reported another digest of {evidence['dataset']} than what is there has: {short_digest(evidence.get('actual'))}"
+
+
 def _lost(evidence: Evidence) -> str:
     if evidence.get("attempt"):
         return f'attempt {evidence["attempt"]} was lost, and rerun = "never" forbids another'
@@ -203,8 +231,8 @@ _FAILED: _Words = {
     "signal": lambda evidence: f"ended by {evidence.get('name', 'a signal')}",
     "timeout": lambda evidence: f"its time was up{_limit(evidence)}",
     "not_started": "it could not be started",
-    "bad_result": "its report cannot be read",
-    "missing_output": "it did not write what it should",
+    "bad_result": _unreadable,
+    "missing_output": _shortfalls,
     "reported": "it reported a failure",
     "lost": _lost,
     "cancelled": "cancelled",

@@ -94,6 +94,8 @@ class _Builder:
             path=table.get("path"),
             pattern=table.get("pattern", "**/*"),
             min_files=table.get("min_files", 0),
+            min_rows=table.get("min_rows", 0),
+            allow_empty=table.get("allow_empty", False),
             layer=table.get("layer"),
             owner=table.get("owner"),
             classification=table.get("classification"),

@@ -13,15 +13,17 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
 import attrs
 
 from ledger.canonical import canonical_bytes, parse_canonical
+from orchestrator.core.output_contract import Extent
 from orchestrator.runtime.digest_cache import DigestCache
 from orchestrator.runtime.ports import Measured, MeasureRequest
+from orchestrator.runtime.rows import UncountableError, count_rows
 from orchestrator.runtime.walking import walk_files
 
 _CHUNK_BYTES = 1 << 20
@@ -111,18 +113,18 @@ class FileDigester:
                 break
         return done
 
-    def missing(self, datasets: Sequence[str]) -> list[str]:
-        """Return those of *datasets* that do not exist now; one `stat` each."""
-        paths = {name: self._datasets[name].path for name in datasets}
-        return [name for name, path in paths.items() if path is not None and not os.path.exists(path)]
-
     def _measure(self, request: MeasureRequest) -> Iterator[Measured | None]:
         manifests: dict[str, bytes] = {}
+        extents: dict[str, Extent] = {}
         inputs: dict[str, str | None] = {}
         outputs: dict[str, str | None] = {}
         for found, names in ((inputs, tuple(request.inputs)), (outputs, request.outputs)):
             for name in names:
-                yield from self._dataset(name, found, manifests)
+                manifest, extents[name] = yield from self._dataset(name, count=name in request.rows)
+                found[name] = None
+                if manifest is not None:
+                    found[name] = digest = "sha256:" + sha256(manifest).hexdigest()
+                    manifests[digest] = manifest
         files = {
             name: self._count_changes(before, manifests.get(after))
             for name, before in request.inputs.items()
@@ -135,48 +137,56 @@ class FileDigester:
                     yield None
                 else:
                     code[entry[0]] = entry[1]
-        yield Measured(request.step, inputs, outputs, code, manifests, files)
+        yield Measured(request.step, inputs, outputs, code, manifests, files, extents)
 
-    def _dataset(self, name: str, found: dict[str, str | None], manifests: dict[str, bytes]) -> Iterator[None]:
-        """Yield to give way; at last the digest of the dataset *name* is in *found* and its manifest in *manifests*."""
+    def _dataset(self, name: str, *, count: bool) -> Generator[None, None, tuple[bytes | None, Extent]]:
+        """Yield to give way; return the manifest of the dataset *name*, None where it does not exist, and how much it is."""
         place = self._datasets[name]
         if place.path is None:
-            found[name] = self._unmeasured
-            return
-        manifest = None
-        for manifest in self._manifest(place.path, place):
-            if manifest is None:
-                yield None
-        found[name] = None
-        if manifest is not None:
-            found[name] = digest = "sha256:" + sha256(manifest).hexdigest()
-            manifests[digest] = manifest
-
-    def _manifest(self, path: str, place: DatasetPlace) -> Iterator[bytes | None]:
-        """Yield None to give way, at last the manifest; nothing where *path* does not exist."""
+            return self._unmeasured.encode(), Extent(bytes=1)
         try:
-            kind = os.stat(path)
+            kind = os.stat(place.path)
         except OSError:
-            return  # As `missing` sees it: a link to itself, or what lies behind a closed folder, is not there for a step either.
+            return (
+                None,
+                Extent(),
+            )  # A link to itself, or what lies behind a closed folder, is not there for a step either.
         listed: list[list[object]] = []
-        if stat.S_ISDIR(kind.st_mode):
-            for relative in walk_files(path, place.pattern):
-                if relative is None:
-                    yield None
-                    continue
-                for entry in self._entry(os.path.join(path, relative), relative, place.strength):
-                    if entry is None:
-                        yield None
-                    else:
-                        listed.append(entry)
-        else:
-            for entry in self._entry(path, "", place.strength):
+        paths: list[str] = []
+        single = not stat.S_ISDIR(kind.st_mode)
+        for relative in [""] if single else walk_files(place.path, place.pattern):
+            if relative is None:
+                yield None
+                continue
+            path = os.path.join(place.path, relative) if relative else place.path
+            for entry in self._entry(path, relative, place.strength):
                 if entry is None:
                     yield None
                 else:
                     listed.append(entry)
+                    paths.append(path)
         listed.sort(key=lambda entry: str(entry[0]))
-        yield canonical_bytes({"files": listed, "recipe": 1, "strength": place.strength})
+        extent = Extent(
+            files=len(listed),
+            bytes=sum(int(str(entry[1])) for entry in listed),
+            file_digest=str(listed[0][2]) if single and listed and place.strength == "content" else None,
+        )
+        if count:
+            extent = yield from self._counted(extent, paths)
+        return canonical_bytes({"files": listed, "recipe": 1, "strength": place.strength}), extent
+
+    def _counted(self, extent: Extent, paths: list[str]) -> Generator[None, None, Extent]:
+        rows = 0
+        for path in paths:
+            try:
+                for found in count_rows(path):
+                    if found is None:
+                        yield None
+                    else:
+                        rows += found
+            except UncountableError as error:
+                return attrs.evolve(extent, failure=str(error))
+        return attrs.evolve(extent, rows=rows)
 
     def _entry(self, path: str, relative: str, strength: str) -> Iterator[list[object] | None]:
         try:

@@ -26,6 +26,7 @@ from orchestrator.core.events import (
     event_type,
 )
 from orchestrator.core.outcome import Outcome, classify
+from orchestrator.core.output_contract import held_to_contract, rows_to_count
 from orchestrator.core.plan import Frontier
 from orchestrator.core.report import StepReport
 from orchestrator.core.run_plan import RunPlan
@@ -47,6 +48,7 @@ from orchestrator.runtime.result import BadResultError
 
 _INLINE_BYTES = 4096
 _MEASURING_AHEAD = 4
+_ENDED_WELL = ("succeeded", "no_new_data")
 
 
 @attrs.frozen
@@ -104,7 +106,7 @@ class Engine:
         self._running: set[str] = set()
         self._measuring: set[str] = set()
         self._checking: set[str] = set()
-        self._finishing: dict[str, tuple[Outcome, Exited]] = {}
+        self._finishing: dict[str, tuple[Outcome, Exited, StepReport | None]] = {}
         self._ending: str | None = None
         self._signal: int | None = None
 
@@ -209,8 +211,7 @@ class Engine:
         self._measuring.discard(name)
         self._blobs.update(measured.manifests)
         if name in self._finishing:
-            outcome, exited = self._finishing.pop(name)
-            self._succeed(name, outcome, exited, measured.outputs)
+            self._conclude(*self._finishing.pop(name), measured)
             return
         if name in self._checking:
             self._checking.discard(name)
@@ -268,7 +269,6 @@ class Engine:
                 report = self._ports.workbench.collect(name, exited.attempt)
             except BadResultError as error:
                 bad_result = str(error)
-        clean = exited.exit_code == 0 and not exited.timed_out and not exited.stopped
         outcome = classify(
             exit_code=exited.exit_code,
             signal=exited.signal,
@@ -277,21 +277,35 @@ class Engine:
             cancelled=exited.stopped,
             report=report,
             bad_result=bad_result,
-            missing_outputs=self._ports.digester.missing(step.writes) if clean and step.writes else (),
             exit_codes=step.exit_codes,
         )
-        self._record(attempt_finished(self._plan.run_id, exited, outcome, report, self._ports.workbench.redact))
-        if outcome.status not in ("succeeded", "no_new_data"):
-            self._finish_step(name, outcome.status, outcome.reason, outcome=outcome, exited=exited)
-        elif step.writes:
-            self._finishing[name] = (outcome, exited)
-            self._ports.digester.submit(MeasureRequest(name, outputs=step.writes, code=False))
+        if outcome.status in _ENDED_WELL and step.writes:
+            # How it ended depends on what it has left.
+            rows = rows_to_count(step, self._plan.pipeline.datasets, report)
+            self._finishing[name] = (outcome, exited, report)
+            self._ports.digester.submit(MeasureRequest(name, outputs=step.writes, code=False, rows=rows))
         else:
-            self._succeed(name, outcome, exited, {})
+            self._conclude(outcome, exited, report, Measured(name))
 
-    def _succeed(self, name: str, outcome: Outcome, exited: Exited, outputs: Mapping[str, str | None]) -> None:
+    def _conclude(self, outcome: Outcome, exited: Exited, report: StepReport | None, left: Measured) -> None:
+        """Record the end of an attempt, with the outputs that it has *left* held against what it owes."""
+        name, plan = exited.step, self._plan
+        if outcome.status in _ENDED_WELL:
+            outcome = held_to_contract(
+                outcome,
+                plan.steps[name].step,
+                plan.pipeline.datasets,
+                report=report,
+                digests=left.outputs,
+                extents=left.extents,
+                redact=self._ports.workbench.redact,
+            )
+        self._record(attempt_finished(plan.run_id, exited, outcome, report, self._ports.workbench.redact))
+        if outcome.status not in _ENDED_WELL:
+            self._finish_step(name, outcome.status, outcome.reason, outcome=outcome, exited=exited)
+            return
         status, reason = ("succeeded", None) if outcome.status == "succeeded" else ("skipped", "no_new_data")
-        self._finish_step(name, status, reason, outcome=outcome, exited=exited, outputs=outputs)
+        self._finish_step(name, status, reason, outcome=outcome, exited=exited, outputs=left.outputs)
 
     def _finish_step(
         self,
@@ -312,7 +326,7 @@ class Engine:
                 reason=reason,
                 evidence=evidence
                 if evidence is not None
-                else ended_evidence(exited, timeout_us=self._plan.steps[name].step.timeout_us),
+                else ended_evidence(exited, outcome, timeout_us=self._plan.steps[name].step.timeout_us),
                 error_class=None if outcome is None else outcome.error_class,
                 attempts=step.attempt,
                 key=step.key if outputs is not None else None,

@@ -87,9 +87,11 @@ def _left_behind(exited: Exited) -> str | None:
     return f"{what} killed: {names}{', …' if count > _SURVIVORS_NAMED else ''}"
 
 
-def ended_evidence(exited: Exited | None, *, timeout_us: int | None = None) -> dict[str, object]:
+def ended_evidence(
+    exited: Exited | None, outcome: Outcome | None = None, *, timeout_us: int | None = None
+) -> Mapping[str, object]:
     """
-    Return what a step's failure rests on: its timeout, its signal or its exit code; empty where there is none of them.
+    Return what a step's failure rests on: its timeout, its signal, its exit code or its outputs; empty where there is none of them.
 
     Args:
         timeout_us: Of an attempt of the step.
@@ -100,7 +102,9 @@ def ended_evidence(exited: Exited | None, *, timeout_us: int | None = None) -> d
         return {"timeout_us": timeout_us}
     if exited.signal is not None:
         return {"signal": exited.signal, "name": signal_name(exited.signal)}
-    return {} if exited.exit_code in (None, 0) else {"exit_code": exited.exit_code}
+    if exited.exit_code not in (None, 0):
+        return {"exit_code": exited.exit_code}
+    return {} if outcome is None else outcome.evidence
 
 
 def signal_name(number: int) -> str:
