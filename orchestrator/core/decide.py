@@ -121,6 +121,7 @@ class Facts:
         sources: The datasets that it reads and nobody writes.
         trusted: For each dataset that it reads and whose writer is not part of this run, what that writer last left or
             had accepted; None where the writer never succeeded.
+        weak: How a dataset that it reads or writes is measured, where that is not by its content: `listing` or `probe`.
         measurement: None until somebody has measured.
     """
 
@@ -133,6 +134,7 @@ class Facts:
     ending: str | None = None
     sources: frozenset[str] = frozenset()
     trusted: Mapping[str, str | None] = attrs.field(factory=dict)
+    weak: Mapping[str, str] = attrs.field(factory=dict)
     measurement: Measurement | None = None
 
 
@@ -236,12 +238,17 @@ def _decide_key(facts: Facts, measurement: Measurement) -> Decision:
     components = measurement.components_like(baseline.components)
     difference = first_difference(baseline.components, components)
     if difference is not None:
-        return Run(_difference_reason(difference), {**_difference_evidence(difference, measurement), **overwritten})
+        evidence = _difference_evidence(difference, measurement)
+        kind, _, name = difference.component.partition(":")
+        by = {"strength": facts.weak[name]} if kind == "input" and name in facts.weak else {}
+        return Run(_difference_reason(difference), {**evidence, **by, **overwritten})
     if touched is not None:
-        return Run("output_changed" if touched["actual"] is not None else "output_missing", touched)
+        strength = facts.weak.get(str(touched["dataset"]))
+        by = {} if strength is None else {"strength": strength}
+        return Run("output_changed" if touched["actual"] is not None else "output_missing", {**touched, **by})
     return Skip(
         "no_new_data" if facts.sources else "up_to_date",
-        {"key": key_digest(components), "since": baseline.success},
+        {"key": key_digest(components), "since": baseline.success, **({"strength": facts.weak} if facts.weak else {})},
     )
 
 

@@ -24,6 +24,7 @@ DEFAULT_PASS = ("PATH", "HOME", "LANG")
 DEFAULT_GRACE_US = 10_000_000
 DEFAULT_LOG_LIMIT_BYTES = 1 << 30
 DEFAULT_ANCHOR_TIMEOUT_US = 30_000_000
+DEFAULT_PROBE_TIMEOUT_US = 30_000_000
 
 
 @attrs.frozen
@@ -73,7 +74,8 @@ class Dataset:
         min_files: Fewer files than this in a source refuse the run, in an output they fail the step.
         min_rows: Fewer rows than this in an output fail the step.
         allow_empty: An output may hold nothing.
-        probe: The command whose output stands for the content, where the dataset is no file.
+        probe: The command whose output stands for the content, where the dataset is no file or too big to be read.
+        env: Names of declared variables that reach the probe.
     """
 
     name: str
@@ -88,6 +90,8 @@ class Dataset:
     retention_us: int | None = None
     digest: DigestStrength = "content"
     probe: tuple[str, ...] = ()
+    probe_timeout_us: int = DEFAULT_PROBE_TIMEOUT_US
+    env: tuple[str, ...] = ()
     fresh_within: Freshness | None = None
     formerly: tuple[str, ...] = ()
 

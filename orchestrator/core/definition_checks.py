@@ -32,7 +32,7 @@ def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list
         *_check_names(document),
         *_check_formerly(pipeline),
         *check_variables(pipeline),
-        *_check_datasets(pipeline, document),
+        *_check_datasets(pipeline, document, variables),
         *_check_steps(pipeline, document, variables),
         *check_texts(pipeline, variables),
         *_check_redaction(pipeline),
@@ -91,7 +91,9 @@ def _check_formerly(pipeline: Pipeline) -> Iterator[Problem]:
         yield Problem("formerly_exists", message, ("pipeline", "formerly"), suggestion="remove it from formerly")
 
 
-def _check_datasets(pipeline: Pipeline, document: Mapping[str, object]) -> Iterator[Problem]:
+def _check_datasets(
+    pipeline: Pipeline, document: Mapping[str, object], variables: Mapping[str, object]
+) -> Iterator[Problem]:
     written_by = pipeline.writers()
     for dataset in pipeline.datasets.values():
         written = _defined({}, document, "datasets", dataset.name)
@@ -101,12 +103,26 @@ def _check_datasets(pipeline: Pipeline, document: Mapping[str, object]) -> Itera
             yield Problem("missing_key", f"{where} has no path", path, suggestion='write path = "data/…", or a probe')
         if dataset.digest == "probe" and "probe" not in written:
             yield Problem("missing_key", f'{where} has digest = "probe" but no probe', (*path, "digest"))
+        yield from _unknown(dataset.env, variables, "variable", (*path, "env"))
+        yield from _check_probe(dataset, path)
         yield from _check_contract(dataset, path, is_output=dataset.name in written_by)
         if dataset.pattern.startswith("/") or ".." in dataset.pattern.split("/"):
             message = f"{where}.pattern leaves the folder of the dataset: {shown(dataset.pattern)}"
             yield Problem("bad_pattern", message, (*path, "pattern"), suggestion="a pattern is relative to path")
     yield from _check_same_place(pipeline)
     yield from _check_overlaps(pipeline)
+
+
+def _check_probe(dataset: Dataset, path: tuple[str, ...]) -> Iterator[Problem]:
+    where = f"datasets.{dataset.name}"
+    if dataset.probe and dataset.digest != "probe":
+        message = f'{where} has a probe, which digest = "{dataset.digest}" does not ask'
+        yield Problem("contradiction", message, (*path, "digest"), suggestion="remove one of the two")
+    if dataset.probe and not dataset.probe[0].strip():
+        yield Problem("empty", f"{where}.probe names no program", (*path, "probe"))
+    if dataset.env and not dataset.probe:
+        message = f"{where}.env is what its probe sees, and it has none"
+        yield Problem("contradiction", message, (*path, "env"), suggestion="variables reach a step by its own env")
 
 
 def _check_contract(dataset: Dataset, path: tuple[str, ...], *, is_output: bool) -> Iterator[Problem]:

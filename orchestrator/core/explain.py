@@ -12,6 +12,7 @@ from orchestrator.core.durations import format_duration
 
 Evidence = Mapping[str, object]
 
+_STRENGTH = {"listing": "names, sizes and times", "probe": "probe"}
 _DIGEST_SHOWN = len("sha256:") + 12
 
 
@@ -155,7 +156,7 @@ def _change(evidence: Evidence) -> str:
         case "variable":
             return f"variable {name} changed"
         case "input":
-            return f"input {name} changed{_counts(evidence)}"
+            return f"input {name} changed{_counts(evidence)}{_by(evidence)}"
         case "needs":
             return f"{name} ran again"
         case "recipe":
@@ -168,7 +169,9 @@ def _output(evidence: Evidence) -> str:
     expected, actual = short_digest(evidence.get("expected")), short_digest(evidence.get("actual"))
     if evidence.get("actual") is None:
         return f"output {evidence.get('dataset')} is gone, it was {expected}"
-    return f"output {evidence.get('dataset')} was changed by hand: {actual}, the step had left {expected}"
+    return (
+        f"output {evidence.get('dataset')} was changed by hand: {actual}, the step had left {expected}{_by(evidence)}"
+    )
 
 
 def _untrusted(evidence: Evidence) -> str:
@@ -187,7 +190,18 @@ def _nothing_upstream(evidence: Evidence) -> str:
 
 
 def _since(what: str) -> Callable[[Evidence], str]:
-    return lambda evidence: f"{what} since {evidence['since']}" if evidence.get("since") else what
+    def words(evidence: Evidence) -> str:
+        return (f"{what} since {evidence['since']}" if evidence.get("since") else what) + _by(evidence)
+
+    return words
+
+
+def _by(evidence: Evidence) -> str:
+    """Say where something weaker than content was compared."""
+    strength = evidence.get("strength")
+    if isinstance(strength, Mapping):
+        return f" ({', '.join(f'{name} by its {_STRENGTH.get(str(by), by)}' for name, by in strength.items())})"
+    return f", by its {_STRENGTH.get(str(strength), strength)}" if strength else ""
 
 
 def _limit(evidence: Evidence) -> str:

@@ -45,12 +45,10 @@ def _of_datasets(pipeline: Pipeline) -> list[tuple[str, Path, str]]:
     datasets = pipeline.datasets.values()
     first = {
         "fresh_within": next((item.name for item in datasets if item.fresh_within), None),
-        "probe": next((item.name for item in datasets if item.digest == "probe"), None),
         "retention": next((item.name for item in datasets if item.retention_us), None),
     }
     effects = {
         "fresh_within": "the age of files is not looked at",
-        "probe": "the command is not run; the dataset counts as new in each run",
         "retention": "nothing is removed",
     }
     return [(key, ("datasets", name, key), effects[key]) for key, name in first.items() if name is not None]

@@ -56,6 +56,13 @@ class RunPlan:
     forced: bool
     max_parallel: int
     writers: Mapping[str, str]
+    _weak: Mapping[str, str] = attrs.field(
+        init=False,
+        default=attrs.Factory(
+            lambda self: {name: i.digest for name, i in self.pipeline.datasets.items() if i.digest != "content"},
+            takes_self=True,
+        ),
+    )
 
     @property
     def fail_fast(self) -> bool:
@@ -83,6 +90,7 @@ class RunPlan:
             ending=ending,
             sources=plan.sources,
             trusted=self._trusted(plan.step) if plan.step.reads else {},
+            weak=self._weak_of(plan.step) if self._weak else {},
             measurement=measurement,
         )
 
@@ -126,6 +134,9 @@ class RunPlan:
         if step.attempt_status in ("succeeded", "no_new_data") and step.status in ("succeeded", "skipped"):
             return f"{self.run_id}/{step.attempt}"
         return self.steps[name].baseline.success
+
+    def _weak_of(self, step: Step) -> dict[str, str]:
+        return {name: self._weak[name] for name in (*step.reads, *step.writes) if name in self._weak}
 
     def _trusted(self, step: Step) -> dict[str, str | None]:
         """What the writers that are not part of this run last left in the datasets that *step* reads."""

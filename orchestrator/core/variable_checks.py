@@ -48,19 +48,23 @@ def check_texts(pipeline: Pipeline, declared: Collection[str]) -> Iterator[Probl
     Args:
         declared: The names of all variables that the file declares, also of those that could not be read.
     """
+    for text, path in _texts(pipeline):
+        if "${" in text:
+            yield from _check_text(pipeline, declared, text, path)
+
+
+def _texts(pipeline: Pipeline) -> Iterator[tuple[str, Path]]:
+    """Yield every text in which `${NAME}` may stand, with its path."""
     for dataset in pipeline.datasets.values():
-        for key, text in (("path", dataset.path), ("pattern", dataset.pattern)):
-            if text is not None and "${" in text:
-                yield from _check_text(pipeline, declared, text, ("datasets", dataset.name, key))
+        table: Path = ("datasets", dataset.name)
+        yield dataset.path or "", (*table, "path")
+        yield dataset.pattern, (*table, "pattern")
+        yield from ((word, (*table, "probe", place)) for place, word in enumerate(dataset.probe))
     for step in pipeline.steps.values():
-        for place, word in enumerate(step.command):
-            if "${" in word:
-                yield from _check_text(pipeline, declared, word, ("steps", step.name, "command", place))
-        for place, pattern in enumerate(step.code):
-            if "${" in pattern:
-                yield from _check_text(pipeline, declared, pattern, ("steps", step.name, "code", place))
-        if step.cwd is not None and "${" in step.cwd:
-            yield from _check_text(pipeline, declared, step.cwd, ("steps", step.name, "cwd"))
+        table = ("steps", step.name)
+        yield from ((word, (*table, "command", place)) for place, word in enumerate(step.command))
+        yield from ((pattern, (*table, "code", place)) for place, pattern in enumerate(step.code))
+        yield step.cwd or "", (*table, "cwd")
 
 
 def _check_text(pipeline: Pipeline, declared: Collection[str], text: str, path: Path) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import attrs
 
-from orchestrator.runtime.output import AttemptOutput, RedactingStream
+from orchestrator.runtime.output import AttemptOutput, Output, RedactingStream
 from orchestrator.runtime.ports import Clock, Exited, Launch, Survivor
 from orchestrator.runtime.spawning import Spawner, start_error
 from orchestrator.runtime.strays import Owner, are_all_ours, strays_of
@@ -37,7 +37,8 @@ class _Process:
     pid: int
     pidfd: int
     pipe: int
-    output: AttemptOutput
+    output: Output
+    told: Callable[[Exited], None] | None
     owner: Owner
     started_us: int
     deadline_us: int | None
@@ -71,7 +72,7 @@ class ProcessExecutor:
         self._poller = select.epoll()
         self._watched: dict[int, tuple[_Process, bool]] = {}
         self._running: dict[str, _Process] = {}
-        self._failed_starts: list[Exited] = []
+        self._failed_starts: list[tuple[Exited, Callable[[Exited], None] | None]] = []
         self._spawner = Spawner()
         self._all_ours = are_all_ours()
         self._wakeup_fd = wakeup_fd
@@ -80,11 +81,11 @@ class ProcessExecutor:
 
     def start(self, launch: Launch) -> None:
         """Start an attempt; what keeps it from starting comes back from `poll` as `Exited.not_started`."""
-        try:
-            self._start(launch)
-        except (OSError, ValueError) as error:
-            text = start_error(launch, error)
-            self._failed_starts.append(Exited(launch.step, launch.attempt, not_started=text))
+        self._start_or_tell(launch, AttemptOutput(launch.log_path, self._new_stream(), launch.log_limit_bytes), None)
+
+    def start_aside(self, launch: Launch, output: Output, told: Callable[[Exited], None]) -> None:
+        """Start what is no attempt: it prints into *output*, and `poll` hands its end to *told* instead of returning it."""
+        self._start_or_tell(launch, output, told)
 
     def poll(self, timeout_us: int | None) -> list[Exited]:
         """Wait until something has ended or *timeout_us* has passed (None: for ever), and return what has ended."""
@@ -95,25 +96,17 @@ class ProcessExecutor:
         if due_us is not None:
             until_due = max(0, due_us - now_us)
             timeout_us = until_due if timeout_us is None else min(timeout_us, until_due)
-        for descriptor, _ in self._poller.poll(None if timeout_us is None else timeout_us / 1e6):
-            if descriptor == self._wakeup_fd:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(descriptor, 512)
-                # The engine must see the signal now; an empty answer lets it take its turn.
-            elif descriptor in self._watched:  # or its exit and the end of its output came in one turn
-                process, is_exit = self._watched[descriptor]
-                if is_exit:
-                    self._exited(process)
-                else:
-                    self._read(process)
+        self._take_ready(timeout_us)
         if due_us is not None:
             self._enforce(self._clock.monotonic_us())
-        ended = self._failed_starts
-        self._failed_starts = []
+        ended, self._failed_starts = self._failed_starts, []
         for process in [process for process in self._running.values() if process.ended_us is not None]:
             if (process.over_us is not None or process.eof or self._drained(process)) and self._is_alone(process):
-                ended.append(self._finish(process))
-        return ended
+                ended.append((self._finish(process), process.told))
+        for exited, told in ended:
+            if told is not None:
+                told(exited)
+        return [exited for exited, told in ended if told is None]
 
     def stop(self, step: str, *, force: bool = False) -> None:
         """Ask the group of the running attempt of *step* to end: TERM, grace, KILL; *force* starts at KILL."""
@@ -147,7 +140,14 @@ class ProcessExecutor:
         self._poller.close()
         self._spawner.close()
 
-    def _start(self, launch: Launch) -> None:
+    def _start_or_tell(self, launch: Launch, output: Output, told: Callable[[Exited], None] | None) -> None:
+        try:
+            self._start(launch, output, told)
+        except (OSError, ValueError) as error:
+            text = start_error(launch, error)
+            self._failed_starts.append((Exited(launch.step, launch.attempt, not_started=text), told))
+
+    def _start(self, launch: Launch, output: Output, told: Callable[[Exited], None] | None) -> None:
         started_us = self._clock.monotonic_us()
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         try:
@@ -168,7 +168,8 @@ class ProcessExecutor:
                 pid=pid,
                 pidfd=pidfd,
                 pipe=read_end,
-                output=AttemptOutput(launch.log_path, self._new_stream(), launch.log_limit_bytes),
+                output=output,
+                told=told,
                 owner=Owner.of(launch, pid),
                 started_us=started_us,
                 deadline_us=None if launch.timeout_us is None else started_us + launch.timeout_us,
@@ -187,6 +188,20 @@ class ProcessExecutor:
     def _unwatch(self, descriptor: int) -> None:
         self._poller.unregister(descriptor)
         del self._watched[descriptor]
+
+    def _take_ready(self, timeout_us: int | None) -> None:
+        """Wait for what is watched, and take note of it."""
+        for descriptor, _ in self._poller.poll(None if timeout_us is None else timeout_us / 1e6):
+            if descriptor == self._wakeup_fd:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(descriptor, 512)
+                # The engine must see the signal now; an empty answer lets it take its turn.
+            elif descriptor in self._watched:  # or its exit and the end of its output came in one turn
+                process, is_exit = self._watched[descriptor]
+                if is_exit:
+                    self._exited(process)
+                else:
+                    self._read(process)
 
     def _next_due_us(self) -> int | None:
         due = [

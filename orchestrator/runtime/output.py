@@ -36,6 +36,28 @@ class RedactingStream(Protocol):
         ...
 
 
+class Output(Protocol):
+    """Where what a process prints goes."""
+
+    @property
+    def last_line(self) -> str | None:
+        """The last line so far, redacted; None before there is one."""
+        ...
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why it could not be kept, or None."""
+        ...
+
+    def feed(self, data: bytes) -> None:
+        """Take what the process has printed."""
+        ...
+
+    def finish(self) -> Log | None:
+        """Take note that no more comes, and return what is kept of it, or None."""
+        ...
+
+
 class AttemptOutput:
     """
     Write the output of one attempt to *path* through *stream*.

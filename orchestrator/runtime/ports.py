@@ -164,6 +164,39 @@ class Measured:
     extents: Mapping[str, Extent] = attrs.field(factory=dict)
 
 
+@attrs.define(eq=False)
+class Answer:
+    """
+    Hold what a probe has said, as soon as it has.
+
+    Attributes:
+        is_there: The probe has ended, or could not be started.
+        manifest: Stands for the content; None where the probe failed, and *failure* says why.
+        bytes: How much it printed.
+    """
+
+    is_there: bool = False
+    manifest: bytes | None = None
+    bytes: int = 0
+    failure: str | None = None
+
+
+class Prober(Protocol):
+    """Ask datasets that are no files."""
+
+    def ask(self, dataset: str) -> Answer:
+        """Start the probe of *dataset*, or let it wait for its turn."""
+        ...
+
+    def cancel(self, answer: Answer) -> None:
+        """End a probe whose answer nobody waits for any more."""
+        ...
+
+    def wait(self) -> None:
+        """Wait until a probe has ended; for those who have no loop."""
+        ...
+
+
 class Digester(Protocol):
     """Measure files a little at a time, so that a large one stops neither timeouts nor other steps."""
 

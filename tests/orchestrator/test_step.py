@@ -195,7 +195,6 @@ class TestInAProcess:
             code={},
             cache=DigestCache(None),
             load_manifest=lambda _: None,
-            unmeasured="",
         )
         digester.submit(MeasureRequest("step", {"data": None}))
         (measured,) = digester.advance()

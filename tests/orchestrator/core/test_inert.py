@@ -57,11 +57,6 @@ class TestInertNotices:
                 ("datasets", "y", "fresh_within"),
             ),
             (
-                with_datasets(Dataset("y", digest="probe", probe=("x",))),
-                "probe does nothing yet: the command is not run; the dataset counts as new in each run",
-                ("datasets", "y", "probe"),
-            ),
-            (
                 with_datasets(Dataset("y", retention_us=1), Dataset("z", retention_us=1)),
                 "retention does nothing yet: nothing is removed",
                 ("datasets", "y", "retention"),
@@ -100,7 +95,7 @@ class TestInertNotices:
 
         notices = inert_notices(pipeline)
 
-        assert 11 == len(notices)
+        assert 10 == len(notices)
         for notice in notices:
             value: object = pipeline.document
             for key in notice.path:

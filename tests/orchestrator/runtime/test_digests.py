@@ -38,12 +38,10 @@ class Bench:
             folder=self.folder,
             datasets={
                 "data": DatasetPlace(str(self.folder / "data"), self.pattern, self.strength),
-                "probe": DatasetPlace(None, "", "probe"),
             },
             code={"step": self.code},
             cache=cache or DigestCache(None),
             load_manifest=self.manifests.get,
-            unmeasured="run-1",
             redact=lambda name: name.replace("s3cret", "***"),
         )
         digester.submit(request)
@@ -148,10 +146,6 @@ class TestDataset:
 
         assert before == same
         assert before != bench.digest()
-
-    def test_what_is_no_file_counts_as_new(self, bench: Bench) -> None:
-        """A dataset without a path is never taken for unchanged."""
-        assert bench.measure(MeasureRequest("step", {"probe": None})).inputs == {"probe": "run-1"}
 
     def test_changes_against_the_last_success_are_counted(self, bench: Bench) -> None:
         """Given the manifest of last time, then added, changed and removed files are counted."""
@@ -287,7 +281,6 @@ class TestLargeFile:
             code={},
             cache=DigestCache(None),
             load_manifest=lambda _: None,
-            unmeasured="",
         )
         digester.submit(MeasureRequest("step", {"data": None}))
 
@@ -403,7 +396,6 @@ def digester(bench: Bench, places: dict[str, DatasetPlace]) -> FileDigester:
         code={},
         cache=DigestCache(None),
         load_manifest=lambda _: None,
-        unmeasured="",
     )
 
 
