@@ -22,6 +22,7 @@ from orchestrator.core.fingerprint import (
     key_digest,
     known_recipe,
 )
+from orchestrator.core.output_contract import Extent
 
 LOST = ("lost", "running")
 """Statuses of a last attempt whose end nobody saw; one that runs when somebody decides has lost its orchestrator."""
@@ -80,12 +81,14 @@ class Measurement:
         material: What the key is made of, see `core.fingerprint`.
         outputs: Content digest of each dataset that the step writes; None where it does not exist.
         files: For an input, how many files were added, changed and removed since the last success.
+        extents: How much each dataset is.
         components: The material as the newest recipe has it.
     """
 
     material: Material
     outputs: Mapping[str, str | None] = attrs.field(factory=dict)
     files: Mapping[str, Mapping[str, int]] = attrs.field(factory=dict)
+    extents: Mapping[str, Extent] = attrs.field(factory=dict)
     components: Mapping[str, object] = attrs.field(
         init=False, default=attrs.Factory(lambda self: key_components(self.material), takes_self=True)
     )

@@ -10,7 +10,10 @@ from orchestrator.core.decide import NEVER_RUN, Baseline, Facts, Measurement, Ru
 from orchestrator.core.definition import Pipeline, Step
 from orchestrator.core.fingerprint import Material
 from orchestrator.core.graph import Graph
+from orchestrator.core.output_contract import Extent
 from orchestrator.core.state import RunState
+
+NO_EXTENTS: Mapping[str, Extent] = {}
 
 
 @attrs.frozen
@@ -103,6 +106,7 @@ class RunPlan:
         outputs: Mapping[str, str | None],
         code: Mapping[str, str],
         files: Mapping[str, Mapping[str, int]],
+        extents: Mapping[str, Extent] = NO_EXTENTS,
     ) -> Measurement:
         """Join what was measured of the step *name* with the parts of its key that need no measuring."""
         plan = self.steps[name]
@@ -113,7 +117,7 @@ class RunPlan:
             inputs=inputs,
             needs={other: self.success_of(other, state) for other in plan.step.needs},
         )
-        return Measurement(material, outputs, files)
+        return Measurement(material, outputs, files, extents)
 
     def changed_since(self, name: str, outputs: Mapping[str, str | None]) -> Run | None:
         """

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from ledger.canonical import blob_digest, canonical_bytes
 from ledger.events import NewEvent
+from orchestrator.core.certificates import certified, recorded_material
 from orchestrator.core.decide import Fail, Measure, Measurement, Run, Skip, decide
 from orchestrator.core.events import (
     AttemptStarted,
@@ -26,7 +26,7 @@ from orchestrator.core.events import (
     event_type,
 )
 from orchestrator.core.outcome import Outcome, classify
-from orchestrator.core.output_contract import held_to_contract, rows_to_count
+from orchestrator.core.output_contract import rows_to_count
 from orchestrator.core.plan import Frontier
 from orchestrator.core.report import StepReport
 from orchestrator.core.run_plan import RunPlan
@@ -43,12 +43,10 @@ from orchestrator.runtime.ports import (
     Observer,
     Workbench,
 )
-from orchestrator.runtime.recording import attempt_finished, ended_evidence, run_finished
+from orchestrator.runtime.recording import ENDED_WELL, attempt_finished, ended_evidence, held, run_finished
 from orchestrator.runtime.result import BadResultError
 
-_INLINE_BYTES = 4096
 _MEASURING_AHEAD = 4
-_ENDED_WELL = ("succeeded", "no_new_data")
 
 
 @attrs.frozen
@@ -201,6 +199,11 @@ class Engine:
                     self._keep(name)
                 else:
                     self._ready.append(_Ready(name, needed, measurement))
+            case Skip(reason="no_new_data" | "up_to_date"):
+                assert measurement is not None
+                evidence, documents = certified(decision.evidence, facts.baseline, measurement)
+                self._blobs.update(documents)
+                self._finish_step(name, "skipped", decision.reason, evidence=evidence)
             case Skip():
                 self._finish_step(name, "skipped", decision.reason, evidence=decision.evidence)
             case Fail():
@@ -229,6 +232,7 @@ class Engine:
                 outputs=measured.outputs,
                 code=measured.code,
                 files=measured.files,
+                extents=measured.extents,
             ),
         )
 
@@ -237,12 +241,8 @@ class Engine:
         if self._ending is not None and step.when == "upstream_ok":
             self._finish_step(ready.step, "skipped", "run_ended", evidence={"cause": self._ending})
             return
-        components = ready.measurement.components
-        text = canonical_bytes(components)
-        key = blob_digest(text)  # which is what `key_digest` says, without making the text again
-        if len(text) > _INLINE_BYTES:
-            self._blobs[key] = text
-            components = {"blob": key}
+        key, components, documents = recorded_material(ready.measurement.components)
+        self._blobs.update(documents)
         self._record(
             AttemptStarted(
                 step=ready.step,
@@ -279,7 +279,7 @@ class Engine:
             bad_result=bad_result,
             exit_codes=step.exit_codes,
         )
-        if outcome.status in _ENDED_WELL and step.writes:
+        if outcome.status in ENDED_WELL and step.writes:
             # How it ended depends on what it has left.
             rows = rows_to_count(step, self._plan.pipeline.datasets, report)
             self._finishing[name] = (outcome, exited, report)
@@ -289,19 +289,10 @@ class Engine:
 
     def _conclude(self, outcome: Outcome, exited: Exited, report: StepReport | None, left: Measured) -> None:
         """Record the end of an attempt, with the outputs that it has *left* held against what it owes."""
-        name, plan = exited.step, self._plan
-        if outcome.status in _ENDED_WELL:
-            outcome = held_to_contract(
-                outcome,
-                plan.steps[name].step,
-                plan.pipeline.datasets,
-                report=report,
-                digests=left.outputs,
-                extents=left.extents,
-                redact=self._ports.workbench.redact,
-            )
-        self._record(attempt_finished(plan.run_id, exited, outcome, report, self._ports.workbench.redact))
-        if outcome.status not in _ENDED_WELL:
+        name, plan, redact = exited.step, self._plan, self._ports.workbench.redact
+        outcome = held(outcome, report, left, plan, redact)
+        self._record(attempt_finished(plan.run_id, exited, outcome, report, redact))
+        if outcome.status not in ENDED_WELL:
             self._finish_step(name, outcome.status, outcome.reason, outcome=outcome, exited=exited)
             return
         status, reason = ("succeeded", None) if outcome.status == "succeeded" else ("skipped", "no_new_data")

@@ -7,11 +7,14 @@ from collections.abc import Callable, Collection, Mapping
 
 from orchestrator.core.events import AttemptFinished, RunFinished
 from orchestrator.core.outcome import Outcome
+from orchestrator.core.output_contract import held_to_contract
 from orchestrator.core.printable import as_utf8
 from orchestrator.core.report import StepReport
+from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState, verdict
-from orchestrator.runtime.ports import Exited, Log
+from orchestrator.runtime.ports import Exited, Log, Measured
 
+ENDED_WELL = ("succeeded", "no_new_data")
 _SURVIVORS_AT_MOST = 100
 _SURVIVORS_NAMED = 3
 
@@ -44,6 +47,18 @@ def _root_cause(state: RunState) -> Mapping[str, object] | None:
     step = state.step(name)
     cause = {"step": name, "reason": step.reason, "error_class": step.error_class, "message": step.message}
     return {key: value for key, value in cause.items() if value is not None}
+
+
+def held(
+    outcome: Outcome, report: StepReport | None, left: Measured, plan: RunPlan, redact: Callable[[str], str]
+) -> Outcome:
+    """Return *outcome*, or the failure that the outputs make of it which the attempt has *left*."""
+    if outcome.status not in ENDED_WELL:
+        return outcome
+    step, datasets = plan.steps[left.step].step, plan.pipeline.datasets
+    return held_to_contract(
+        outcome, step, datasets, report=report, digests=left.outputs, extents=left.extents, redact=redact
+    )
 
 
 def attempt_finished(
