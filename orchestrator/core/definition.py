@@ -29,6 +29,7 @@ DEFAULT_CHANNEL_TIMEOUT_US = 10_000_000
 CHANNEL_TIMEOUT_MAX_US = 30_000_000
 DEFAULT_PING_TIMEOUT_US = 5_000_000
 PING_TIMEOUT_MAX_US = 10_000_000
+DEFAULT_PROBE_TIMEOUT_US = 30_000_000
 
 
 @attrs.frozen
@@ -75,20 +76,27 @@ class Dataset:
     Attributes:
         path: Relative to the folder of `pipeline.toml`, `${NAME}` allowed.
         pattern: Which files of a folder belong to it, a glob relative to *path*.
-        min_files: Fewer files than this in a source refuse the run.
-        probe: The command whose output stands for the content, where the dataset is no file.
+        min_files: Fewer files than this in a source refuse the run, in an output they fail the step.
+        min_rows: Fewer rows than this in an output fail the step.
+        allow_empty: An output may hold nothing.
+        probe: The command whose output stands for the content, where the dataset is no file or too big to be read.
+        env: Names of declared variables that reach the probe.
     """
 
     name: str
     path: str | None = None
     pattern: str = "**/*"
     min_files: int = 0
+    min_rows: int = 0
+    allow_empty: bool = False
     layer: Layer | None = None
     owner: str | None = None
     classification: Classification | None = None
     retention_us: int | None = None
     digest: DigestStrength = "content"
     probe: tuple[str, ...] = ()
+    probe_timeout_us: int = DEFAULT_PROBE_TIMEOUT_US
+    env: tuple[str, ...] = ()
     fresh_within: Freshness | None = None
     formerly: tuple[str, ...] = ()
 

@@ -34,7 +34,7 @@ def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list
         *_check_names(document),
         *_check_formerly(pipeline),
         *check_variables(pipeline),
-        *_check_datasets(pipeline, document),
+        *_check_datasets(pipeline, document, variables),
         *_check_steps(pipeline, document, variables),
         *check_texts(pipeline, variables),
         *_check_redaction(pipeline),
@@ -161,7 +161,10 @@ def _check_formerly(pipeline: Pipeline) -> Iterator[Problem]:
         yield Problem("formerly_exists", message, ("pipeline", "formerly"), suggestion="remove it from formerly")
 
 
-def _check_datasets(pipeline: Pipeline, document: Mapping[str, object]) -> Iterator[Problem]:
+def _check_datasets(
+    pipeline: Pipeline, document: Mapping[str, object], variables: Mapping[str, object]
+) -> Iterator[Problem]:
+    written_by = pipeline.writers()
     for dataset in pipeline.datasets.values():
         written = _defined({}, document, "datasets", dataset.name)
         where = f"datasets.{dataset.name}"
@@ -170,11 +173,44 @@ def _check_datasets(pipeline: Pipeline, document: Mapping[str, object]) -> Itera
             yield Problem("missing_key", f"{where} has no path", path, suggestion='write path = "data/…", or a probe')
         if dataset.digest == "probe" and "probe" not in written:
             yield Problem("missing_key", f'{where} has digest = "probe" but no probe', (*path, "digest"))
+        yield from _unknown(dataset.env, variables, "variable", (*path, "env"))
+        yield from _check_probe(dataset, path)
+        yield from _check_contract(dataset, path, is_output=dataset.name in written_by)
         if dataset.pattern.startswith("/") or ".." in dataset.pattern.split("/"):
             message = f"{where}.pattern leaves the folder of the dataset: {shown(dataset.pattern)}"
             yield Problem("bad_pattern", message, (*path, "pattern"), suggestion="a pattern is relative to path")
     yield from _check_same_place(pipeline)
     yield from _check_overlaps(pipeline)
+
+
+def _check_probe(dataset: Dataset, path: tuple[str, ...]) -> Iterator[Problem]:
+    where = f"datasets.{dataset.name}"
+    if dataset.probe and dataset.digest != "probe":
+        message = f'{where} has a probe, which digest = "{dataset.digest}" does not ask'
+        yield Problem("contradiction", message, (*path, "digest"), suggestion="remove one of the two")
+    if dataset.probe and not dataset.probe[0].strip():
+        yield Problem("empty", f"{where}.probe names no program", (*path, "probe"))
+    if dataset.env and not dataset.probe:
+        message = f"{where}.env is what its probe sees, and it has none"
+        yield Problem("contradiction", message, (*path, "env"), suggestion="variables reach a step by its own env")
+
+
+def _check_contract(dataset: Dataset, path: tuple[str, ...], *, is_output: bool) -> Iterator[Problem]:
+    """What an output owes has to make sense, and a dataset that nobody writes owes nothing of it."""
+    where = f"datasets.{dataset.name}"
+    asked = {"min_files": dataset.min_files, "min_rows": dataset.min_rows, "allow_empty": dataset.allow_empty}
+    for key in ("min_rows", "allow_empty"):
+        if asked[key] and not is_output:
+            message = f"{where}.{key} is for outputs, and no step writes {dataset.name}"
+            hint = "a source is held to min_files" if key == "min_rows" else "a source may be empty: remove it"
+            yield Problem("not_an_output", message, (*path, key), suggestion=hint)
+    least = next((key for key in ("min_files", "min_rows") if asked[key]), None)
+    if dataset.allow_empty and least is not None:
+        message = f"{where} may be empty, and has {least} = {asked[least]}"
+        yield Problem("contradiction", message, (*path, "allow_empty"), suggestion="remove one of the two")
+    if dataset.min_files and dataset.path is None:
+        message = f"{where}.min_files counts files, and {dataset.name} has no path"
+        yield Problem("contradiction", message, (*path, "min_files"), suggestion="remove it")
 
 
 def _check_same_place(pipeline: Pipeline) -> Iterator[Problem]:

@@ -35,11 +35,9 @@ def _of_variables(pipeline: Pipeline) -> list[tuple[str, Path, str]]:
 def _of_datasets(pipeline: Pipeline) -> list[tuple[str, Path, str]]:
     datasets = pipeline.datasets.values()
     first = {
-        "probe": next((item.name for item in datasets if item.digest == "probe"), None),
         "retention": next((item.name for item in datasets if item.retention_us), None),
     }
     effects = {
-        "probe": "the command is not run; the dataset counts as new in each run",
         "retention": "nothing is removed",
     }
     return [(key, ("datasets", name, key), effects[key]) for key, name in first.items() if name is not None]

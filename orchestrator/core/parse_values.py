@@ -12,6 +12,7 @@ from orchestrator.core.definition import (
     DEFAULT_LOG_LIMIT_BYTES,
     DEFAULT_PASS,
     DEFAULT_PING_TIMEOUT_US,
+    DEFAULT_PROBE_TIMEOUT_US,
     AlertRule,
     Alerts,
     Audit,
@@ -127,12 +128,16 @@ class _Builder:
             path=table.get("path"),
             pattern=table.get("pattern", "**/*"),
             min_files=table.get("min_files", 0),
+            min_rows=table.get("min_rows", 0),
+            allow_empty=table.get("allow_empty", False),
             layer=table.get("layer"),
             owner=table.get("owner"),
             classification=table.get("classification"),
             retention_us=self._duration(table, (*where, "retention")),
             digest=table.get("digest", "probe" if probe else "content"),
             probe=probe,
+            probe_timeout_us=self._duration(table, (*where, "probe_timeout")) or DEFAULT_PROBE_TIMEOUT_US,
+            env=tuple(table.get("env", ())),
             fresh_within=None if fresh is None else self._freshness(fresh, (*where, "fresh_within")),
             formerly=tuple(table.get("formerly", ())),
         )
@@ -244,6 +249,6 @@ def _mentions_night(table: Table, datasets: Mapping[str, Dataset]) -> bool:
     texts = [*table.get("command", ()), table.get("cwd", ""), *table.get("code", ())]
     for name in (*table.get("reads", ()), *table.get("writes", ())):
         dataset = datasets.get(name)
-        if dataset is not None and dataset.path is not None:
-            texts += [dataset.path, dataset.pattern]
+        if dataset is not None:
+            texts += [dataset.path or "", dataset.pattern, *dataset.probe]
     return any("NIGHT" in references(text) for text in texts)

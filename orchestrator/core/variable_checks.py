@@ -56,15 +56,15 @@ def check_texts(pipeline: Pipeline, declared: Collection[str]) -> Iterator[Probl
 
 def _plain_texts(pipeline: Pipeline) -> Iterator[tuple[Path, str, bool]]:
     for dataset in pipeline.datasets.values():
-        for key, text in (("path", dataset.path), ("pattern", dataset.pattern)):
-            if text is not None:
-                yield ("datasets", dataset.name, key), text, False
+        table: Path = ("datasets", dataset.name)
+        yield (*table, "path"), dataset.path or "", False
+        yield (*table, "pattern"), dataset.pattern, False
+        yield from (((*table, "probe", place), word, False) for place, word in enumerate(dataset.probe))
     for step in pipeline.steps.values():
-        for key, texts in (("command", step.command), ("code", step.code)):
-            for place, text in enumerate(texts):
-                yield ("steps", step.name, key, place), text, False
-        if step.cwd is not None:
-            yield ("steps", step.name, "cwd"), step.cwd, False
+        table = ("steps", step.name)
+        yield from (((*table, "command", place), word, False) for place, word in enumerate(step.command))
+        yield from (((*table, "code", place), pattern, False) for place, pattern in enumerate(step.code))
+        yield (*table, "cwd"), step.cwd or "", False
 
 
 def alert_texts(pipeline: Pipeline) -> Iterator[tuple[Path, str, bool]]:

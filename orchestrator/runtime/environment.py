@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from orchestrator.core.definition import Parameter, Pipeline, Variable
+from orchestrator.core.definition import Dataset, Parameter, Pipeline, Step, Variable
 from orchestrator.core.interpolation import UnresolvedReferenceError, references, resolve
 from orchestrator.core.names import shown, suggest
 from orchestrator.core.parameters import check_parameter_value
@@ -121,11 +121,28 @@ def child_environment(
     pipeline: Pipeline, environment: Environment, environ: Mapping[str, str]
 ) -> dict[str, dict[str, str]]:
     """Return for each step the variables that reach it: those that it declares, and of the parent's those that are passed on."""
+    return _reaching(pipeline.steps, pipeline, environment, environ)
+
+
+def probe_environment(
+    pipeline: Pipeline, environment: Environment, environ: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """Return for each dataset with a probe the variables that reach it, as for steps."""
+    asked = {name: dataset for name, dataset in pipeline.datasets.items() if dataset.probe}
+    return _reaching(asked, pipeline, environment, environ)
+
+
+def _reaching(
+    declaring: Mapping[str, Step] | Mapping[str, Dataset],
+    pipeline: Pipeline,
+    environment: Environment,
+    environ: Mapping[str, str],
+) -> dict[str, dict[str, str]]:
     passed = {name: environ[name] for name in pipeline.env_pass if name in environ and name not in pipeline.variables}
     known = {**environment.variables, **environment.params}
     return {
-        step.name: passed | {name: known[name].value for name in step.env if name in known} if step.env else passed
-        for step in pipeline.steps.values()
+        item.name: passed | {name: known[name].value for name in item.env if name in known} if item.env else passed
+        for item in declaring.values()
     }
 
 
@@ -217,8 +234,9 @@ def _needed(pipeline: Pipeline, selected: Iterable[str]) -> tuple[set[str], set[
         step = pipeline.steps[name]
         needed.update(step.env)
         texts += [*step.command, *step.code, step.cwd or ""]
-        for dataset in (*step.reads, *step.writes):
-            texts += [pipeline.datasets[dataset].path or "", pipeline.datasets[dataset].pattern]
+        for dataset in (pipeline.datasets[name] for name in (*step.reads, *step.writes)):
+            texts += [dataset.path or "", dataset.pattern, *dataset.probe]
+            needed.update(dataset.env)
     referred = {reference for text in texts for reference in references(text)} | needed & pipeline.params.keys()
     return (needed | referred) & pipeline.variables.keys(), referred
 

@@ -36,11 +36,6 @@ class TestInertNotices:
                 ("env", "vars", "K", "rekey"),
             ),
             (
-                with_datasets(Dataset("y", digest="probe", probe=("x",))),
-                "probe does nothing yet: the command is not run; the dataset counts as new in each run",
-                ("datasets", "y", "probe"),
-            ),
-            (
                 with_datasets(Dataset("y", retention_us=1), Dataset("z", retention_us=1)),
                 "retention does nothing yet: nothing is removed",
                 ("datasets", "y", "retention"),
@@ -74,7 +69,7 @@ class TestInertNotices:
 
         notices = inert_notices(pipeline)
 
-        assert 5 == len(notices)
+        assert 4 == len(notices)
         for notice in notices:
             value: object = pipeline.document
             for key in notice.path:
