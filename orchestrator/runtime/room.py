@@ -23,6 +23,9 @@ DAYS_WARNED = 14
 _EVENTS_AT_MOST = 100_000
 """Of very large runs fewer are looked at: the rows of their attempts have to be read."""
 
+READ = ("runs", "attempts")
+"""What `recent_growth` reads, besides the ledger's own tables."""
+
 _RUNS = """
 SELECT run_id, started_at, coalesce(last_seq, (SELECT max(seq) FROM events)) - first_seq + 1,
        (SELECT coalesce(sum(log_bytes), 0) FROM attempts WHERE attempts.run_id = runs.run_id)
