@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ledger.errors import UnverifiableLedgerError
+from ledger.errors import LedgerNotFoundError, StorageError, UnverifiableLedgerError
 from ledger.reader import LedgerReader
 from orchestrator.cli import render
 from orchestrator.cli.exit_codes import ExitCode
@@ -22,8 +22,14 @@ def show_end(path: Path, run_id: str, unsealed: Exception | None, *, quiet: bool
     Args:
         path: Of the ledger.
         unsealed: What kept the checkpoint of the run from being made, or None; it counts where nothing else went wrong.
+
+    Raises:
+        StorageError: The ledger is gone.
     """
-    code = _show(path, run_id, quiet=quiet, as_json=as_json)
+    try:
+        code = _show(path, run_id, quiet=quiet, as_json=as_json)
+    except LedgerNotFoundError:
+        raise StorageError(str(path), "somebody has removed it while the run was on: restore a backup") from None
     if unsealed is None:
         return code
     render.err(f"error: the run is recorded, its checkpoint could not be made: {unsealed}")
