@@ -13,6 +13,7 @@ from orchestrator.cli.reading import View
 from orchestrator.cli.reports import write_reports
 from orchestrator.cli.tails import failed_tails
 from orchestrator.projections.summary import summary_json, summary_lines
+from orchestrator.runtime.place import held_log
 
 
 def show_end(path: Path, run_id: str, unsealed: Exception | None, *, quiet: bool, as_json: bool) -> int:
@@ -30,6 +31,9 @@ def show_end(path: Path, run_id: str, unsealed: Exception | None, *, quiet: bool
         code = _show(path, run_id, quiet=quiet, as_json=as_json)
     except LedgerNotFoundError:
         raise StorageError(str(path), "somebody has removed it while the run was on: restore a backup") from None
+    held = None if quiet else held_log(path)
+    if held is not None:
+        render.err(f"warning: {held}")
     if unsealed is None:
         return code
     render.err(f"error: the run is recorded, its checkpoint could not be made: {unsealed}")

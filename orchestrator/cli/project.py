@@ -30,6 +30,7 @@ from orchestrator.runtime.definition_file import place_problems, read_definition
 from orchestrator.runtime.digests import DatasetPlace
 from orchestrator.runtime.environment import Environment, resolve_environment, surroundings
 from orchestrator.runtime.leaks import check_leaks, redactor_of
+from orchestrator.runtime.place import check_place
 from orchestrator.runtime.preflight import check_room, check_sources
 
 
@@ -146,6 +147,7 @@ def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> P
     places = dataset_places(resolvable, around)
     problems += check_sources(resolvable, places, selected=selected)
     problems += check_room(pipeline, project.ledger)
+    problems += check_place(project.ledger)
     placed = place_problems(project.definition, problems, shown=project.shown)
     located = _redacted(placed, pipeline, environment)
     return Prepared(project, night, selected, environment, around, places, tuple(located))
