@@ -341,6 +341,9 @@ class TestArguments:
             ("show", "latest", "latest"), ("runs", "--limit", "x"), ("runs", "--nope"), ("--", "--json"),
             ("show", os.fsdecode(b"\xff\xfe")), ("logs", "x" * 100_000), ("run", "--ledger", "a\nb/\x1b[31m/l.db", "--only", "nope"),
             ("audit",), ("audit", "nope"), ("run", "--only", "a", "--until", "a", "--from", "zzz"),
+            ("run", "--pipeline", ""),
+            ("status", "--pipeline", " "),
+            ("run", "--ledger", ""),
         ],
         ids=lambda words: ascii(words)[:40],
     )  # fmt: skip
@@ -352,6 +355,20 @@ class TestArguments:
         assert done.returncode == 2, done.stderr
         assert "\x1b" not in done.stdout + done.stderr
         assert not {"done", ".orchestrate/logs"} & set(everything_in(tmp_path))
+
+    @pytest.mark.parametrize("words", [("run",), ("status",), ("audit", "verify")])
+    @pytest.mark.parametrize("place", ["/", "//", "/tmp/.."])
+    def test_91_root_of_the_file_system(self, tmp_path: Path, place: str, words: tuple[str, ...]) -> None:
+        """Given the root in the place of a ledger, then exit code 2, and nothing is put there."""
+        define(tmp_path)
+        before = set(Path("/").iterdir())
+        for done in (
+            program(*words, cwd=tmp_path, env={"ORCHESTRATE_LEDGER": place}),
+            program(*words, "--ledger", place, cwd=tmp_path),
+        ):
+            no_traceback(done)
+            assert (done.returncode, "needs a folder of its own" in done.stderr) == (2, True)
+        assert set(Path("/").iterdir()) == before
 
     @pytest.mark.parametrize(
         "value",
