@@ -55,6 +55,10 @@ class DamagedLedgerError(UnverifiableLedgerError):
         super().__init__(f"{path} is damaged: {'; '.join(findings)}")
 
 
+class ComputingSchemaError(DamagedLedgerError):
+    """Raised when what stands in the place of a table would compute what it shows, perhaps without end; none of it was read."""
+
+
 class ChangedWhileReadingError(LedgerError):
     """Raised when a file that was read without locks changed meanwhile; what was read may be torn."""
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from ledger.computing import load_schema, refuse_computing
 from ledger.errors import (
     ChangedWhileReadingError,
     DamagedLedgerError,
@@ -22,7 +24,7 @@ from ledger.errors import (
     LedgerNotFoundError,
     StorageError,
 )
-from ledger.schema import ledger_format, looks_like_sqlite
+from ledger.schema import ledger_format, looks_like_sqlite, own_objects
 
 _CHANGE_COUNTER = slice(24, 28)
 _SIDES = ("-journal", "-wal", "-shm")
@@ -40,6 +42,9 @@ class LedgerReader:
     """
     Open the ledger at *path* for reading.
 
+    Args:
+        tables: Names of tables of projections that will be read, without their views.
+
     Attributes:
         connection: For SELECT; every other statement is refused by SQLite.
         immutable: The file was opened without locks.
@@ -49,16 +54,17 @@ class LedgerReader:
         LedgerNotFoundError: There is no such file.
         ForeignFileError: It is no ledger.
         NewerLedgerError: A newer program made it.
-        DamagedLedgerError: What stands beside it in the place of its log is no file.
+        DamagedLedgerError: What stands beside it in the place of its log is no file, or its schema cannot be read.
+        ComputingSchemaError: A table would compute what it shows, and not as this program made it.
         StorageError: It cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tables: Iterable[str] = ()) -> None:
         self._path = path
         self.connection, self.immutable = _connect(path)
         try:
             self._identity = _identity(path) if self.immutable else None
-            self._check()
+            self._check(tables)
         except BaseException:
             self.connection.close()
             raise
@@ -91,9 +97,13 @@ class LedgerReader:
     ) -> None:
         self.close()
 
-    def _check(self) -> None:
+    def _check(self, tables: Iterable[str]) -> None:
         try:
+            # What is no ledger at all is said first.
             self.format = ledger_format(self.connection, str(self._path))
+            load_schema(self.connection, self._path)
+            own = own_objects(self.format)
+            refuse_computing(self.connection, self._path, [*own, *tables], own)
         except sqlite3.Error as error:
             raise StorageError(str(self._path), str(error)) from error
 

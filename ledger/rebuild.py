@@ -19,11 +19,12 @@ from ledger.audit.findings import KEPT_AT_MOST
 from ledger.audit.projections import HELD
 from ledger.audit.verify import verify
 from ledger.comparison import NO_TABLE, RowDifference, differences
+from ledger.computing import integrity_problems
 from ledger.errors import DamagedLedgerError, NewerLedgerError, UpgradeNeededError
 from ledger.events import NewEvent, RecordedEvent
 from ledger.projection import Projection, drop_beside, make_objects, read_events, rebuild_beside
 from ledger.reader import LedgerReader
-from ledger.schema import FORMAT, check_schema, ledger_format, registered_projections
+from ledger.schema import FORMAT, SCRIPTS, check_schema, ledger_format, registered_projections, schema_objects
 from ledger.store import Ledger
 from ledger.times import utc_now
 from ledger.tree import ledger_size
@@ -162,9 +163,11 @@ def _told(found: Found, projections: Sequence[Projection]) -> dict[str, object]:
 
 
 def _check_result(ledger: Ledger, projections: Sequence[Projection]) -> None:
-    check_schema(ledger.connection, str(ledger.path), [item.script for item in projections])
-    wrong = [text for (text,) in ledger.connection.execute("PRAGMA main.integrity_check(10)") if text != "ok"]
+    scripts = [item.script for item in projections]
+    check_schema(ledger.connection, str(ledger.path), scripts)
+    made = schema_objects([*SCRIPTS[FORMAT], *scripts])
+    wrong = list(integrity_problems(ledger.connection, ledger.path, made))
     if wrong:
         raise DamagedLedgerError(
-            str(ledger.path), [*wrong, "the damage is not in the read models alone: restore a backup"]
+            str(ledger.path), [*wrong[:10], "the damage is not in the read models alone: restore a backup"]
         )

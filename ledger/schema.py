@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
+from ledger.computing import normalised, schema_rows
 from ledger.errors import DamagedLedgerError, ForeignFileError, LedgerExistsError, NewerLedgerError, StorageError
 
 APPLICATION_ID = 0x6C646772  # "ldgr"
@@ -139,8 +140,13 @@ def schema_objects(scripts: Iterable[str]) -> dict[str, str]:
         for statement in statements(script):
             match = re.match(_STATEMENT_NAME, statement)
             assert match is not None, statement
-            found[match[2]] = _normalised(statement)
+            found[match[2]] = normalised(statement)
     return found
+
+
+def own_objects(found: int) -> dict[str, str]:
+    """Return the normalised SQL of each object of a ledger of the format *found*, by name, without those of projections."""
+    return schema_objects(SCRIPTS[found])
 
 
 def ledger_format(connection: sqlite3.Connection, path: str) -> int:
@@ -177,8 +183,8 @@ def check_schema(connection: sqlite3.Connection, path: str, scripts: Iterable[st
         DamagedLedgerError: Names each object that is missing, changed or does not belong.
     """
     expected = schema_objects([*SCRIPTS[ledger_format(connection, path)], *scripts])
-    rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
-    actual = {name: _normalised(sql) for _, name, _, sql in rows}
+    rows = schema_rows(connection)
+    actual = {name: normalised(sql) for _, name, _, sql in rows}
     findings = [f"{name} is missing" for name in expected if name not in actual]
     findings += [
         f"{name} is not as it was made" for name in expected if name in actual and actual[name] != expected[name]
@@ -307,7 +313,3 @@ def _sqlite_utils() -> ModuleType:
     finally:
         for name in hidden:
             del sys.modules[name]
-
-
-def _normalised(sql: str) -> str:
-    return re.sub(r"[ \t\r\n]+", " ", sql).strip(" ")  # no other blank is one to SQLite

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ledger.computing import load_schema
 from ledger.errors import DamagedLedgerError, StorageError
 from ledger.events import NewEvent, RecordedEvent, new_ids, record
 from ledger.merkle import leaf_hash
@@ -23,11 +24,12 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
     Connect to the file *path*, which exists, as every writer of a ledger has to.
 
     Raises:
-        DamagedLedgerError: What stands beside it under the names of its log is no file.
+        DamagedLedgerError: What stands beside it under the names of its log is no file, or its schema cannot be read.
     """
     check_sides(path)
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
+        load_schema(connection, path)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA foreign_keys = OFF")

@@ -140,6 +140,11 @@ KINDS: Mapping[str, Kind] = {
         "The read models cannot be made from these events, so nothing can be compared.",
         "An event is unknown or damaged: see the other findings, or use a newer program.",
     ),
+    "changed_file": Kind(
+        APART,
+        "A file beside the ledger, such as a log, is not what an event says of it: other bytes, more or fewer of them, or no file.",
+        "Ask who changed it; take it from a backup. What the event says of it is the evidence.",
+    ),
     "carried_state": Kind(
         APART,
         "What a restored ledger has taken over of the one before it is not what that one tells.",

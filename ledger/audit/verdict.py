@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import attrs
 
 from ledger.audit.checkpoints import Trust
+from ledger.audit.files import FileNames, FilesSeen
 from ledger.audit.findings import Problem
 from ledger.audit.projections import HELD, NOT_KEPT
 from ledger.audit.witnesses import Cosigned
@@ -45,6 +46,7 @@ class Verdict:
         levels: For each level `held`, `failed` or `not_asked`.
         projections: `held`, `failed` or `not_kept`.
         sealed: How many events the largest good checkpoint covers: signed with a trusted key where one was pinned, else any.
+        files: What became of the files that events name; None where nobody asked.
         problems: The first hundred of each kind; *more* counts the others.
         keys: What the ledger says about its keys.
         cosignatures: What pinned witnesses have seen.
@@ -60,6 +62,7 @@ class Verdict:
     events: int = 0
     sealed: int = 0
     root: bytes = EMPTY_ROOT
+    files: FilesSeen | None = None
     problems: Sequence[Problem] = ()
     more: Mapping[str, int] = attrs.field(factory=dict)
     keys: Sequence[KeyNote] = ()
@@ -111,15 +114,19 @@ class Options:
         trust: What the auditor brings.
         strict: Events that no checkpoint covers, and changes of the key that the old one has not signed, are problems too.
         blobs_of: Names the blobs that an event refers to.
+        files_of: Names the files beside the ledger that an event speaks of; None where they are not to be looked at.
         declared: So many events there once were, says the ledger after this one; that some of them are lost is no finding where a checkpoint
             beside the ledger covers them too.
         watch: Told how many events are done, and of how many.
+        watch_files: Told how many bytes of files are done, and of how many.
     """
 
     projections: Sequence[Projection] = ()
     trust: Trust = attrs.field(factory=Trust)
     strict: bool = False
     blobs_of: BlobNames = _nothing
+    files_of: FileNames | None = None
     declared: int = 0
     now: Callable[[], str] = utc_now
     watch: Callable[[int, int], None] = _nothing  # type: ignore[assignment]
+    watch_files: Callable[[int, int], None] = _nothing  # type: ignore[assignment]

@@ -14,6 +14,8 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import attrs
+
 from ledger.audit.checkpoints import (
     BESIDE,
     Note,
@@ -26,13 +28,16 @@ from ledger.audit.checkpoints import (
     operator_keys,
 )
 from ledger.audit.events import Leaves, Texts, pages
+from ledger.audit.files import NamedFiles
 from ledger.audit.findings import Findings, is_of_the_machine
 from ledger.audit.projections import FAILED, HELD, Rebuilding, kept_projections
 from ledger.audit.rows import check_beginning, check_blobs, checked_id
 from ledger.audit.tree import StoredTree, Tree
 from ledger.audit.verdict import LEVELS, KeyNote, Options, Verdict
 from ledger.audit.witnesses import Cosigned, check_times, cosigned, later
+from ledger.computing import bounded, file_bytes, integrity_problems
 from ledger.errors import (
+    ComputingSchemaError,
     DamagedLedgerError,
     ForeignFileError,
     NewerLedgerError,
@@ -42,11 +47,11 @@ from ledger.errors import (
 from ledger.keys import KeyChange, key_changes
 from ledger.projection import Projection
 from ledger.reader import LedgerReader
-from ledger.schema import check_schema, registered_projections
+from ledger.schema import SCRIPTS, check_schema, registered_projections, schema_objects
 from ledger.verifier import EMPTY_ROOT, signature_is_good
 
 NOT_ASKED = "not_asked"
-_INTEGRITY_AT_MOST = 100
+_VALUE_BYTES = 1 << 20
 
 
 def _nothing(*_: object) -> None:
@@ -65,6 +70,10 @@ def verify(path: Path, options: Options | None = None) -> Verdict:
     findings = Findings()
     try:
         reader = LedgerReader(path)
+    except ComputingSchemaError as error:
+        for what in error.findings:
+            findings.add("schema", what)
+        return _unread(path, findings)
     except (ForeignFileError, NewerLedgerError, DamagedLedgerError) as error:
         findings.add(_KIND_OF[type(error)], str(error))
         return _unread(path, findings)
@@ -109,22 +118,38 @@ class Audit:
         Raises:
             sqlite3.Error: The machine does not let it be read.
         """
-        connection, findings, trust = self._connection, self._findings, self._options.trust
+        connection, findings = self._connection, self._findings
         # Not trusted_schema = OFF: SQLite 3.40 then refuses json_extract in our own columns. Views and triggers are never run here, and what a
-        # column or a rule may call is what SQLite has for everybody: Python loads no extensions.
+        # column or a rule may call is what SQLite has for everybody: Python loads no extensions. See `ledger.computing` for those that do not end.
         connection.execute("PRAGMA cell_size_check = ON")
         # A text that is none is compared as what it is, and found to differ, instead of ending the reading.
         connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
+        # A page that says that a value goes on for longer than the file has to be the page of a liar.
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(_VALUE_BYTES, file_bytes(self._path)))
         connection.execute("BEGIN")
-        ledger_id: str | None = None
         registered: Mapping[str, int] = {}
         kept: Sequence[Projection] = ()
-        with self._going_on(0):
-            registered = registered_projections(connection)
-        with self._going_on(0):
-            kept = kept_projections(connection, self._options.projections, registered, findings)
+        with bounded(connection, self._path):
+            with self._going_on(0):
+                registered = registered_projections(connection)
+            with self._going_on(0):
+                kept = kept_projections(connection, self._options.projections, registered, findings)
         with self._going_on(0):
             self._check_file(registered, kept)
+        files = None if self._options.files_of is None else NamedFiles(connection, self._options.files_of)
+        with bounded(connection, self._path):
+            verdict = self._read(kept, files)
+        if files is None:
+            return verdict
+        # Whoever reads gigabytes of logs holds no moment of the ledger meanwhile.
+        connection.execute("COMMIT")
+        seen = files.look(self._path.parent, findings, self._options.watch_files)
+        return attrs.evolve(verdict, files=seen, problems=findings.problems, more=findings.more)
+
+    def _read(self, kept: Sequence[Projection], files: NamedFiles | None) -> Verdict:
+        """Look at what stands in the tables."""
+        connection, findings, trust = self._connection, self._findings, self._options.trust
+        ledger_id: str | None = None
         with self._going_on(1):
             ledger_id = checked_id(connection, findings)
         with self._going_on(1):
@@ -140,7 +165,7 @@ class Audit:
         seen = Seen(ledger_id or "unknown", 0, {})
         root = EMPTY_ROOT
         with self._going_on(1):
-            seen, root = self._read_events(ledger_id, notes, rebuilding)
+            seen, root = self._read_events(ledger_id, notes, rebuilding, files)
         notes = [note for note in notes if not self._is_declared(note, seen)]
         compare(notes, seen, findings)
         return self._judged(ledger_id, seen, root, notes, rebuilding.status())
@@ -206,9 +231,9 @@ class Audit:
     # The file
 
     def _check_file(self, registered: Mapping[str, int], kept: Sequence[Projection]) -> None:
-        rows = self._connection.execute(f"PRAGMA main.integrity_check({_INTEGRITY_AT_MOST})")
-        for (text,) in rows:
-            if text != "ok":
+        made = schema_objects([*SCRIPTS[self._format], *(item.script for item in kept)])
+        with self._going_on(0):
+            for text in integrity_problems(self._connection, self._path, made):
                 self._findings.add("integrity", text)
         try:
             check_schema(self._connection, str(self._path), [item.script for item in kept])
@@ -225,7 +250,9 @@ class Audit:
 
     # The events
 
-    def _read_events(self, ledger_id: str | None, notes: Sequence[Note], rebuilding: Rebuilding) -> tuple[Seen, bytes]:
+    def _read_events(
+        self, ledger_id: str | None, notes: Sequence[Note], rebuilding: Rebuilding, files: NamedFiles | None
+    ) -> tuple[Seen, bytes]:
         connection, findings, options = self._connection, self._findings, self._options
         (total,) = connection.execute("SELECT coalesce(max(seq) + 1, 0) FROM main.events").fetchone()
         stored = StoredTree(connection, findings) if self._format > 1 else None
@@ -243,6 +270,8 @@ class Audit:
                 for event in events:
                     for digest in options.blobs_of(event):
                         named.setdefault(digest, event.seq)
+                if files is not None:
+                    files.take(events)
                 rebuilding.take(events, complete=texts.readable)
                 options.watch(tree.size, int(total))
             finished = True

@@ -27,6 +27,7 @@ from orchestrator.cli.reading import show_present
 from orchestrator.core.problems import Problem
 from orchestrator.core.sizes import parse_size
 from orchestrator.projections.manual_actions import recorded_definition
+from orchestrator.runtime.place import file_system_of, file_system_problems, held_log
 from orchestrator.runtime.room import (
     DAYS_WARNED,
     NO_GROWTH,
@@ -44,30 +45,6 @@ Facts = dict[str, object]
 WAL_RESET_BUG = ((3, 7, 0), (3, 51, 2))
 """The first and the last release of SQLite in which a checkpoint may meet a writer at the wrong moment and lose pages of the log."""
 
-_SHARED = frozenset(
-    [
-        "9p",
-        "afs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "drvfs",
-        "fuse.sshfs",
-        "glusterfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "prl_fs",
-        "smb3",
-        "smbfs",
-        "vboxsf",
-        "virtiofs",
-    ]
-)
-_WITHOUT_OWNERS = frozenset({"exfat", "fuseblk", "msdos", "ntfs", "ntfs3", "vfat"})
-_LOST_AT_REBOOT = frozenset({"ramfs", "tmpfs"})
-_MOUNTS = Path("/proc/self/mountinfo")
 _EXTRA = re.compile(r"""([A-Za-z0-9._-]+).*;.*\bextra == ["']([a-z]+)["']""")
 
 
@@ -140,14 +117,16 @@ def place_facts(ledger: Path, mounts: str | None = None) -> tuple[Facts, list[Pr
     """Return owner, modes and file system of the folder of *ledger*, or of where it will be, and what is wrong with them."""
     folder = existing(ledger.parent)
     status = folder.stat()
-    kind = file_system(folder.resolve(), _mounts() if mounts is None else mounts)
+    kind = file_system_of(folder, mounts)
     facts: Facts = {
         "folder": str(folder),
         "owner": user_name(status.st_uid),
         "mode": f"{stat.S_IMODE(status.st_mode):04o}",
         "file_system": kind,
     }
-    return facts, [*_file_system_problems(folder, kind), *_owner_problems(ledger, folder)]
+    held = held_log(ledger)
+    others = [] if held is None else [held]
+    return facts, [*file_system_problems(folder, kind), *others, *_owner_problems(ledger, folder)]
 
 
 def _owner_problems(ledger: Path, folder: Path) -> Iterator[Problem]:
@@ -173,46 +152,6 @@ def _status(place: Path) -> os.stat_result | None:
         return place.stat()
     except OSError:
         return None  # It is not there, or not for this user to see.
-
-
-def _file_system_problems(folder: Path, kind: str | None) -> Iterator[Problem]:
-    if kind in _SHARED:
-        what = "a write-ahead log needs memory and locks that all of its users share, on one host"
-    elif kind in _WITHOUT_OWNERS:
-        what = "it keeps no modes, so that everybody may read the logs"
-    elif kind in _LOST_AT_REBOOT:
-        what = "it is lost when the machine goes down"
-    else:
-        return
-    hint = "keep the ledger on a local disk, such as ext4, XFS or Btrfs, with --ledger or ORCHESTRATE_LEDGER"
-    yield Problem("file_system", f"{folder} lies on {kind}: {what}", suggestion=hint, severity="warning")
-
-
-def file_system(folder: Path, mounts: str) -> str | None:
-    """
-    Return the kind of the file system that *folder*, a resolved path, lies on, or None where *mounts* do not tell.
-
-    Args:
-        mounts: Text of the form of `/proc/self/mountinfo`.
-    """
-    best, kind = -1, None
-    for line in mounts.splitlines():
-        before, _, after = line.partition(" - ")
-        fields = before.split()
-        if len(fields) < 5 or not after:  # noqa: PLR2004 - the fifth is the mount point
-            continue
-        point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4]))
-        # Of two on one another the later one is seen.
-        if folder.is_relative_to(point) and len(point.parts) >= best:
-            best, kind = len(point.parts), after.split()[0]
-    return kind
-
-
-def _mounts() -> str:
-    try:
-        return _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return ""
 
 
 def room_facts(ledger: Path, known: Known, today: date) -> tuple[Facts, list[Problem]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ledger.errors import UnverifiableLedgerError
+from ledger.errors import LedgerNotFoundError, StorageError, UnverifiableLedgerError
 from ledger.reader import LedgerReader
 from orchestrator.cli import render
 from orchestrator.cli.exit_codes import ExitCode
@@ -15,6 +15,7 @@ from orchestrator.cli.reading import Row, View
 from orchestrator.cli.reports import write_reports
 from orchestrator.cli.tails import failed_tails
 from orchestrator.projections.summary import summary_json, summary_lines
+from orchestrator.runtime.place import held_log
 
 
 class Ending(NamedTuple):
@@ -41,9 +42,15 @@ def finish(path: Path, run_id: str, unsealed: Exception | None) -> Ending:
     Args:
         path: Of the ledger.
         unsealed: What kept the checkpoint of the run from being made, or None; it counts where nothing else went wrong, and is shown.
+
+    Raises:
+        StorageError: The ledger is gone.
     """
-    with LedgerReader(path) as reader:
-        detail = View(path, reader.connection, None).detail(run_id)
+    try:
+        with LedgerReader(path) as reader:
+            detail = View(path, reader.connection, None).detail(run_id)
+    except LedgerNotFoundError:
+        raise StorageError(str(path), "somebody has removed it while the run was on: restore a backup") from None
     tails = failed_tails(detail, path.parent)
     page = None
     try:
@@ -62,6 +69,9 @@ def finish(path: Path, run_id: str, unsealed: Exception | None) -> Ending:
 def show_end(path: Path, run_id: str, unsealed: Exception | None, *, quiet: bool, as_json: bool) -> int:
     """Finish the run, print its summary, and return the exit code of the command; arguments as in `finish`."""
     ending = finish(path, run_id, unsealed)
+    held = None if quiet else held_log(path)
+    if held is not None:
+        render.err(f"warning: {held}")
     with render.reader_may_leave():
         if as_json:
             render.out_json(summary_json(ending.detail))

@@ -35,19 +35,29 @@ def pipeline_held(
     """
     Hold the lock of the pipeline, and end what a dead orchestrator has left of it.
 
+    The caller has held the ledger to its last seal; after a wait, which may have been hours, that is done again before anything is recorded.
+
     Raises:
+        InconsistentHistoryError: The ledger was turned back during the wait.
         RefusedError: Another run is active and *wait* is not set; the refusal is recorded.
     """
     pipeline = project.pipeline
     # Under its former names it may be running still, or may have died.
     names = sorted({pipeline.name, *pipeline.formerly})
     with contextlib.ExitStack() as held:
+        waited = False
         for name in names:
             lock = pipeline_lock(ledger, name)
             if not lock.acquire(holder=holder):
                 _refuse_or_wait(project, ledger, lock, name, wait=wait, say=say, night=night)
                 lock.acquire(wait=True, holder=holder)
+                waited = True
             held.callback(lock.release)
+        if waited:
+            # What seals records events by what stands here.
+            from orchestrator.cli.sealing import hold_to_last_seal
+
+            hold_to_last_seal(ledger)
         for name in names:
             close_lost_runs(ledger, name, say=say)
         yield

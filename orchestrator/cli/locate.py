@@ -12,17 +12,34 @@ LEDGER = Path(".orchestrate") / "ledger.db"
 
 
 def definition_path(option: str | None) -> Path:
-    """Return where the definition is; a folder means the `pipeline.toml` in it."""
+    """
+    Return where the definition is; a folder means the `pipeline.toml` in it.
+
+    Raises:
+        UsageRefusedError: The option is empty, as of a variable of the shell that is not set.
+    """
+    _refuse_empty("--pipeline", option)
     path = Path(option or DEFINITION)
     return path / DEFINITION if _is_folder(path) else path
 
 
 def ledger_path(option: str | None, definition: Path) -> Path:
-    """Return where the ledger is: `--ledger`, else `ORCHESTRATE_LEDGER`, else `.orchestrate/ledger.db` beside *definition*."""
+    """
+    Return where the ledger is: `--ledger`, else `ORCHESTRATE_LEDGER`, else `.orchestrate/ledger.db` beside *definition*.
+
+    Raises:
+        UsageRefusedError: The option is empty, or what was chosen is the root of the file system.
+    """
+    _refuse_empty("--ledger", option)
     chosen = option or os.environ.get("ORCHESTRATE_LEDGER")
     if not chosen:
         return Path(_recordable(os.path.abspath(definition))).parent / LEDGER
     path = Path(_recordable(os.path.abspath(chosen)))
+    if path == path.parent:
+        whose = "--ledger" if option else "ORCHESTRATE_LEDGER"
+        raise UsageRefusedError(
+            "bad_path", f"{whose} is {chosen!a}: a ledger needs a folder of its own, for its logs too"
+        )
     return path / LEDGER.name if _is_folder(path) else path
 
 
@@ -41,6 +58,11 @@ def where(definition: Path, ledger: Path) -> str:
     if ledger != ledger_path(None, definition):
         words += ["--ledger", os.path.relpath(ledger)]
     return "".join(f" {word if word.startswith('--') else shlex.quote(word)}" for word in words)
+
+
+def _refuse_empty(name: str, option: str | None) -> None:
+    if option is not None and not option.strip():
+        raise UsageRefusedError("usage", f"{name} is empty: name a file or a folder, or leave it out for the default")
 
 
 def _is_folder(path: Path) -> bool:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from ledger.computing import refuse_computing
 from ledger.errors import LedgerError
 from ledger.store import Ledger, open_ledger
 from ledger.times import utc_now
@@ -91,6 +92,7 @@ def _refuse_while_a_run_is_on(connection: sqlite3.Connection, path: Path) -> Non
     """Leave a ledger alone in which the older program is at work: it could not append to what this one makes of it."""
     if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'runs'").fetchone() is None:
         return
+    refuse_computing(connection, path, ["runs"])
     for (run_id,) in connection.execute("SELECT run_id FROM runs WHERE status = 'running'").fetchall():
         if is_alive(**run_process(connection, run_id)):
             message = f"{path} was made by an older program, and run {run_id} of it is on"

@@ -31,6 +31,7 @@ from orchestrator.runtime.definition_file import place_problems, read_definition
 from orchestrator.runtime.digests import DatasetPlace
 from orchestrator.runtime.environment import Environment, probe_environment, resolve_environment, surroundings
 from orchestrator.runtime.leaks import check_leaks, redactor_of
+from orchestrator.runtime.place import check_place
 from orchestrator.runtime.preflight import check_freshness, check_room, check_sources
 
 
@@ -152,6 +153,7 @@ def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> P
         problems += _check_probes(resolvable, places, environment, project.folder, selected, environ)
     problems += check_room(pipeline, project.ledger)
     problems += check_channels(pipeline, environment)
+    problems += check_place(project.ledger)
     placed = place_problems(project.definition, problems, shown=project.shown)
     located = _redacted(placed, pipeline, environment)
     return Prepared(project, night, selected, environment, around, places, tuple(located))

@@ -17,6 +17,7 @@ from orchestrator.cli.locate import definition_path, ledger_path, relative_to_le
 from orchestrator.projections.find_run import RunLookupError, find_run
 from orchestrator.projections.queries import pipeline_of_path, pipeline_overview, pipeline_row, run_detail, run_process
 from orchestrator.projections.read_model_tables import NAME, VERSION
+from orchestrator.projections.trusted import refuse_untrusted
 from orchestrator.runtime.liveness import is_alive
 
 Row = Mapping[str, object]
@@ -177,11 +178,13 @@ def show_present(connection: sqlite3.Connection, path: Path) -> bool:
 
     Raises:
         NewerLedgerError: A newer program made the tables.
+        ComputingSchemaError: A table or view is not as it was made, and would compute what it shows.
     """
     found, known = ledger_format(connection, str(path)), registered_projections(connection).get(NAME, 0)
     if known > VERSION:
         raise NewerLedgerError(str(path), known, VERSION)
     if known == VERSION and found == FORMAT:
+        refuse_untrusted(connection, path)
         return False
     # What that needs is much, and a ledger of this program needs none of it.
     from orchestrator.cli.older import show_as_present

@@ -21,7 +21,7 @@ from orchestrator.core.events import event_from_data
 from orchestrator.core.problems import Problem
 from orchestrator.core.selection import Selection
 from orchestrator.core.state import RESUMABLE, RunState, fold
-from orchestrator.projections.find_run import find_run
+from orchestrator.projections.find_run import find_own_run
 from orchestrator.projections.queries import list_runs, load_blob
 from orchestrator.projections.starts import last_start
 from orchestrator.runtime.environment import recorded_variables
@@ -60,7 +60,7 @@ def resumption_of(project: Project, word: str, options: Options, *, accepted: bo
         UsageRefusedError: The definition has none of the steps any more that the run was about.
     """
     with viewing(None, str(project.ledger)) as view:
-        run_id = find_run(view.connection, word, pipeline=project.pipeline.name)
+        run_id = find_own_run(view.connection, word, project.pipeline.name)
         night, chosen = view.connection.execute(
             "SELECT night, selection FROM runs WHERE run_id = ?", (run_id,)
         ).fetchone()

@@ -51,9 +51,21 @@ def find_run(connection: sqlite3.Connection, word: str, *, pipeline: str | None 
         more = ", …" if len(found) > _SHOWN_AT_MOST else ""
         raise RunLookupError("ambiguous_run", f"{word} is the beginning of several runs: {ids}{more}; type more of it")
     run_id, of = found[0]
+    _check_pipeline(run_id, of, pipeline)
+    return str(run_id)
+
+
+def _check_pipeline(run_id: str, of: str, pipeline: str | None) -> None:
     if pipeline is not None and of != pipeline:
         raise RunLookupError("other_pipeline", f"run {run_id} is of pipeline {of}, not of {pipeline}")
-    return str(run_id)
+
+
+def find_own_run(connection: sqlite3.Connection, word: str, pipeline: str) -> str:
+    """Return what `find_run` does; a run of another pipeline than *pipeline* is refused also where *word* names that one."""
+    run_id = find_run(connection, word, pipeline=pipeline)
+    (of,) = connection.execute("SELECT pipeline FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    _check_pipeline(run_id, str(of), pipeline)
+    return run_id
 
 
 def check_step(connection: sqlite3.Connection, run_id: str, step: str) -> str:

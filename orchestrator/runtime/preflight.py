@@ -19,7 +19,16 @@ from orchestrator.core.problems import Problem
 from orchestrator.runtime.assembly import Surroundings
 from orchestrator.runtime.digests import DatasetPlace
 from orchestrator.runtime.freshness import age_by_files
-from orchestrator.runtime.room import NO_GROWTH, Growth, existing, free_bytes, needed_bytes, recent_growth, shown_bytes
+from orchestrator.runtime.room import (
+    NO_GROWTH,
+    READ,
+    Growth,
+    existing,
+    free_bytes,
+    needed_bytes,
+    recent_growth,
+    shown_bytes,
+)
 from orchestrator.runtime.walking import walk_files
 
 _SCRIPTS = (".py", ".sh", ".sql", ".r", ".R", ".jl", ".pl", ".rb", ".js")
@@ -151,6 +160,6 @@ def check_room(pipeline: Pipeline, ledger: Path) -> list[Problem]:
 
 def _growth(ledger: Path) -> Growth:
     # What is wrong with a ledger, or too old for being asked, is told when it is opened in earnest.
-    with contextlib.suppress(LedgerError, sqlite3.Error), LedgerReader(ledger) as reader:
+    with contextlib.suppress(LedgerError, sqlite3.Error), LedgerReader(ledger, READ) as reader:
         return recent_growth(reader.connection, ledger.parent)
     return NO_GROWTH

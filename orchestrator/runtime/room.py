@@ -23,6 +23,12 @@ DAYS_WARNED = 14
 _EVENTS_AT_MOST = 100_000
 """Of very large runs fewer are looked at: the rows of their attempts have to be read."""
 
+_LARGE_LOG_BYTES = 64 << 20
+"""A log is folded back at 4 MiB, and after each run."""
+
+READ = ("runs", "attempts")
+"""What `recent_growth` reads, besides the ledger's own tables."""
+
 _RUNS = """
 SELECT run_id, started_at, coalesce(last_seq, (SELECT max(seq) FROM events)) - first_seq + 1,
        (SELECT coalesce(sum(log_bytes), 0) FROM attempts WHERE attempts.run_id = runs.run_id)
@@ -105,6 +111,14 @@ def free_bytes(place: Path) -> int:
     """
     status = os.statvfs(existing(place))
     return status.f_bavail * status.f_frsize
+
+
+def is_large_log(ledger: Path) -> bool:
+    """Whether the log beside *ledger* is far larger than it should be."""
+    try:
+        return Path(f"{ledger}-wal").stat().st_size > _LARGE_LOG_BYTES
+    except OSError:
+        return False
 
 
 def existing(place: Path) -> Path:

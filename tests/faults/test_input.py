@@ -25,6 +25,7 @@ from tests.programs import (
     program,
     value_of,
 )
+from tests.tampering import rewrite_schema
 
 pytestmark = pytest.mark.system
 
@@ -240,6 +241,64 @@ class TestForeignLedgers:
         assert program("audit", "verify", cwd=tmp_path).returncode == 3
 
 
+YEARS = "instr(zeroblob(500000000), zeroblob(250000000) || x'01')"
+ENDLESS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "column of events": (
+        "events is not as it was made",
+        lambda path: rewrite_schema(path, "events", lambda sql: sql.replace("json_extract(body, '$.data')", YEARS)),
+    ),
+    "column of runs": (
+        "runs is not as it was made",
+        lambda path: rewrite_schema(
+            path, "runs", lambda sql: sql.replace("root_cause TEXT", f"root_cause TEXT AS ({YEARS})")
+        ),
+    ),
+    "view": (
+        "audit_runs is not as it was made",
+        lambda path: rewrite_schema(path, "audit_runs", lambda sql: f"{sql} LIMIT {YEARS}"),
+    ),
+    "view in the place of a table": (
+        "attempts is not as it was made",
+        changed(
+            "ALTER TABLE attempts RENAME TO others",
+            "CREATE VIEW attempts AS WITH RECURSIVE n AS (SELECT others.* FROM others UNION ALL SELECT * FROM n) SELECT * FROM n",
+        ),
+    ),
+}
+
+
+class TestEndless:
+    """83: ledgers that compute without end whatever is asked of them."""
+
+    @pytest.mark.parametrize("case", ENDLESS)
+    def test_83_nothing_of_it_is_computed(self, tmp_path: Path, case: str) -> None:
+        """Given a ledger with a column or view that takes years, then every command ends at once with exit code 3 and names it."""
+        define(tmp_path)
+        ledger_of(tmp_path).parent.mkdir()
+        name, change = ENDLESS[case]
+        if "place" not in case:
+            changed("SELECT 1")(ledger_of(tmp_path))
+        change(ledger_of(tmp_path))
+        for words in (
+            ("status",),
+            ("runs",),
+            ("show", "latest"),
+            ("explain", "latest", "a"),
+            ("doctor",),
+            ("plan",),
+            ("run", "-q"),
+            ("note", "latest", "seen"),
+            ("audit", "verify"),
+            ("audit", "query", "runs"),
+            ("audit", "export", "--jsonl", "events.jsonl"),
+        ):
+            done = program(*words, cwd=tmp_path)
+            no_traceback(done)
+            assert done.returncode == 3, (words, done.stderr)
+            assert name in done.stdout + done.stderr, words
+        assert not (tmp_path / "done").exists()
+
+
 class TestReadOnly:
     """84: a ledger that may not be written."""
 
@@ -282,6 +341,9 @@ class TestArguments:
             ("show", "latest", "latest"), ("runs", "--limit", "x"), ("runs", "--nope"), ("--", "--json"),
             ("show", os.fsdecode(b"\xff\xfe")), ("logs", "x" * 100_000), ("run", "--ledger", "a\nb/\x1b[31m/l.db", "--only", "nope"),
             ("audit",), ("audit", "nope"), ("run", "--only", "a", "--until", "a", "--from", "zzz"),
+            ("run", "--pipeline", ""),
+            ("status", "--pipeline", " "),
+            ("run", "--ledger", ""),
         ],
         ids=lambda words: ascii(words)[:40],
     )  # fmt: skip
@@ -293,6 +355,20 @@ class TestArguments:
         assert done.returncode == 2, done.stderr
         assert "\x1b" not in done.stdout + done.stderr
         assert not {"done", ".orchestrate/logs"} & set(everything_in(tmp_path))
+
+    @pytest.mark.parametrize("words", [("run",), ("status",), ("audit", "verify")])
+    @pytest.mark.parametrize("place", ["/", "//", "/tmp/.."])
+    def test_91_root_of_the_file_system(self, tmp_path: Path, place: str, words: tuple[str, ...]) -> None:
+        """Given the root in the place of a ledger, then exit code 2, and nothing is put there."""
+        define(tmp_path)
+        before = set(Path("/").iterdir())
+        for done in (
+            program(*words, cwd=tmp_path, env={"ORCHESTRATE_LEDGER": place}),
+            program(*words, "--ledger", place, cwd=tmp_path),
+        ):
+            no_traceback(done)
+            assert (done.returncode, "needs a folder of its own" in done.stderr) == (2, True)
+        assert set(Path("/").iterdir()) == before
 
     @pytest.mark.parametrize(
         "value",

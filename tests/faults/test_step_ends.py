@@ -20,7 +20,7 @@ from orchestrator.runtime.executor import ProcessExecutor
 from orchestrator.runtime.ports import Exited
 from orchestrator.runtime.signals import prepare_process
 from tests.faults.steps import HEAD, attempts, launch, log_of, verifies, write
-from tests.programs import PROGRAM, data_of, ended, ledger_of, program, refused, value_of, wait_until
+from tests.programs import PROGRAM, data_of, ended, ledger_of, no_traceback, program, refused, value_of, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -166,6 +166,25 @@ def test_49_step_that_writes_into_the_ledger(tmp_path: Path) -> None:
     program("run", "-q", cwd=tmp_path)
     assert 3 not in [event.get("exit_code") for event in attempts(tmp_path)]
     assert not verifies(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("top", "shell"),
+    [
+        ("", "rm -rf .orchestrate"),
+        ("", "echo something; rm -rf .orchestrate"),
+        ("", "rm .orchestrate/ledger.db"),
+        # It is gone when all of the run has been recorded.
+        ("[audit]\nanchor_command = ['rm', '-rf', '.orchestrate']\n", "true"),
+    ],
+    ids=["folder", "folder and log", "file", "at the end"],
+)
+def test_49_step_that_removes_the_ledger(tmp_path: Path, top: str, shell: str) -> None:
+    """Given a step that removes the ledger or its folder, then the run ends with exit code 5 and names it."""
+    write(tmp_path, top, a=shell)
+    done = program("run", cwd=tmp_path)
+    no_traceback(done)
+    assert (done.returncode, ".orchestrate/ledger.db" in done.stderr) == (5, True)
 
 
 @pytest.mark.parametrize("timeout", ["'0s'", "0", "'1e300s'", "1e300", "'99999d'"])

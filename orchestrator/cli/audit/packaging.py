@@ -68,6 +68,7 @@ class Packaged:
             **{name: facts[name] for name in ("origin", "size", "root", "events", "first_seq", "last_seq")},
             "recorded_in_period": facts["inside"],
             "not_sealed": facts["not_sealed"],
+            "open_since": facts["open_since"],
             "signed_by": facts["signers"],
             "tables": {name: rows for name, (_, rows, _) in zip(TABLES, facts["tables"], strict=True)},
             "sample": {
@@ -240,7 +241,10 @@ def _cover_facts(
         **range_facts(range(covered.start, size)),
         "signers": signers_of(covered.prover.seal),
         "before": _before(before),
-        "open_end": _open_end(covered),
+        "open_since": (since := _open_since(covered)),
+        "open_end": []
+        if since is None
+        else [f"what was recorded after {since}, until the end of the period: no checkpoint covers it"],
         "warnings": warnings,
         "tables": [
             (TABLES[name].title, len(rows), _open_rows(columns, rows)) for name, (columns, rows) in tables.items()
@@ -251,12 +255,10 @@ def _cover_facts(
     }
 
 
-def _open_end(covered: _Range) -> list[str]:
+def _open_since(covered: _Range) -> str | None:
     """Say when the last event was recorded, where it does not lie after the period: none shows that nothing else was recorded in it."""
     at: str = json.loads(covered.prover.body(covered.prover.size - 1))["recorded_at"]
-    if at[:10] > covered.period.last:
-        return []
-    return [f"what was recorded after {at}, until the end of the period: no checkpoint covers it"]
+    return None if at[:10] > covered.period.last else at
 
 
 def _before(seal: Seal | None) -> str:

@@ -18,6 +18,7 @@ from ledger.schema import FORMAT, registered_projections
 from orchestrator.cli import render
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import RefusedError, UsageRefusedError
+from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.locate import definition_path, ledger_path
 from orchestrator.cli.manual import ledger_reason
 from orchestrator.cli.older import counting
@@ -120,6 +121,7 @@ def back_up(pipeline: str | None, ledger: str | None, target: Path, *, force: bo
     path = existing_ledger(pipeline, ledger)
     if target.exists() and target.samefile(path):
         raise UsageRefusedError("same_file", f"{target} is the ledger itself: name another file")
+    keep_off_ledger(pipeline, ledger, target)
     if target.is_dir():
         raise UsageRefusedError("usage", f"{target} is a folder: name a file in it")
     with naming_damage(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import stat
 import time
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 import attrs
 
-from ledger.errors import LedgerError
+from ledger.errors import DamagedLedgerError, LedgerError
 from ledger.reader import LedgerReader
 from orchestrator.cli import render
 from orchestrator.cli.damage import naming_damage
@@ -30,6 +31,8 @@ KEPT_MAX = 1000
 _PIECE_BYTES = 1 << 18
 _ROWS_BETWEEN = 1000
 _SECONDS_BETWEEN = 2.0
+_TABLES = "SELECT name, CAST(sql AS BLOB) FROM main.sqlite_schema WHERE type = 'table'"
+_VIRTUAL = re.compile(rb"\s*CREATE\s+VIRTUAL\b", re.IGNORECASE)
 _SIDES = ("-journal", "-wal", "-shm")
 
 Watch = Callable[[int, int], None]
@@ -168,6 +171,8 @@ def watching(what: str) -> Iterator[Watch]:
 def _is_ledger(path: Path) -> bool:
     try:
         LedgerReader(path).close()
+    except DamagedLedgerError:
+        return True
     except LedgerError:
         return False
     return True
@@ -221,18 +226,18 @@ class _Scanner:
         try:
             with LedgerReader(path) as reader, naming_damage(path):
                 reader.connection.text_factory = bytes
-                listed = reader.connection.execute("PRAGMA table_list").fetchall()
-                for schema, table, kind, _, without_rowid, _ in sorted(listed):
-                    if (schema, kind) == (b"main", b"table"):
-                        self._table(reader.connection, table.decode(), without_rowid=bool(without_rowid))
+                # Not PRAGMA table_list: it asks for the columns of each view, and for those of a hostile one it may ask for years.
+                for table, sql in [(b"sqlite_schema", b""), *sorted(reader.connection.execute(_TABLES))]:
+                    if not _VIRTUAL.match(sql):
+                        self._table(reader.connection, table.decode())
                 reader.check_unchanged()
             self.scan.bytes += size
         except LedgerError as error:
             self.scan.unread[self._name] = str(error)
             self.file(path)
 
-    def _table(self, connection: sqlite3.Connection, table: str, *, without_rowid: bool) -> None:
-        for row, cells in _rows(connection, table, without_rowid=without_rowid):
+    def _table(self, connection: sqlite3.Connection, table: str) -> None:
+        for row, cells in _rows(connection, table, without_rowid=not _has_rowid(connection, table)):
             self.scan.rows += 1
             for cell in cells:
                 for offset, secret in self._search.places([cell]):
@@ -285,6 +290,14 @@ def _rows(
                 row if isinstance(row, int | bytes) else str(row).encode(),
                 [cell for cell in found if cell is not None],
             )
+
+
+def _has_rowid(connection: sqlite3.Connection, table: str) -> bool:
+    try:
+        connection.execute(f"SELECT rowid, oid, _rowid_ FROM main.{_quoted(table)} LIMIT 0")  # noqa: S608 -- a name of the schema, quoted
+    except sqlite3.OperationalError:
+        return False
+    return True
 
 
 def _quoted(name: str) -> str:

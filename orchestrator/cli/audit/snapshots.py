@@ -11,14 +11,18 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
+from ledger.computing import integrity_problems
 from ledger.errors import StorageError
 from ledger.folders import make_private
 from ledger.new_file import appearing
+from ledger.schema import FORMAT, own_objects, schema_objects
 from orchestrator.cli.audit.evidence import Moment
 from orchestrator.cli.audit.exporting import MANIFEST, facts_of
 from orchestrator.cli.audit.new_files import NewFile, refuse_odd
 from orchestrator.cli.audit.seq_range import SeqRange
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.projections.read_model_tables import SCRIPT
+from orchestrator.projections.views import VIEW_SCRIPT
 
 
 def snapshot_manifest(path: Path) -> Path:
@@ -58,8 +62,9 @@ def _copy(source: sqlite3.Connection, target: Path, shown: Path) -> None:
         source.backup(copy)
         # One file, with no log beside it.
         copy.execute("PRAGMA journal_mode = DELETE").fetchone()
-        (found,) = copy.execute("PRAGMA quick_check(1)").fetchone()
-    if found != "ok":
+        made = {**own_objects(FORMAT), **schema_objects([SCRIPT + VIEW_SCRIPT])}
+        found = next(integrity_problems(copy, target, made, quick=True), None)
+    if found is not None:
         raise StorageError(str(shown), f"the copy is not whole: {found}")
     target.chmod(0o400)
 

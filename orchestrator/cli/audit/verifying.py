@@ -14,6 +14,7 @@ import attrs
 
 from ledger.audit.chain import verify_chain
 from ledger.audit.checkpoints import Given, Trust
+from ledger.audit.files import FilesSeen
 from ledger.audit.findings import APART, KINDS, Problem
 from ledger.audit.verdict import LEVELS, Options, Verdict
 from ledger.errors import LedgerNotFoundError
@@ -27,6 +28,7 @@ from orchestrator.cli.older import PATIENCE_SECONDS, counting
 from orchestrator.core.printable import printable
 from orchestrator.projections.blob_names import blob_names
 from orchestrator.projections.find_run import RunLookupError
+from orchestrator.projections.log_names import log_names
 from orchestrator.projections.read_models import ReadModels
 
 Watch = Callable[[int, int], None]
@@ -63,6 +65,7 @@ def verified(
     checkpoints: Sequence[str],
     witnesses: Sequence[str],
     strict: bool,
+    logs: bool,
     quiet: bool,
 ) -> Verdict:
     """
@@ -80,8 +83,16 @@ def verified(
         [Given(name, _read(name)) for name in checkpoints],
         [_pinned(key, COSIGNATURE) for key in witnesses],
     )
-    with watching(f"verifying {os.path.relpath(path)}", quiet=quiet) as watch:
-        options = Options([ReadModels()], trust, strict=strict, blobs_of=blob_names, watch=watch)
+    with watching(f"verifying {os.path.relpath(path)}", "reading logs", quiet=quiet) as (watch, watch_logs):
+        options = Options(
+            [ReadModels()],
+            trust,
+            strict=strict,
+            blobs_of=blob_names,
+            files_of=log_names if logs else None,
+            watch=watch,
+            watch_files=lambda done, total: watch_logs(done >> 20, total >> 20),
+        )
         try:
             verdict = verify_chain(path, options)
         except LedgerNotFoundError:
@@ -93,45 +104,53 @@ def verified(
 
 
 @contextlib.contextmanager
-def watching(what: str, *, quiet: bool = False) -> Iterator[Watch]:
-    """Give what shows on stderr how far *what* has come: a bar on a terminal, a line now and then elsewhere; nothing for what is done in a second."""
+def watching(events: str, bytes_of: str, *, quiet: bool = False) -> Iterator[tuple[Watch, Watch]]:
+    """
+    Give what shows on stderr how far two things have come: one of so many *events*, and the MiB of another.
+
+    A bar on a terminal, a line now and then elsewhere; nothing for what is done in a second.
+    """
     if quiet:
-        yield lambda *_: None
+        yield (lambda *_: None), (lambda *_: None)
     elif sys.stderr is not None and sys.stderr.isatty():
-        with _bar(what) as watch:
-            yield watch
+        with _bars() as bar:
+            yield bar(events), bar(bytes_of)
     else:
-        yield _lines(what)
+        yield _lines(events, "events"), _lines(bytes_of, "MiB")
 
 
-def _lines(what: str) -> Watch:
+def _lines(what: str, unit: str) -> Watch:
     told: list[Callable[[int], None]] = []
 
     def watch(done: int, total: int) -> None:
         if not told:
-            told.append(counting(what, total))
+            told.append(counting(what, total, unit=unit))
         told[0](done)
 
     return watch
 
 
 @contextlib.contextmanager
-def _bar(what: str) -> Iterator[Watch]:
+def _bars() -> Iterator[Callable[[str], Watch]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = progress.add_task(printable(what), total=None)
     from_then_on = time.monotonic() + PATIENCE_SECONDS
 
-    def watch(done: int, total: int) -> None:
-        progress.update(task, completed=done, total=total)
-        if time.monotonic() >= from_then_on and not progress.live.is_started:
-            progress.start()
+    def bar(what: str) -> Watch:
+        task = progress.add_task(printable(what), total=None, visible=False)
+
+        def watch(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, visible=True)
+            if time.monotonic() >= from_then_on and not progress.live.is_started:
+                progress.start()
+
+        return watch
 
     try:
-        yield watch
+        yield bar
     finally:
         progress.stop()
 
@@ -160,6 +179,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "events": verdict.events,
         "sealed": verdict.sealed,
         "root": verdict.root.hex(),
+        "logs": _logs_json(verdict.files),
         "problems": [item.as_json() for item in verdict.problems],
         "more": dict(verdict.more),
         "ledger": verdict.ledger_id,
@@ -192,6 +212,12 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def _logs_json(files: FilesSeen | None) -> dict[str, object]:
+    if files is None:
+        return {"status": "not_asked"} | dict.fromkeys(("named", *FilesSeen._fields), 0)
+    return {"status": "failed" if files.changed else "held", "named": files.named, **files._asdict()}
+
+
 def verdict_lines(verdict: Verdict) -> Iterator[str]:
     """Yield what people read."""
     yield f"ledger {verdict.ledger_id or '(without an id)'}: {verdict.events} events"
@@ -199,6 +225,7 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
     for level in LEVELS:
         yield f"  L{level} {_level_text(verdict, level)}"
     yield f"  tables: {verdict.projections.replace('_', ' ')}: {_TABLES[verdict.projections]}"
+    yield f"  logs: {_logs_text(verdict.files)}"
     for former in verdict.formers:
         ok = "ok" if former.ok else "not ok"
         yield printable(f"  continues {former.path.name}: {former.events} events, {ok}{_lost_text(former)}")
@@ -209,6 +236,20 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
         after = verdict.events - seen.size
         yield printable(f"witness {seen.witness.name}: saw {seen.size} events at {seen.at}; {after} came after them")
     yield from _problem_lines(verdict)
+
+
+def _logs_text(files: FilesSeen | None) -> str:
+    if files is None:
+        return "not asked"
+    if not files.named:
+        return "held: no event names one"
+    ok = (
+        f"held: {files.same} of {files.named} are"
+        if not files.changed
+        else f"FAILED: {files.changed} of {files.named} are not"
+    )
+    rest = [(files.missing, "not here: removed, or kept elsewhere"), (files.unread, "not for this user to read")]
+    return f"{ok} what was recorded" + "".join(f"; {count} {what}" for count, what in rest if count)
 
 
 def _lost_text(former: Verdict) -> str:

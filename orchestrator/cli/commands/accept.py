@@ -31,7 +31,7 @@ from orchestrator.core.explain import short_digest
 from orchestrator.core.names import shown
 from orchestrator.core.printable import as_utf8
 from orchestrator.core.selection import Selection
-from orchestrator.projections.find_run import RunLookupError, check_step, find_run
+from orchestrator.projections.find_run import RunLookupError, check_step, find_own_run
 from orchestrator.projections.queries import accepted_basis
 from orchestrator.runtime.ports import MeasureRequest
 from orchestrator.runtime.provenance import current_actor
@@ -80,7 +80,7 @@ def command(
     except LedgerNotFoundError:
         raise RunLookupError("no_ledger", f"there is no ledger at {project.ledger} yet") from None
     with open_to_write(project.ledger) as store, sealing_after(store, say=render.err):
-        run_id = find_run(store.connection, run, pipeline=project.pipeline.name)
+        run_id = find_own_run(store.connection, run, project.pipeline.name)
         check_step(store.connection, run_id, step)
         holder = {"run_id": run_id, "pid": os.getpid(), "command": "accept"}
         with pipeline_held(project, store, wait=wait, holder=holder, say=render.err, night=None):

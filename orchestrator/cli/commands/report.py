@@ -10,6 +10,7 @@ import click
 
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument
 from orchestrator.cli.reading import viewing
 
@@ -41,6 +42,7 @@ def command(
 
     if [html, markdown].count("-") + as_json > 1:
         raise UsageRefusedError("usage", "only one of --html -, --markdown - and --json can have stdout")
+    keep_off_ledger(pipeline, ledger, *(None if name == "-" else name for name in (html, markdown)))
     with viewing(pipeline, ledger) as view:
         holder, run_id = view.holding(run)
         detail = holder.detail(run_id, recorded=as_json)

@@ -11,6 +11,7 @@ import click
 from ledger.store import Ledger
 from orchestrator.cli import render
 from orchestrator.cli.ending import show_end
+from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.manual import checked_text
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument
@@ -68,6 +69,7 @@ def command(
     if reason is not None and reason.strip():
         checked_text(reason, "--reason")
     options = Options(pipeline, ledger, env_files=env_files)
+    keep_off_ledger(pipeline, ledger, log_file)
     with refusals_told(options, say=render.err):
         project = _project(options)
         resumption = resumption_of(project, run, options, accepted=accept_definition)

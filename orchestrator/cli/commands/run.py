@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator.cli.ending import show_end
+from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.manual import checked_text
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.options import json_option, run_options
@@ -51,6 +52,7 @@ def command(
     """
     if reason is not None and reason.strip():
         checked_text(reason, "--reason")
+    keep_off_ledger(options.pipeline, options.ledger, log_file)
     watching = Watching(log_file=log_file, verbose=verbose, silent=quiet or as_json)
     start = Start(jobs=jobs, wait=wait, moved=moved, reason=reason)
     path, run_id, unsealed = run_once(options, start, watching, quiet=quiet, told=set())

@@ -23,7 +23,7 @@ from orchestrator.projections.manual_actions import (
     requires_reason,
 )
 from orchestrator.projections.queries import pipeline_overview
-from orchestrator.runtime.room import DAYS_WARNED, free_bytes, recent_growth, shown_bytes
+from orchestrator.runtime.room import DAYS_WARNED, free_bytes, is_large_log, recent_growth, shown_bytes
 
 EXAMPLES = """\b
 Examples:
@@ -55,6 +55,7 @@ def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: b
         entries = [] if view is None else _entries(view, local=local)
         if view is not None:
             _warn_of_room(view)
+            _warn_of_log(view)
         if as_json:
             render.out_json(entries)
         elif not entries:
@@ -74,6 +75,16 @@ def _warn_of_room(view: View) -> None:
         if days is not None and days < DAYS_WARNED:
             what = f"{shown_bytes(free)} are free where {view.folder} lies, about {days} days of runs like the latest"
             render.err(f"warning: {printable(what)}; `orchestrate doctor` shows what grows")
+
+
+def _warn_of_log(view: View) -> None:
+    """Say in a line that somebody keeps the ledger's log from being folded back."""
+    if is_large_log(view.path):
+        from orchestrator.runtime.place import held_log
+
+        held = held_log(view.path)
+        if held is not None:
+            render.err(f"warning: {held}")
 
 
 def _entries(view: View, *, local: bool) -> list[dict[str, object]]:

@@ -173,6 +173,9 @@ class TestRange:
         made.package(tmp_path, "2026-01-01", "2026-01-05")
         events = [json.loads(line) for line in (tmp_path / "p/events.jsonl").read_text(encoding="utf-8").splitlines()]
         assert events[-1]["recorded_at"] > "2026-01-06"
+        for last, since in (("05", None), ("07", "2026-01-07T10:00:00.000000Z")):
+            (tmp_path / last).mkdir()
+            assert made.package(tmp_path / last, "2026-01-01", f"2026-01-{last}")["open_since"] == since
         for last, shown in (("2026-01-05", False), ("2026-01-07", True)):
             command = ("audit", "package", "--from", "2026-01-01", "--to", last, "--out", f"{last}.zip")
             done = program(*command, "--ledger", str(made.path), cwd=tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import pty
 import shutil
@@ -13,8 +14,10 @@ import pytest
 
 from ledger import NewEvent, open_ledger
 from ledger.audit.findings import KINDS
+from ledger.events import RecordedEvent
 from ledger.signing import SigningKey
 from orchestrator.cli.audit import verifying
+from orchestrator.projections.log_names import log_names
 from orchestrator.projections.read_models import ReadModels
 from tests.nights import Nights
 from tests.old_ledgers import old_shop
@@ -278,21 +281,72 @@ shell = "touch begun; while [ ! -e go ]; do sleep 0.05; done"
             assert f"| `{name}` | {level} | {kind.meaning} | {kind.remedy} |" in page
 
 
+class TestLogs:
+    """Logs of steps, compared with what was recorded of them."""
+
+    def test_changed_and_missing(self, shop: Path) -> None:
+        """Given a log that was changed and one that is gone, then the first is a problem with all names, the second is counted."""
+        first, second, *others = sorted((shop / ".orchestrate/logs").glob("*/*.log"))
+        data = first.read_bytes()
+        first.write_bytes(data[:-1] + b"?")
+        second.unlink()
+        value = value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify", code=3)
+        ((problem,), logs) = (value["problems"], value["logs"])
+        step, attempt, _ = first.name.split(".")
+        assert (problem["kind"], problem["level"]) == ("changed_file", None)
+        assert f"run {first.parent.name}, step {step}, attempt {attempt}" in problem["detail"]
+        assert hashlib.sha256(data).hexdigest() in problem["detail"]
+        assert hashlib.sha256(first.read_bytes()).hexdigest() in problem["detail"]
+        assert (logs["status"], logs["changed"], logs["missing"]) == ("failed", 1, 1)
+        assert (logs["same"], logs["named"]) == (len(others), len(others) + 2)
+        assert (value["level"], value["ok"], value["projections"]) == (1, False, "held")
+        shown = program("audit", "verify", cwd=shop).stdout
+        assert f"logs: FAILED: 1 of {len(others) + 2} are not what was recorded; 1 not here" in shown
+
+    def test_not_asked(self, shop: Path) -> None:
+        """Given --no-logs, then they are not looked at."""
+        for log in (shop / ".orchestrate/logs").glob("*/*.log"):
+            log.write_bytes(b"other")
+        value = value_of(program("audit", "verify", "--no-logs", "--json", cwd=shop), "audit-verify")
+        assert (value["ok"], value["logs"]["status"], value["logs"]["named"]) == (True, "not_asked", 0)
+        assert "  logs: not asked\n" in program("audit", "verify", "--no-logs", cwd=shop).stdout
+
+    def test_none_is_here(self, shop: Path) -> None:
+        """Given a ledger without its logs, such as a copy of the file alone, then it verifies."""
+        shutil.rmtree(shop / ".orchestrate/logs")
+        done = program("audit", "verify", cwd=shop)
+        assert done.returncode == 0
+        assert " not here: removed, or kept elsewhere" in done.stdout
+
+    def test_events_that_name_none(self, tmp_path: Path) -> None:
+        """Given a ledger of which no event names a log, or names it in no form of ours, then that is said."""
+        with open_ledger(tmp_path / "l.db", projections=[ReadModels()]):
+            pass
+        assert "logs: held: no event names one" in program("audit", "verify", "--ledger", "l.db", cwd=tmp_path).stdout
+        for log in ("text", None, {"path": 7}):
+            event = RecordedEvent(
+                0, "run/1", 0, "attempt.finished", 1, "2026-01-01T00:00:00.000000Z", {"log": log}, "i"
+            )
+            assert list(log_names(event)) == []
+
+
 class TestProgress:
     """What is shown while it takes long."""
 
     def test_lines(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         """Given no terminal, then a line now and then."""
         monkeypatch.setattr("orchestrator.cli.older.PATIENCE_SECONDS", 0.0)
-        with verifying.watching("verifying x") as watch:
+        with verifying.watching("verifying x", "reading logs") as (watch, watch_logs):
             watch(1000, 3000)
-        assert capsys.readouterr().err == "verifying x: 1000 of 3000 events\n"
+            watch_logs(5, 7)
+        assert capsys.readouterr().err == "verifying x: 1000 of 3000 events\nreading logs: 5 of 7 MiB\n"
 
     def test_silent(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         """Given --quiet, then nothing."""
         monkeypatch.setattr("orchestrator.cli.older.PATIENCE_SECONDS", 0.0)
-        with verifying.watching("verifying x", quiet=True) as watch:
+        with verifying.watching("verifying x", "reading logs", quiet=True) as (watch, watch_logs):
             watch(1000, 3000)
+            watch_logs(1000, 3000)
         assert capsys.readouterr().err == ""
 
     def test_bar(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,9 +356,10 @@ class TestProgress:
         leader, follower = pty.openpty()
         with os.fdopen(follower, "w", encoding="utf-8") as terminal, monkeypatch.context() as patch:
             patch.setattr("sys.stderr", terminal)
-            with verifying.watching("verifying x") as watch:
+            with verifying.watching("verifying x", "reading logs") as (watch, watch_logs):
                 watch(1000, 3000)
                 watch(2000, 3000)
+                watch_logs(5, 7)
             terminal.flush()
             shown = os.read(leader, 65536).decode()
         os.close(leader)

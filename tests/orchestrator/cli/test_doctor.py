@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import doctoring
-from orchestrator.cli.doctoring import examine, extras, file_system, key_facts, look_into, place_facts, sqlite_facts
+from orchestrator.cli.doctoring import examine, extras, key_facts, look_into, place_facts, sqlite_facts
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.keyring import operator_folder
 from orchestrator.core.problems import Problem
+from orchestrator.runtime import place
 from orchestrator.runtime.room import LEAST_FREE_BYTES
 from tests.conftest import ROOT
 from tests.nights import Nights
@@ -162,8 +163,8 @@ class TestPlace:
     )
     def test_kind(self, folder: str, kind: str) -> None:
         """Given a table of mounts, then the deepest one counts, and of two on one another the later one."""
-        assert file_system(Path(folder), MOUNTS) == kind
-        assert file_system(Path(folder), "") is None
+        assert place.file_system(Path(folder), MOUNTS) == kind
+        assert place.file_system(Path(folder), "") is None
 
     @pytest.mark.parametrize(
         ("kind", "told"),
@@ -178,7 +179,7 @@ class TestPlace:
 
     def test_no_table_of_mounts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Given a system without one, then the kind is not known."""
-        monkeypatch.setattr(doctoring, "_MOUNTS", tmp_path / "nothing")
+        monkeypatch.setattr(place, "_MOUNTS", tmp_path / "nothing")
         facts, _ = place_facts(tmp_path / "ledger.db")
         assert facts["file_system"] is None
 
@@ -195,8 +196,8 @@ class TestPlace:
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to somebody else")
     def test_other_user(self, project: Path) -> None:
         """Given the ledger of somebody else, then a warning says who may write."""
-        for place in (ledger_of(project).parent, *ledger_of(project).parent.rglob("*")):
-            shutil.chown(place, NOBODY)
+        for file in (ledger_of(project).parent, *ledger_of(project).parent.rglob("*")):
+            shutil.chown(file, NOBODY)
         found = doctored(project)
         assert (found["status"], [problem["kind"] for problem in found["problems"]]) == ("warnings", ["other_user"])
 

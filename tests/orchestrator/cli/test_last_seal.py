@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from ledger.locks import KernelLock
 from ledger.outside import write_outside
 from ledger.signing import SigningKey, signed_note
 from ledger.verifier import Checkpoint, open_checkpoint
 from orchestrator.cli.keyring import operator_folder
-from tests.programs import program, refused, value_of
+from tests.programs import ended, events_of, ledger_of, program, refused, started, value_of, wait_until
 
 PIPELINE = '[pipeline]\nname = "p"\n[steps.a]\ncommand = ["true"]\n'
 HUGE = 999_999_999_999
@@ -64,6 +68,45 @@ def message(project: Path) -> str:
     (problem,) = refused(program("run", "--json", cwd=project), code=3)
     assert problem["kind"] == "inconsistent"
     return str(problem["message"])
+
+
+class TestAfterAWait:
+    """A ledger that was turned back while somebody waited for the pipeline."""
+
+    @pytest.mark.parametrize("words", [("run", "--wait"), ("accept", "latest", "a", "--reason", "it is", "--wait")])
+    def test_nothing_is_recorded(self, project: Path, tmp_path: Path, words: Sequence[str]) -> None:
+        """Given one in which a run seems to be on that has ended since, then it is not closed, and the start is refused."""
+        (project / "pipeline.toml").write_text(
+            PIPELINE.replace('["true"]', '["sh", "-c", "test -e ok || sleep 60"]'), encoding="utf-8"
+        )
+        with started("run", "-q", cwd=project) as first:
+            wait_until(
+                lambda: any(event["type"] == "attempt.started" for event in events_of(ledger_of(project))[-1:]),
+                "its attempt",
+            )
+            first.kill()
+            ended(first)
+        ledger, old = ledger_of(project), tmp_path / "old.db"
+        copied(ledger, old)
+        (project / "ok").touch()
+        run(project)
+        lock = KernelLock(ledger.parent / "locks" / "p.lock")
+        assert lock.acquire(holder={"run_id": "somebody"})
+        with started(*words, "--json", cwd=project) as second:
+            assert second.stderr is not None
+            assert second.stderr.readline().startswith("waiting for run somebody")
+            copied(old, ledger)
+            before = events_of(ledger)
+            lock.release()
+            (problem,) = refused(ended(second), code=3)
+        assert problem["kind"] == "inconsistent"
+        assert events_of(ledger) == before
+
+
+def copied(source: Path, target: Path) -> None:
+    """Put what stands in the database *source* into the one at *target*, without taking its place."""
+    with contextlib.closing(sqlite3.connect(source)) as one, contextlib.closing(sqlite3.connect(target)) as other:
+        one.backup(other)
 
 
 class TestFilesThatSayNothing:

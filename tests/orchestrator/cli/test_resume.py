@@ -491,6 +491,18 @@ class TestRefused:
         (problem,) = refused(program("resume", word, "--json", cwd=failed))
         assert problem["kind"] == kind
 
+    @pytest.mark.parametrize("words", [("resume", "latest:p"), ("accept", "latest:p", "b", "--reason", "it is")])
+    @pytest.mark.parametrize("formerly", ["", 'formerly = ["p"]\n'])
+    def test_run_of_another_name(self, failed: Path, formerly: str, words: tuple[str, ...]) -> None:
+        """Given a pipeline of another name, renamed or new, that has no run yet, then runs of the former name are not its own: exit code 2."""
+        (failed / "pipeline.toml").write_text(
+            CHAIN.replace('name = "p"\n', f'name = "q"\n{formerly}', 1), encoding="utf-8"
+        )
+        (problem,) = refused(program(*words, "--json", cwd=failed))
+        assert problem["kind"] == "other_pipeline"
+        (problem,) = refused(program(*(word.replace("latest:p", "latest") for word in words), "--json", cwd=failed))
+        assert problem["kind"] == "no_runs"
+
     def test_no_ledger(self, tmp_path: Path) -> None:
         """Given nothing that has run, then exit code 2, and nothing is made."""
         (tmp_path / "pipeline.toml").write_text(CHAIN, encoding="utf-8")

@@ -9,6 +9,7 @@ import click
 from ledger.folders import write_private
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 
 EXAMPLES = """\b
@@ -34,6 +35,7 @@ def command(pipeline: str | None, ledger: str | None, out: str | None, *, last: 
     """
     from orchestrator.cli.audit.keeping import last_checkpoint, new_checkpoint
 
+    keep_off_ledger(pipeline, ledger, out)
     seal = last_checkpoint(pipeline, ledger) if last else new_checkpoint(pipeline, ledger)
     if out is not None:
         try:

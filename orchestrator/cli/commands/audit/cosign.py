@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator.cli import render
+from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 
 EXAMPLES = """\b
@@ -34,6 +35,7 @@ def command(
     """
     from orchestrator.cli.audit.keeping import cosign
 
+    keep_off_ledger(pipeline, ledger, out)
     done = cosign(checkpoint, pipeline, ledger, key=key, out=out)
     if as_json:
         shown = {"origin": done.checkpoint.origin, "size": done.checkpoint.size, "root": done.checkpoint.root.hex()}

@@ -6,6 +6,7 @@ import click
 
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 from orchestrator.core.printable import printable
 
@@ -52,6 +53,7 @@ def command(
     if not jobs:
         raise UsageRefusedError("usage", "say what to write: --jsonl FILE, --csv DIR, --parquet DIR")
     paths = [path for job in jobs for path in job.files]
+    keep_off_ledger(pipeline, ledger, *paths)
     refuse_existing(paths, force=force)
     refuse_odd(paths)
     files: list[FileFacts] = []

@@ -9,6 +9,7 @@ import click
 
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 
 TYPE_CHECKING = False
@@ -68,6 +69,7 @@ def command(
         raise UsageRefusedError(
             "usage", f"not a seed: {seed[:40]!a}; expected up to {_SEED_LENGTH_MAX} plain characters"
         )
+    keep_off_ledger(pipeline, ledger, out)
     period = Period(first, last, tuple(sorted(set(names))) or None)
     done = package_period(pipeline, ledger, period, out, count=count, seed=seed, force=force)
     for warning in done.facts["warnings"]:

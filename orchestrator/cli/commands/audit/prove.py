@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 
 TYPE_CHECKING = False
@@ -58,6 +60,7 @@ def command(
 
     if (seq is None) == (run is None):
         raise UsageRefusedError("usage", "one of --seq N and --run RUN says what to prove")
+    keep_off_ledger(pipeline, ledger, out, None if out is None else Path(out).with_suffix(".json"))
     if seq is not None:
         if logs or no_blobs:
             raise UsageRefusedError("usage", "--logs and --no-blobs are about a bundle: they go with --run")

@@ -12,6 +12,7 @@ import click
 
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def _show(
         if snapshot is None:
             served, facts = _live(pipeline, ledger), None
         else:
+            keep_off_ledger(pipeline, ledger, snapshot)
             served, facts = _snapshot(pipeline, ledger, file_named("--snapshot", snapshot))
         key = serving.new_key()
         url = f"http://{serving.HOST}:{listening.getsockname()[1]}/{key}/"

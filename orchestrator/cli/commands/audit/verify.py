@@ -11,6 +11,7 @@ from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 EXAMPLES = """\b
 Examples:
   orchestrate audit verify
+  orchestrate audit verify --no-logs
   orchestrate audit verify --key operator.vkey
   orchestrate audit verify --key operator.vkey --checkpoint last-visit.checkpoint --witness anna.vkey
   orchestrate audit verify --ledger /mnt/copy/ledger.db --key operator.vkey --strict --json
@@ -45,6 +46,12 @@ Examples:
 @click.option(
     "--skips", is_flag=True, help="Recompute from its certificate that each step that was skipped was skipped rightly."
 )
+@click.option(
+    "--logs/--no-logs",
+    default=True,
+    show_default=True,
+    help="Compare the logs of steps with their digests in the ledger, which reads all of them.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing where all is well; the exit code tells.")
 @pipeline_option
 @ledger_option
@@ -58,25 +65,33 @@ def command(
     *,
     strict: bool,
     skips: bool,
+    logs: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
     """
-    Verify the whole ledger: the file, every event, every checkpoint, who signed them, and the tables over them.
+    Verify the whole ledger: the file, every event, every checkpoint, who signed them, the tables over them, and the logs of steps.
 
     Never stops at a finding, writes nothing, and works while a run is on. Level 0 and 1 need the file alone and show that it agrees with itself; what
     it says of keys is not believed. Level 2 needs the operator's public key from elsewhere, level 3 a checkpoint that you kept, level 4 the key of a
-    witness. Exit code 0 where nothing was found, else 3.
+    witness. Logs that are not there are counted, one that was changed is a problem. Exit code 0 where nothing was found, else 3.
     """
     from orchestrator.cli.audit.skips import skips_checked
     from orchestrator.cli.audit.verifying import verdict_json, verdict_lines, verified, watching
 
     verdict = verified(
-        pipeline, ledger, keys=keys, checkpoints=checkpoints, witnesses=witnesses, strict=strict, quiet=quiet or as_json
+        pipeline,
+        ledger,
+        keys=keys,
+        checkpoints=checkpoints,
+        witnesses=witnesses,
+        strict=strict,
+        logs=logs,
+        quiet=quiet or as_json,
     )
     checked = None
     if skips:
-        with watching("checking skips", quiet=quiet or as_json) as watch:
+        with watching("checking skips", "", quiet=quiet or as_json) as (watch, _):
             verdict, checked = skips_checked(verdict, watch)
     if as_json:
         render.out_json(verdict_json(verdict) | ({} if checked is None else {"skips": checked.as_json()}))
