@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import json
 import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from ahocorasick_rs import BytesAhoCorasick
 
-from orchestrator.core.needles import SPACE_BYTES_MAX
+from orchestrator.core.needles import SPACE_BYTES_MAX, Needle
 from orchestrator.core.redaction import MASK, Redactor
 from orchestrator.core.secret_forms import FORM_BYTES_MIN, as_bytes, forms_of
 
 TOKEN = "hunter22-tr0ub4dor"
 HOSTILE = "}#T14'GAz&H!{$U_\"<\\/é ~"
 BUNDLE = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nab12\n-----END KEY-----\n"
+
+
+def counted(method: Callable[..., object], counts: Counter[str]) -> Callable[..., object]:
+    """Return *method*, whose calls are counted."""
+
+    def call(*arguments: object) -> object:
+        counts[method.__name__] += 1
+        return method(*arguments)
+
+    return call
 
 
 def masked(redactor: Redactor, data: bytes) -> bytes:
@@ -440,6 +455,33 @@ class TestStream:
         assert b"*** *** secret-0500-value" == masked(
             redactor, b"secret-0000-value secret-0499-value secret-0500-value"
         )
+
+    def test_many_secrets_are_no_more_work_than_few(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given lines of which many nearly hold a secret, then as many bytes are searched, and as often is looked closer, with 500 as with 20."""
+        work: Counter[str] = Counter()
+
+        class Counting:
+            def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 -- those of the class in whose place it stands
+                self._search = BytesAhoCorasick(*arguments, **options)
+
+            def find_matches_as_indexes(self, data: bytes, **options: bool) -> list[tuple[int, int, int]]:
+                work["searched"] += len(data)
+                return self._search.find_matches_as_indexes(data, **options)
+
+        monkeypatch.setattr("ahocorasick_rs.BytesAhoCorasick", Counting)
+        for name in ("around", "could_begin"):
+            monkeypatch.setattr(Needle, name, counted(getattr(Needle, name), work))
+        values = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(500)]
+        data = b"".join(b"%s! and %s\n" % (value[:-1].encode(), value[:7].encode()) for value in values[:20]) * 20
+        found = []
+        for secrets in (values[:20], values):
+            work.clear()
+            assert masked(Redactor(secrets, builtin=True), data) == data
+            found.append(dict(work))
+
+        assert found[0] == found[1]
+        assert found[0]["around"] >= 20 * 20
+        assert found[0]["searched"] <= 5 * len(data)
 
     def test_bytes_of_any_kind_pass(self) -> None:
         """NUL, half characters and UTF-16 beside a secret stay what they are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import string
 from collections import Counter
@@ -186,6 +187,19 @@ class TestPatterns:
 
         assert 0 < taken[1] <= 2.1 * taken[0]
         assert taken[1] < 5 * 2 * size
+
+    @pytest.mark.parametrize("piece", [999, 1 << 14])
+    def test_states_that_never_recur_take_linear_time(self, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given beginnings of tokens inside of others, at ever new distances, then a byte still costs no more than a few steps."""
+        steps = counted_steps(monkeypatch)
+        data = b"".join(random.Random(1).choices([b"eyJ", b"a", b"b"], k=8 * BLOCK_BYTES))  # noqa: S311 -- made up
+        stream = Redactor(builtin=True).stream()
+        for place in range(0, len(data), piece):
+            stream.feed(data[place : place + piece])
+
+        assert len(data) < steps["forward"] + steps["backward"]
+        # What is held is gone over again with each piece.
+        assert steps.total() < 5 * (len(data) + len(data) // piece * HELD_BYTES_MAX)
 
     def test_what_was_met_has_a_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A text that makes ever new states is searched all the same, and memory stays bounded."""

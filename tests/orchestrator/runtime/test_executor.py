@@ -250,6 +250,7 @@ class TestOutput:
             def feed(self, data: bytes, /) -> bytes:
                 nonlocal fed
                 fed += 1
+                assert len(data) <= 16_384  # The hardest text takes 50 ms then.
                 return data
 
             def flush(self) -> bytes:

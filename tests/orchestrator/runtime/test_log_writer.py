@@ -23,7 +23,7 @@ from orchestrator.runtime.signals import prepare_process
 from tests.programs import wait_until
 
 PATIENCE_US = 20_000_000
-READ_BYTES = 1 << 16
+READ_BYTES = 1 << 14
 
 
 class Disk:

@@ -88,6 +88,25 @@ class TestAttemptFinished:
         assert [item["pid"] for item in event.survivors] == [*range(len(names))]
         assert "secret" not in str(event.survivors)
 
+    def test_what_lives_on_is_told_with_its_number(self) -> None:
+        """Since somebody has to look after it; what was killed is told beside it."""
+        survivors = (Survivor(7, "dd", is_alive=True), Survivor(8, "sh"), Survivor(9, "secret", is_alive=True))
+        exited = Exited("a", 1, timed_out=True, unkillable=True, survivors=survivors)
+        event = attempt_finished("run-1", exited, Outcome("failed", "timeout", "permanent"), None, redact)
+
+        dead = "a process that went on after it was killed: sh"
+        assert event.message == f"{dead}; 2 processes that could not be killed live on: dd (7), *** (9)"
+        assert [item.get("alive") for item in event.survivors] == [True, None, True]
+
+    def test_signals_have_their_moments(self) -> None:
+        """Each beside its name; nothing where nothing was sent."""
+        sent = Exited("a", 1, signal=9, killed=("SIGTERM", "SIGKILL"), killed_us=(5, 9))
+        events = [
+            attempt_finished("run-1", exited, Outcome("failed", "timeout", "transient"), None, redact)
+            for exited in (sent, Exited("a", 1, exit_code=0))
+        ]
+        assert [event.killed_us for event in events] == [(5, 9), None]
+
     def test_a_hundred_survivors_are_enough(self) -> None:
         """The event stays small, and the message says how many there were."""
         exited = Exited("a", 1, exit_code=0, survivors=(Survivor(7, "x"),) * 200)
