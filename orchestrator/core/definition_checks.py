@@ -40,6 +40,7 @@ def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list
         *_check_redaction(pipeline),
         *_check_schedule(pipeline),
         *_check_alerts(pipeline, document, variables),
+        *_check_freshness(pipeline),
     ]
     return [*problems, *_check_cycles(pipeline)]
 
@@ -128,6 +129,24 @@ def _check_address(text: str, path: tuple[str | int, ...]) -> Iterator[Problem]:
     if at and "${" not in text.partition("@")[0]:
         message = f"{where} holds a user or password, and the definition is recorded and shown"
         yield Problem("holds_secret", message, path, suggestion="put it into a secret variable and write ${NAME}")
+
+
+def _check_freshness(pipeline: Pipeline) -> Iterator[Problem]:
+    """A limit that can never be passed, or whose age nobody can know, would be taken for one that holds."""
+    sources = frozenset(pipeline.sources())
+    for name, dataset in pipeline.datasets.items():
+        fresh = dataset.fresh_within
+        if fresh is None:
+            continue
+        if fresh.warn_us is not None and fresh.error_us is not None and fresh.warn_us >= fresh.error_us:
+            message = f"datasets.{name}.fresh_within warns no earlier than it errs: warn has to be shorter than error"
+            yield Problem("no_effect", message, ("datasets", name, "fresh_within", "warn"), severity="warning")
+        if fresh.refuse and fresh.error_us is None:
+            message = f"datasets.{name}.fresh_within never refuses: refuse needs error"
+            yield Problem("no_effect", message, ("datasets", name, "fresh_within", "refuse"), severity="warning")
+        if dataset.path is None and name in sources:
+            message = f"datasets.{name} is no file and nobody writes it: how fresh it is cannot be told"
+            yield Problem("no_effect", message, ("datasets", name, "fresh_within"), severity="warning")
 
 
 def _check_names(document: Mapping[str, object]) -> Iterator[Problem]:

@@ -219,6 +219,7 @@ class TestRefused:
             ("2026-01-04", "2999-01-01", "bad_range"),
             ("1026-01-04", "2026-01-01", "bad_range"),
             ("0001-01-01", "0001-01-02", "bad_range"),
+            ("1999-01-01", "2026-01-01", "bad_range"),
         ],
     )
     def test_range(self, since: str, until: str, kind: str, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,6 +82,9 @@ class TestNights:
         done = program_at("2026-01-07 09:00", "check", "-q", cwd=nightly)
         expected = "p: 1 night without a run: 2026-01-07\n  next: orchestrate run --for 2026-01-07\n"
         assert (done.returncode, done.stdout) == (6, expected)
+        shown = program_at("2026-01-07 09:00", "status", cwd=nightly).stdout
+        assert "\n  next night due: 2026-01-08 02:30:00Z\n  nights without a run: 2026-01-07\n" in shown
+        assert shown.endswith("\n  next: orchestrate run --for 2026-01-07\n")
         assert program_at("2026-01-07 09:05", "run", "-q", "--for", "2026-01-07", cwd=nightly).returncode == 0
         assert program_at("2026-01-07 09:06", "check", "-q", cwd=nightly).returncode == 0
 
@@ -325,6 +329,26 @@ class TestFreshness:
         done = program("status", cwd=fresh)
         assert ", raw 2d3h old\n" in done.stdout
         assert "  dataset raw is stale: its newest file is 2d3h old, error after 2d2h\n" in done.stdout
+
+    @pytest.mark.parametrize("command", ["status", "check"])
+    def test_little_is_loaded(self, command: str, fresh: Path) -> None:
+        """Given a schedule and `fresh_within`, then reading commands still load nothing that is large."""
+        define(fresh, FRESH + '[schedule]\ncron = "30 2 * * *"\n')
+        assert program("run", "-q", cwd=fresh).returncode == 0
+        script = (
+            "import sys; from orchestrator.cli.app import run_command; code = run_command([sys.argv[1]]);"
+            " heavy = {'attr', 'attrs', 'rich', 'loguru', 'sqlite_utils', 'jsonschema'} & sys.modules.keys(); sys.exit(str(heavy) if heavy else code)"
+        )
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+        done = subprocess.run(
+            [sys.executable, "-c", script, command],
+            cwd=fresh,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
 
     def test_what_is_no_file(self, tmp_path: Path) -> None:
         """Given a dataset that is no file, and a path whose variable has no value any more, then nothing is claimed."""

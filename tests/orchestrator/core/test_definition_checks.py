@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,60 @@ def told(text: str) -> list[tuple[str, str]]:
 
 
 STEPS = '[steps.a]\ncommand = ["a"]\n'
+
+
+class TestSchedule:
+    """Schedules fire, and limits of age can be passed."""
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            (
+                '[schedule]\ncron = "99 2 * * *"\n',
+                (
+                    "bad_value",
+                    (
+                        "p.toml:5:1: schedule.cron '99 2 * * *' is no schedule: Bad minute"
+                        " (minute hour day month weekday, such as 30 2 * * * for half past two each night)"
+                    ),
+                ),
+            ),
+            (
+                '[datasets.x]\npath = "x"\nfresh_within = { warn = "2h", error = "2h" }\n',
+                (
+                    "no_effect",
+                    "p.toml:6:18: datasets.x.fresh_within warns no earlier than it errs: warn has to be shorter than error",
+                ),
+            ),
+            (
+                '[datasets.x]\npath = "x"\nfresh_within = { warn = "2h", refuse = true }\n',
+                ("no_effect", "p.toml:6:31: datasets.x.fresh_within never refuses: refuse needs error"),
+            ),
+            (
+                '[datasets.x]\nprobe = ["x"]\nfresh_within = { warn = "2h" }\n',
+                (
+                    "no_effect",
+                    "p.toml:6:1: datasets.x is no file and nobody writes it: how fresh it is cannot be told",
+                ),
+            ),
+        ],
+    )
+    def test_problem(self, text: str, expected: tuple[str, str]) -> None:
+        """Given one mistake, then it is told where it stands."""
+        assert [expected] == told(STEPS + text)
+
+    def test_right_ones(self) -> None:
+        """Given limits in order, and data without a file that a step writes, then nothing is told."""
+        text = (
+            '[schedule]\ncron = "30 2 * * *"\n[datasets.x]\nprobe = ["x"]\nfresh_within = { warn = "1h", error = "2h", refuse = true }\n'
+            '[steps.b]\ncommand = ["b"]\nwrites = ["x"]\n'
+        )
+        assert told(STEPS + text) == []
+
+    def test_the_extra_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given no cronsim, then a definition with a schedule is right: a night must not be refused for want of it."""
+        monkeypatch.setitem(sys.modules, "cronsim", None)
+        assert told(STEPS + '[schedule]\ncron = "99 2 * * *"\n') == []
 
 
 class TestNames:
