@@ -222,7 +222,8 @@ def _decide_inputs(facts: Facts, measurement: Measurement) -> Decision | None:
     for dataset, actual in measurement.inputs.items():
         expected = facts.trusted.get(dataset, actual)
         if expected != actual and not (expected is None and actual is None):
-            return Skip("input_untrusted", {"dataset": dataset, "expected": expected, "actual": actual})
+            evidence = {"dataset": dataset, "expected": expected, "actual": actual}
+            return Skip("input_untrusted", {**evidence, **_strength(facts, dataset)})
     for dataset, actual in measurement.inputs.items():
         if actual is None and dataset not in facts.sources:
             return Skip("upstream_skipped", {"dataset": dataset})
@@ -252,16 +253,20 @@ def _decide_key(facts: Facts, measurement: Measurement) -> Decision:
     if difference is not None:
         evidence = _difference_evidence(difference, measurement)
         kind, _, name = difference.component.partition(":")
-        by = {"strength": facts.weak[name]} if kind == "input" and name in facts.weak else {}
+        by = _strength(facts, name) if kind == "input" else {}
         return Run(_difference_reason(difference), {**evidence, **by, **overwritten})
     if touched is not None:
-        strength = facts.weak.get(str(touched["dataset"]))
-        by = {} if strength is None else {"strength": strength}
+        by = _strength(facts, str(touched["dataset"]))
         return Run("output_changed" if touched["actual"] is not None else "output_missing", {**touched, **by})
     return Skip(
         "no_new_data" if facts.sources else "up_to_date",
         {"key": key_digest(components), "since": baseline.success, **({"strength": facts.weak} if facts.weak else {})},
     )
+
+
+def _strength(facts: Facts, dataset: str) -> dict[str, str]:
+    """Return by what *dataset* was compared, where that was not its content."""
+    return {"strength": facts.weak[dataset]} if dataset in facts.weak else {}
 
 
 def _is_forced(facts: Facts) -> bool:

@@ -178,6 +178,7 @@ def _untrusted(evidence: Evidence) -> str:
     expected, actual = short_digest(evidence.get("expected")), short_digest(evidence.get("actual"))
     return (
         f"input {evidence.get('dataset')} is {actual}, but its writer, which is not part of this run, left {expected}"
+        f"{_by(evidence)}"
     )
 
 

@@ -401,6 +401,18 @@ class TestContract:
         reported = [event["reported"]["gold_airports"]["rows"] for event in ended if event["step"] == "gold_airports"]
         assert reported[-1] == sum(pl.read_parquet(path).height for path in gold.iterdir())
 
+    def test_skips_were_right(self, history: History) -> None:
+        """Given all these nights, then every skip is recomputed, and none was wrong."""
+        done = program("audit", "verify", "--skips", "--json", cwd=history.pipeline.folder)
+        skips = value_of(done, "audit-verify")["skips"]
+        skipped = [
+            event
+            for event in data_of(ledger_of(history.pipeline.folder), "step.finished")
+            if event["status"] == "skipped"
+        ]
+        assert skips["wrong"] == skips["uncertified"] == 0
+        assert skips["checked"] + skips["reported"] == len(skipped) > len(STEPS)
+
     def test_too_few_rows(self, tmp_path: Path) -> None:
         """Given a gold table that should have more rows than it gets, then its step fails, the report is not made, and both are told."""
         pipeline = Pipeline(tmp_path)

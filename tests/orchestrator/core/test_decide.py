@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -255,6 +255,32 @@ class TestEvidence:
 
         assert isinstance(decision, Run)
         assert decision.evidence["output"] == {"dataset": "out", "expected": "sha256:a", "actual": "sha256:b"}
+
+    @pytest.mark.parametrize("strength", ["listing", "probe"])
+    def test_what_is_weaker_than_content_is_named(self, strength: str) -> None:
+        """Given datasets that are not compared by content, then each decision that rests on them says by what."""
+        step = Step(name="s", command=("true",), reads=("raw",), writes=("out",))
+        was = material(inputs={"raw": "sha256:a"})
+        facts = Facts(
+            step=step,
+            baseline=known(was, outputs={"out": "sha256:a"}),
+            sources=frozenset({"raw"}),
+            weak={"raw": strength, "out": strength},
+        )
+
+        def evidence(
+            now: Material, output: str, trusted: Mapping[str, str | None] | None = None
+        ) -> Mapping[str, object]:
+            measured = attrs.evolve(facts, measurement=Measurement(now, {"out": output}), trusted=trusted or {})
+            decision = decide(measured)
+            assert isinstance(decision, Run | Skip)
+            return decision.evidence
+
+        assert evidence(was, "sha256:a")["strength"] == {"raw": strength, "out": strength}
+        assert evidence(was, "sha256:b")["strength"] == strength
+        assert evidence(material(inputs={"raw": "sha256:b"}), "sha256:a")["strength"] == strength
+        assert evidence(was, "sha256:a", {"raw": "sha256:z"})["strength"] == strength
+        assert "strength" not in evidence(attrs.evolve(was, code={"a.py": "1"}), "sha256:a")
 
     def test_untrusted_input_names_both_digests(self) -> None:
         """Given a writer outside of the run, then what it left and what is there are both named."""

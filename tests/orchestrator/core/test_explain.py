@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core import decide, explain, outcome
+from orchestrator.core import decide, explain, outcome, output_contract
 from orchestrator.core.explain import next_command, overwritten_text, reason_text, short_digest
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -44,7 +44,8 @@ class TestEveryReason:
                 "failed",
                 explain._FAILED,
                 first_words(decide.__file__, "Fail")
-                | (first_words(outcome.__file__, "Outcome") - {"no_new_data", "succeeded"}),
+                | (first_words(outcome.__file__, "Outcome") - {"no_new_data", "succeeded"})
+                | first_words(output_contract.__file__, "Outcome"),
             ),
         ],
     )
@@ -144,6 +145,25 @@ class TestReasonText:
                 "output_missing",
                 {"dataset": "d", "expected": A, "actual": None},
                 f"output d is gone, it was {SHORT_A}",
+            ),
+            (
+                "skipped",
+                "no_new_data",
+                {"since": "r/1", "strength": {"db": "probe", "big": "listing"}},
+                "no new data since r/1 (db by its probe, big by its names, sizes and times)",
+            ),
+            (
+                "skipped",
+                "up_to_date",
+                {"since": "r/1", "strength": {"d": "smell"}},
+                "up to date since r/1 (d by its smell)",
+            ),
+            ("run", "input_changed", {"component": "input:db", "strength": "probe"}, "input db changed, by its probe"),
+            (
+                "run",
+                "output_changed",
+                {"dataset": "d", "expected": A, "actual": B, "strength": "listing"},
+                f"output d was changed by hand: {SHORT_B}, the step had left {SHORT_A}, by its names, sizes and times",
             ),
             ("failed", "from_the_future", {}, "from the future"),
         ],
