@@ -8,6 +8,7 @@ standard error and changes nothing else.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -71,7 +72,7 @@ def tell_at_start(ledger: Ledger, prepared: Prepared, run_id: str, *, say: Say) 
     pipeline = prepared.project.pipeline
     with harmless(say):
         names = (pipeline.name, *pipeline.formerly)
-        for ended, _ in last_ended(ledger.connection, names, _RUNS_LOOKED_AT):
+        for ended in last_ended(ledger.connection, names, _RUNS_LOOKED_AT):
             _raise_of_run(ledger, ended, names)
         waiting = outboxes(ledger.connection)
         if waiting:
@@ -103,7 +104,7 @@ def tell(ledger: Ledger, reach: Reach, occasions: Sequence[Occasion], *, say: Sa
     pipeline = reach.pipeline
     try:
         raise_alerts(ledger, pipeline.name, pipeline.alerts, occasions)
-    except LedgerError as error:
+    except (LedgerError, sqlite3.Error) as error:
         say(f"warning: alerts could not be recorded, and are sent without: {error}")
         from orchestrator.cli.direct_alerts import send_directly
 
@@ -224,7 +225,8 @@ def ping(reach: Reach, on: str, *, run_id: str | None, ledger: Ledger | None, sa
         say(f"warning: deadman.{on} was not reached: {error}")
     if ledger is not None:
         name = reach.pipeline.name
-        append_event(ledger, f"pipeline/{name}", DeadmanPinged(name, run_id, on, error is None, error))
+        with harmless(say):
+            append_event(ledger, f"pipeline/{name}", DeadmanPinged(name, run_id, on, error is None, error))
 
 
 class Round:

@@ -61,7 +61,7 @@ def command(
     start = Start(jobs=jobs, wait=wait, moved=moved, reason=reason)
     with refusals_told(options, say=render.err):
         path, run_id, unsealed = _ran(options, start, watching, quiet=quiet)
-    return show_end(path, run_id, unsealed, quiet=quiet, as_json=as_json)
+        return show_end(path, run_id, unsealed, quiet=quiet, as_json=as_json)
 
 
 def _ran(options: Options, start: Start, watching: Watching, *, quiet: bool) -> tuple[Path, str, Exception | None]:

@@ -541,6 +541,15 @@ class TestRefusal:
         assert "shop could not go on, exit code 5" in message["title"]
         assert message["next"] == [f"orchestrate doctor --pipeline {tmp_path / 'pipeline.toml'}"]
 
+    def test_a_ledger_that_fails_within_a_run(self, tmp_path: Path) -> None:
+        """Given a ledger in whose place a step puts another file, then the run ends with exit code 5, and that is told."""
+        steps = '[steps.ingest]\nshell = "cd .orchestrate; mv ledger.db l; cp l ledger.db"\n'
+        write(tmp_path, to_file(), steps=steps)
+        self.refuse(tmp_path, code=5)
+        (message,) = told(tmp_path)
+        assert "shop could not go on, exit code 5: the ledger" in message["title"]
+        assert message["kind"] == "failed"
+
     def test_secrets_in_a_refusal_are_masked(self, tmp_path: Path) -> None:
         """Given a problem that repeats a secret, then neither the message nor the ledger holds it."""
         write(tmp_path, to_file())
