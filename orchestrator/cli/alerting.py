@@ -273,20 +273,24 @@ class Round:
         channel = (pipeline, row["channel"])
         if left <= 0 or channel in self._silent:
             return
-        reach = self._reach(pipeline)
-        error = "the ledger does not know its definition any more"
-        if reach is not None:
-            message = message_of(row, reach, self._ledger)
-            told = reach.send(row["channel"], message, round(left * 1e6))
-            error = "" if told is None else told
+        try:
+            error = self._sent(pipeline, row, round(left * 1e6))
+        except Exception as problem:  # noqa: BLE001 - one that cannot be made keeps no other waiting
+            error = f"it could not be made: {type(problem).__name__}"
         event: AlertDelivered | AlertFailed
-        if error:
+        if error is not None:
             self._silent.add(channel)
             self._say(f"warning: alert {row['alert']} was not delivered: {error}")
             event = AlertFailed(row["alert"], pipeline, row["channel"], row["attempts"] + 1, error)
         else:
             event = AlertDelivered(row["alert"], pipeline, row["channel"], row["attempts"] + 1)
         append_event(self._ledger, stream_of(pipeline), event)
+
+    def _sent(self, pipeline: str, row: Row, left_us: int) -> str | None:
+        reach = self._reach(pipeline)
+        if reach is None:
+            return "the ledger does not know its definition any more"
+        return reach.send(row["channel"], message_of(row, reach, self._ledger), left_us)
 
     def _reach(self, pipeline: str) -> Reach | None:
         if pipeline not in self._reaches:

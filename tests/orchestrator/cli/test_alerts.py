@@ -334,7 +334,15 @@ class TestDelivery:
         (request,) = server.requests
         assert request["path"] == f"/{TOKEN}"
         assert request["headers"]["Authorization"] == f"Bearer {TOKEN}"
-        assert request["headers"]["Idempotency-Key"] == request["body"]["alert"]
+        key = request["headers"]["Idempotency-Key"]
+        assert len(key) == 32
+        server.answer = 503
+        program("run", cwd=tmp_path)
+        server.answer = 200
+        program("alerts", "send", cwd=tmp_path)
+        keys = [(request["body"]["alert"], request["headers"]["Idempotency-Key"]) for request in server.requests]
+        assert keys[1] == keys[2]
+        assert keys[0][1] != keys[1][1]
 
     def test_a_secret_without_a_value_is_a_warning(self, tmp_path: Path, server: Loopback) -> None:
         """Given an address that needs a secret that has no value, then the run warns and goes on, and the alert waits."""
