@@ -8,6 +8,7 @@ standard error and changes nothing else.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -71,7 +72,7 @@ def tell_at_start(ledger: Ledger, prepared: Prepared, run_id: str, *, say: Say) 
     pipeline = prepared.project.pipeline
     with harmless(say):
         names = (pipeline.name, *pipeline.formerly)
-        for ended, _ in last_ended(ledger.connection, names, _RUNS_LOOKED_AT):
+        for ended in last_ended(ledger.connection, names, _RUNS_LOOKED_AT):
             _raise_of_run(ledger, ended, names)
         waiting = outboxes(ledger.connection)
         if waiting:
@@ -103,7 +104,7 @@ def tell(ledger: Ledger, reach: Reach, occasions: Sequence[Occasion], *, say: Sa
     pipeline = reach.pipeline
     try:
         raise_alerts(ledger, pipeline.name, pipeline.alerts, occasions)
-    except LedgerError as error:
+    except (LedgerError, sqlite3.Error) as error:
         say(f"warning: alerts could not be recorded, and are sent without: {error}")
         from orchestrator.cli.direct_alerts import send_directly
 
@@ -224,7 +225,8 @@ def ping(reach: Reach, on: str, *, run_id: str | None, ledger: Ledger | None, sa
         say(f"warning: deadman.{on} was not reached: {error}")
     if ledger is not None:
         name = reach.pipeline.name
-        append_event(ledger, f"pipeline/{name}", DeadmanPinged(name, run_id, on, error is None, error))
+        with harmless(say):
+            append_event(ledger, f"pipeline/{name}", DeadmanPinged(name, run_id, on, error is None, error))
 
 
 class Round:
@@ -271,20 +273,24 @@ class Round:
         channel = (pipeline, row["channel"])
         if left <= 0 or channel in self._silent:
             return
-        reach = self._reach(pipeline)
-        error = "the ledger does not know its definition any more"
-        if reach is not None:
-            message = message_of(row, reach, self._ledger)
-            told = reach.send(row["channel"], message, round(left * 1e6))
-            error = "" if told is None else told
+        try:
+            error = self._sent(pipeline, row, round(left * 1e6))
+        except Exception as problem:  # noqa: BLE001 - one that cannot be made keeps no other waiting
+            error = f"it could not be made: {type(problem).__name__}"
         event: AlertDelivered | AlertFailed
-        if error:
+        if error is not None:
             self._silent.add(channel)
             self._say(f"warning: alert {row['alert']} was not delivered: {error}")
             event = AlertFailed(row["alert"], pipeline, row["channel"], row["attempts"] + 1, error)
         else:
             event = AlertDelivered(row["alert"], pipeline, row["channel"], row["attempts"] + 1)
         append_event(self._ledger, stream_of(pipeline), event)
+
+    def _sent(self, pipeline: str, row: Row, left_us: int) -> str | None:
+        reach = self._reach(pipeline)
+        if reach is None:
+            return "the ledger does not know its definition any more"
+        return reach.send(row["channel"], message_of(row, reach, self._ledger), left_us)
 
     def _reach(self, pipeline: str) -> Reach | None:
         if pipeline not in self._reaches:

@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
+from orchestrator.cli import render
 from orchestrator.cli.ending import Ending, finish
 from orchestrator.cli.errors import RefusedError, UsageRefusedError
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.project import Options, Project, night_of
 from orchestrator.cli.reading import viewing_if_any
+from orchestrator.cli.refusal_alerts import refusals_told
 from orchestrator.cli.running import Start
 from orchestrator.cli.starting import run_once
 from orchestrator.core.names import shown
@@ -125,10 +127,11 @@ def _run(
 ) -> tuple[Night, Ending | None]:
     options = attrs.evolve(options, night=night.night)
     try:
-        path, run_id, unsealed = run_once(options, start, watching, quiet=quiet, told=told)
+        with refusals_told(options, say=render.err):
+            path, run_id, unsealed = run_once(options, start, watching, quiet=quiet, told=told)
+            ending = finish(path, run_id, unsealed)
     except RefusedError as error:
         return attrs.evolve(night, status="refused", exit_code=int(error.code), problem=str(error)), None
-    ending = finish(path, run_id, unsealed)
     detail = ending.detail
     ended = Night(night.night, str(detail["status"]), run_id, int(ending.code), detail["duration_seconds"])
     return ended, ending

@@ -8,11 +8,14 @@ minute tells it once a day. Where neither takes a file, it is told each time: be
 from __future__ import annotations
 
 import contextlib
+import sqlite3
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
+from ledger.errors import LedgerError
 from ledger.folders import make_private
 from ledger.store import Ledger
 from orchestrator.cli.alerting import ROUND_SECONDS, Say, message_of
@@ -20,7 +23,8 @@ from orchestrator.cli.keyring import config_folder
 from orchestrator.cli.reach import Reach
 from orchestrator.core.alerts import Occasion, due_alerts
 from orchestrator.core.events import event_data
-from orchestrator.core.outbox import outbox
+from orchestrator.core.outbox import Row, outbox
+from orchestrator.projections.alert_message import Message
 
 _PREFIX = "told-"
 
@@ -34,21 +38,29 @@ def send_directly(reach: Reach, occasions: Sequence[Occasion], *, ledger: Ledger
     """
     now = datetime.now(UTC)
     pipeline = reach.pipeline
-    left_us = round(ROUND_SECONDS * 1e6)
+    until = time.monotonic() + ROUND_SECONDS
     for raised in due_alerts(pipeline.name, pipeline.alerts, occasions, ()):
         name = f"{_PREFIX}{now:%Y%m%d}-{sha256(f'{pipeline.name} {raised.alert}'.encode()).hexdigest()[:16]}"
         folders = [reach.ledger.parent / "locks", config_folder() / "alerts"]
         if any((folder / name).exists() for folder in folders):
             continue
         (row,) = outbox([("alert.raised", event_data(raised), f"{now:%Y-%m-%dT%H:%M:%S.%fZ}")]).values()
-        error = reach.send(raised.channel, message_of(row, reach, ledger), left_us)
-        left_us -= reach.pipeline.alerts.channels[raised.channel].timeout_us
+        left = until - time.monotonic()
+        if left <= 0:
+            return
+        error = reach.send(raised.channel, _message(row, reach, ledger), round(left * 1e6))
         if error is None:
             _remember(folders, name)
         else:
             say(f"warning: alert {raised.alert} was not delivered: {error}")
-        if left_us <= 0:
-            return
+
+
+def _message(row: Row, reach: Reach, ledger: Ledger | None) -> Message:
+    """Return the message of the alert *row*, as far as *ledger* can still be read."""
+    try:
+        return message_of(row, reach, ledger)
+    except (LedgerError, sqlite3.Error):
+        return message_of(row, reach, None)
 
 
 def _remember(folders: Sequence[Path], name: str) -> None:

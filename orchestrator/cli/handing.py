@@ -14,7 +14,8 @@ from types import FrameType
 from typing import IO
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
-_KEPT_BYTES = 2000
+_KEPT_BYTES = 1 << 16
+_WORDS_MAX = 500
 _BLOCK_BYTES = 1 << 16
 
 
@@ -54,9 +55,16 @@ def hand_over(
         if said is None:
             return f"it did not end within {timeout_us / 1e6:g} s"
         code = process.wait()
-    words = said.decode("utf-8", "replace").strip().splitlines()
-    told = f": {clean(words[-1])}" if clean is not None and words else ""
+    words = _last_line(said)
+    told = f": {clean(words)[:_WORDS_MAX]}" if clean is not None and words else ""
     return None if code == 0 else f"it ended with exit code {code}{told}"
+
+
+def _last_line(said: bytes) -> str:
+    """Return the last line of what was *said*; none where its beginning was not kept, which may be that of a secret."""
+    lines = said.decode("utf-8", "replace").rstrip().splitlines()
+    whole = len(said) < _KEPT_BYTES or len(lines) > 1
+    return lines[-1] if lines and whole else ""
 
 
 def _served(process: subprocess.Popen[bytes], data: bytes, deadline: float) -> bytes | None:

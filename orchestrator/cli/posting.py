@@ -69,7 +69,8 @@ def _reason(reason: object) -> str:
     if isinstance(reason, TimeoutError):
         return "no answer in time"
     if isinstance(reason, ssl.SSLError):
-        return f"TLS failed: {reason.reason}"
+        what = getattr(reason, "reason", None)
+        return f"TLS failed: {what}" if what else "TLS failed"
     if isinstance(reason, OSError) and reason.strerror:
         return f"no connection: {reason.strerror}"
     if isinstance(reason, ValueError):

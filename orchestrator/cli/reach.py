@@ -12,6 +12,7 @@ import shlex
 import sqlite3
 import sys
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class Reach:
                 return self._to_command(channel, message, timeout_us)
             if channel.webhook is not None:
                 headers = {key: resolve(value, self.values) for key, value in channel.headers.items()}
-                headers["Idempotency-Key"] = message["alert"]
+                headers["Idempotency-Key"] = self._key(message)
                 request = {"url": resolve(channel.webhook, self.values), "headers": headers, "body": message}
                 return self._post(request, timeout_us)
             urls = [resolve(url, self.values) for url in channel.apprise]
@@ -90,6 +91,10 @@ class Reach:
             return self._post({"url": resolve(address, self.values)}, self.pipeline.deadman.timeout_us)
         except UnresolvedReferenceError as error:
             return f"no value for ${{{error.name}}}"
+
+    def _key(self, message: Message) -> str:
+        """Return what tells this alert from all others, also from those of other ledgers: the same whenever it is sent."""
+        return sha256(f"{message['host']} {self.ledger} {message['alert']}".encode()).hexdigest()[:32]
 
     def _to_command(self, channel: Channel, message: Message, timeout_us: int) -> str | None:
         environment = {name: os.environ[name] for name in self.pipeline.env_pass if name in os.environ}

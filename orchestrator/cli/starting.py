@@ -8,7 +8,6 @@ from pathlib import Path
 from orchestrator.cli import render
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.project import Options, Prepared, Project, load_project, prepare
-from orchestrator.cli.refusal_alerts import refusals_told
 from orchestrator.cli.refusals import record_definition_refusal
 from orchestrator.cli.running import Start, execute
 from orchestrator.core.errors import DefinitionError
@@ -38,8 +37,7 @@ def run_once(
         told.update(warnings)
         return found
 
-    with refusals_told(options, say=render.err):
-        ended = execute(prepared, options, start, observers=watching.observers, say=render.err)
+    ended = execute(prepared, options, start, observers=watching.observers, say=render.err)
     return ended.ledger, ended.state.run_id, ended.unsealed
 
 

@@ -165,7 +165,7 @@ def due_alerts(pipeline: str, alerts: Alerts, occasions: Iterable[Occasion], kno
     due = []
     for occasion in occasions:
         for channel in told_channels(alerts, occasion):
-            alert = f"{occasion.kind}:{occasion.subject}:{channel}"
+            alert = f"{pipeline}:{occasion.kind}:{occasion.subject}:{channel}"
             if alert not in raised:
                 raised.add(alert)
                 due.append(

@@ -87,14 +87,14 @@ def _is_whole(selection: str) -> bool:
     return not any(chosen.get(option) for option in _CHOOSING)
 
 
-def last_ended(connection: sqlite3.Connection, names: Sequence[str], count: int) -> list[tuple[str, str]]:
-    """Return the newest *count* runs under *names* that have ended, oldest first: each with the digest of its definition."""
+def last_ended(connection: sqlite3.Connection, names: Sequence[str], count: int) -> list[str]:
+    """Return the newest *count* runs under *names* that have ended, oldest first."""
     rows = connection.execute(
-        "SELECT run_id, definition FROM runs WHERE pipeline IN (SELECT value FROM json_each(?)) AND status <> 'running'"
+        "SELECT run_id FROM runs WHERE pipeline IN (SELECT value FROM json_each(?)) AND status <> 'running'"
         " ORDER BY first_seq DESC LIMIT ?",
         (json.dumps(list(names)), count),
     ).fetchall()
-    return rows[::-1]
+    return [run_id for (run_id,) in reversed(rows)]
 
 
 def last_begun(connection: sqlite3.Connection, pipeline: str) -> int | None:

@@ -95,7 +95,7 @@ def command(
             say=render.err,
             resumption=resumption,
         )
-    return show_end(project.ledger, resumption.run_id, ended.unsealed, quiet=quiet, as_json=as_json)
+        return show_end(project.ledger, resumption.run_id, ended.unsealed, quiet=quiet, as_json=as_json)
 
 
 def _project(options: Options) -> Project:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
+from orchestrator.cli import render
 from orchestrator.cli.ending import show_end
 from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.manual import checked_text
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options
+from orchestrator.cli.refusal_alerts import refusals_told
 from orchestrator.cli.running import Start
 from orchestrator.cli.starting import run_once
 
@@ -55,5 +57,6 @@ def command(
     keep_off_ledger(options.pipeline, options.ledger, log_file)
     watching = Watching(log_file=log_file, verbose=verbose, silent=quiet or as_json)
     start = Start(jobs=jobs, wait=wait, moved=moved, reason=reason)
-    path, run_id, unsealed = run_once(options, start, watching, quiet=quiet, told=set())
-    return show_end(path, run_id, unsealed, quiet=quiet, as_json=as_json)
+    with refusals_told(options, say=render.err):
+        path, run_id, unsealed = run_once(options, start, watching, quiet=quiet, told=set())
+        return show_end(path, run_id, unsealed, quiet=quiet, as_json=as_json)

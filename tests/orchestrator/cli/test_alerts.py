@@ -13,7 +13,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from orchestrator.cli.alerting import tell_lateness
+from orchestrator.cli.alerting import raise_alerts, tell_lateness
+from orchestrator.cli.opening import open_to_write
+from orchestrator.core.alerts import Occasion
+from orchestrator.core.definition import Alerts, Channel
 from orchestrator.schemas import load_schema
 from tests.loopback import Loopback, loopback, refusing_url
 from tests.programs import (
@@ -73,9 +76,9 @@ command = ["sh", "-c", 'cat > text; printf "%s\\n" "$ORCHESTRATE_ALERT" >> told'
 """
 
 
-def to_server(served: Loopback, rest: str = "") -> str:
+def to_server(served: Loopback, rest: str = "", *, timeout: str = "30s") -> str:
     """Return a channel `chat` that posts to *served*, with a secret in its address."""
-    return f'[alerts.channels.chat]\nwebhook = "{served.url}/${{TOKEN}}"\ntimeout = "500ms"\n{rest}\n'
+    return f'[alerts.channels.chat]\nwebhook = "{served.url}/${{TOKEN}}"\ntimeout = "{timeout}"\n{rest}\n'
 
 
 def told(folder: Path) -> list[Json]:
@@ -259,7 +262,7 @@ class TestDelivery:
     )
     def test_an_address_that_fails(self, answer: int | str, error: str, tmp_path: Path, server: Loopback) -> None:
         """Given a server that fails, then the run is what it is, the failure is an event, and the alert goes out once at the next start."""
-        write(tmp_path, to_server(server))
+        write(tmp_path, to_server(server, timeout="500ms" if answer in ("hang", "drip") else "30s"))
         server.answer = answer
         begun = time.monotonic()
         done = program("run", "--json", cwd=tmp_path)
@@ -270,6 +273,7 @@ class TestDelivery:
         assert (row["state"], row["attempts"], row["error"]) == ("waiting", 1, error)
         assert f"not delivered: {error}" in done.stderr
 
+        write(tmp_path, to_server(server))
         server.answer = 200
         server.requests.clear()
         (tmp_path / "ok").touch()
@@ -334,7 +338,15 @@ class TestDelivery:
         (request,) = server.requests
         assert request["path"] == f"/{TOKEN}"
         assert request["headers"]["Authorization"] == f"Bearer {TOKEN}"
-        assert request["headers"]["Idempotency-Key"] == request["body"]["alert"]
+        key = request["headers"]["Idempotency-Key"]
+        assert len(key) == 32
+        server.answer = 503
+        program("run", cwd=tmp_path)
+        server.answer = 200
+        program("alerts", "send", cwd=tmp_path)
+        keys = [(request["body"]["alert"], request["headers"]["Idempotency-Key"]) for request in server.requests]
+        assert keys[1] == keys[2]
+        assert keys[0][1] != keys[1][1]
 
     def test_a_secret_without_a_value_is_a_warning(self, tmp_path: Path, server: Loopback) -> None:
         """Given an address that needs a secret that has no value, then the run warns and goes on, and the alert waits."""
@@ -350,13 +362,14 @@ class TestDelivery:
 
     def test_a_slow_channel_does_not_keep_another_waiting(self, tmp_path: Path, server: Loopback) -> None:
         """Given a channel that hangs and many alerts for it, then it is tried once a round, and the other one is told."""
-        write(tmp_path, to_server(server).replace("500ms", "1100ms") + to_file())
+        write(tmp_path, to_server(server, timeout="500ms") + to_file())
         server.answer = "hang"
         for _ in range(3):
             program("run", cwd=tmp_path)
         assert kinds(tmp_path) == ["failed"] * 3
         # Once at the end of the first run, then at the start and at the end of each.
-        assert len(server.requests) == 5
+        waiting = [row["attempts"] for row in listed(tmp_path) if row["channel"] == "chat"]
+        assert sum(waiting) == 5
 
     def test_one_attempt_a_round_and_what_was_tried_least_first(self, tmp_path: Path, server: Loopback) -> None:
         """Given a channel that refuses what it was sent first, then that is tried once a round, and what is new is not kept waiting by it."""
@@ -385,6 +398,48 @@ class TestDelivery:
         program("run", cwd=tmp_path)
         assert listed(tmp_path)[-1]["error"] == "apprise could not deliver it"
         nowhere(tmp_path, TOKEN)
+
+
+class TestOutbox:
+    """What waits is sent by whoever comes next."""
+
+    def test_another_pipeline_of_the_ledger(self, tmp_path: Path, server: Loopback) -> None:
+        """Given an alert that waits, when another pipeline of the ledger starts, then it goes out as its own definition says."""
+        write(tmp_path, to_server(server))
+        server.answer = 503
+        program("run", cwd=tmp_path)
+        server.answer = 200
+        server.requests.clear()
+        mart = tmp_path / "mart"
+        mart.mkdir()
+        (mart / "pipeline.toml").write_text('[pipeline]\nname = "mart"\n[steps.a]\ncommand = ["true"]\n', "utf-8")
+        assert program("run", "--ledger", str(ledger_of(tmp_path)), cwd=mart).returncode == 0
+        assert server.paths == [f"/{TOKEN}"]
+        (tmp_path / "pipeline.toml").unlink()
+        assert [row["state"] for row in listed(tmp_path)] == ["delivered"]
+
+    def test_what_cannot_be_sent_keeps_nothing_waiting(self, tmp_path: Path) -> None:
+        """Given alerts of a run that is not there, of a pipeline that is not, and for a channel that is gone, then each says so, and others go out."""
+        write(tmp_path, to_file("[alerts.channels.gone]\ncommand = ['false']\n"))
+        program("run", cwd=tmp_path)
+        write(tmp_path, to_file())
+        lost = Occasion("failed", "x", "of a lost run", run_id="20260131T020000Z-000abcdef")
+        alerts = Alerts({"ops": Channel("ops", command=("true",))})
+        with open_to_write(ledger_of(tmp_path)) as ledger:
+            for name in ("shop", "ghost"):
+                (raised,) = raise_alerts(ledger, name, alerts, [lost])
+                assert raised.alert == f"{name}:failed:x:ops"
+                assert raise_alerts(ledger, name, alerts, [lost]) == []
+        (tmp_path / "ok").touch()
+        program("run", cwd=tmp_path)
+        assert {
+            (row["alert"].split(":")[0], row["channel"]): row["error"] for row in listed(tmp_path) if row["error"]
+        } == {
+            ("shop", "gone"): "the definition has no channel gone now",
+            ("shop", "ops"): "it could not be made: TypeError",
+            ("ghost", "ops"): "the ledger does not know its definition any more",
+        }
+        assert kinds(tmp_path) == ["failed", "recovered"]
 
 
 class TestCrash:
@@ -541,6 +596,26 @@ class TestRefusal:
         assert "shop could not go on, exit code 5" in message["title"]
         assert message["next"] == [f"orchestrate doctor --pipeline {tmp_path / 'pipeline.toml'}"]
 
+    def test_a_ledger_that_fails_within_a_run(self, tmp_path: Path) -> None:
+        """Given a ledger in whose place a step puts another file, then the run ends with exit code 5, and that is told."""
+        steps = '[steps.ingest]\nshell = "cd .orchestrate; mv ledger.db l; cp l ledger.db"\n'
+        write(tmp_path, to_file(), steps=steps)
+        self.refuse(tmp_path, code=5)
+        (message,) = told(tmp_path)
+        assert "shop could not go on, exit code 5: the ledger" in message["title"]
+        assert message["kind"] == "failed"
+
+    def test_a_ledger_that_fails_after_a_run(self, tmp_path: Path) -> None:
+        """Given a ledger in whose place an anchor puts another file, then how the run ended is told without the outbox, and that it is not sealed."""
+        anchor = '[audit]\nanchor_command = ["sh", "-c", "cd .orchestrate; mv ledger.db l; cp l ledger.db"]\n'
+        write(tmp_path, to_file() + anchor)
+        done = self.refuse(tmp_path, code=1)
+        assert "warning: alerts could not be recorded, and are sent without: " in done.stderr
+        failed, unsealed = told(tmp_path)
+        assert failed["title"].startswith("shop failed, night ")
+        assert failed["tail"]["lines"] == ["working", "no delivery"]
+        assert "shop could not go on, exit code 5: the ledger" in unsealed["title"]
+
     def test_secrets_in_a_refusal_are_masked(self, tmp_path: Path) -> None:
         """Given a problem that repeats a secret, then neither the message nor the ledger holds it."""
         write(tmp_path, to_file())
@@ -595,11 +670,11 @@ class TestRefusal:
 class TestDeadman:
     """Whoever watches from outside is asked at the start and at the end."""
 
-    def addresses(self, served: Loopback) -> str:
+    def addresses(self, served: Loopback, *, timeout: str = "10s") -> str:
         """Return a `[deadman]` with all addresses."""
         base = f"{served.url}/${{TOKEN}}"
         lines = [f'{event} = "{base}/{event}"' for event in ("start", "success", "failure")]
-        return "[deadman]\ntimeout = '500ms'\n" + "\n".join(lines) + "\n"
+        return f"[deadman]\ntimeout = '{timeout}'\n" + "\n".join(lines) + "\n"
 
     def test_each_event(self, tmp_path: Path, server: Loopback) -> None:
         """Given a failure, a success and a refusal, then the addresses are asked for, and the ledger says so without them."""
@@ -618,7 +693,7 @@ class TestDeadman:
     @pytest.mark.parametrize("answer", [503, "hang", "drop"])
     def test_an_address_that_fails_changes_nothing(self, answer: int | str, tmp_path: Path, server: Loopback) -> None:
         """Given a server that fails, then the run succeeds, in time, and the failure is recorded."""
-        write(tmp_path, self.addresses(server))
+        write(tmp_path, self.addresses(server, timeout="500ms"))
         (tmp_path / "ok").touch()
         server.answer = answer
         begun = time.monotonic()
@@ -659,7 +734,7 @@ class TestCommand:
 
     def test_two_at_once_send_once(self, tmp_path: Path, server: Loopback) -> None:
         """Given several that send at once, then each alert goes out once."""
-        write(tmp_path, to_server(server).replace("500ms", "10s"))
+        write(tmp_path, to_server(server))
         server.answer = 503
         program("run", cwd=tmp_path)
         server.answer = 200

@@ -47,6 +47,12 @@ class TestHanded:
             ("echo one >&2; exit 4", True, "it ended with exit code 4"),
             ("exit 4", False, "it ended with exit code 4"),
             ("head -c 300000 /dev/zero >&2; echo >&2; echo last >&2; exit 4", False, "it ended with exit code 4: last"),
+            ("head -c 70000 /dev/zero >&2; echo ecret >&2; exit 4", False, "it ended with exit code 4"),
+            (
+                "echo one >&2; head -c 700 /dev/zero | tr '\\0' x >&2; exit 4",
+                False,
+                f"it ended with exit code 4: {'x' * 500}",
+            ),
             ("exec 2>&-; sleep 0.1; exit 4", False, "it ended with exit code 4"),
         ],
     )
