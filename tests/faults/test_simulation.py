@@ -7,12 +7,14 @@ Thousands of simulated nights, each decided by a seed: no promise is broken, and
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
@@ -45,11 +47,12 @@ def playing(*words: str, hash_seed: int) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def stories(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """Yield what *process* says of each of its seeds."""
+def stories(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """Return what *process* says of each of its seeds."""
     assert process.stdout is not None
-    yield from map(json.loads, process.stdout)
+    told = [json.loads(line) for line in process.stdout]
     assert process.wait() == 0
+    return told
 
 
 def test_one_seed() -> None:
@@ -75,16 +78,15 @@ def test_seeds() -> None:
     """Given thousands of seeds, then none breaks a promise: what the referee says, and nights without a fault after it, which mend everything."""
     total: Counter[str] = Counter()
     wrong: list[int] = []
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(PROCESSES) as pool:
         started = [
             stack.enter_context(playing(str(first), str(SEEDS), str(PROCESSES), hash_seed=first))
             for first in range(PROCESSES)
         ]
-        for process in started:
-            for story in stories(process):
-                total.update(story["counts"])
-                count("seeds")
-                wrong += [story["seed"]] if story["wrong"] else []
+        for story in itertools.chain.from_iterable(pool.map(stories, started)):
+            total.update(story["counts"])
+            wrong += [story["seed"]] if story["wrong"] else []
+    count("seeds", SEEDS)
     for what, number in total.items():
         count(f"{what} in seeds", number)
     assert not wrong, f"{len(wrong)} seeds: {wrong[:50]}\n" + "\n\n".join(

