@@ -16,6 +16,7 @@ import pytest
 
 from ledger.schema import FORMAT
 from orchestrator.cli.app import run_command
+from tests.counting import count
 from tests.programs import (
     PROGRAM,
     Done,
@@ -94,6 +95,7 @@ class TestNames:
             shown = Done([], code, *capsys.readouterr())
             no_traceback(shown)
             assert (code, shown.stdout) == (2, ""), (name, shown)
+            count("bad inputs refused")
             assert not set("\x1b\u202e") & set(shown.stderr), (name, shown.stderr)
         assert lasting(tmp_path) == before
         assert len(data_of(ledger_of(tmp_path), "run.started")) == 1

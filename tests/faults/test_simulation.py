@@ -1,7 +1,7 @@
 """
 Thousands of simulated nights, each decided by a seed: no promise is broken, and the same seed tells the same story.
 
-`FAULTS=full` (as `make faults` sets it) plays 10,000 seeds, otherwise some hundred. `FAULTS_SEED=17` plays that one, and prints what happens.
+`FAULTS=full` (as `make faults` sets it) plays 10,000 seeds, otherwise 2,000. `FAULTS_SEED=17` plays that one, and prints what happens.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.faults.simulated_nights import simulate
 
 FULL = os.environ.get("FAULTS") == "full"
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
-SEEDS = 10_000 if FULL else 700
+SEEDS = 10_000 if FULL else 2_000
 PROCESSES = 2
 SHOWN = 3
 
