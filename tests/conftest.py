@@ -29,6 +29,7 @@ SYSTEM_TOOLS: Mapping[str, str] = {
     "ninja": "the comparison with ninja",
     "make": "the developers' commands",
     "openssl": "signatures where the extra `sign` is not installed",
+    "setpriv": "a step that the program may not signal",
     "sqlite3": "the ledger as SQLite's own shell reads it",
 }
 """Programs that pip cannot supply, and what is tested with each."""

@@ -66,6 +66,7 @@ reads = ["bronze"]
 [steps.mail]
 shell = "kill -9 $$"
 needs = ["check"]
+retry = { attempts = 2 }
 """
 METRICS = {"metrics": {"rows": 842, "share": 0.25, "ok": True}, "outputs": {"bronze": {"rows": 842}}}
 

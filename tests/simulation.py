@@ -64,6 +64,8 @@ class World:
         contents: Text of each dataset that exists.
         code: Version of each step's code.
         behaviour: How the next attempts of a step end: `ok`, `exit:3`, `signal:9`, `no_new_data`, `missing`, `not_started`, `hang`.
+        first: How the very next ones end, before `behaviour` holds.
+        present: How the attempt that was started last ends.
         stubborn: Steps whose processes do not obey TERM.
     """
 
@@ -71,6 +73,8 @@ class World:
     contents: dict[str, str] = attrs.field(factory=dict)
     code: dict[str, int] = attrs.field(factory=dict)
     behaviour: dict[str, str] = attrs.field(factory=dict)
+    first: dict[str, list[str]] = attrs.field(factory=dict)
+    present: dict[str, str] = attrs.field(factory=dict)
     duration_us: dict[str, int] = attrs.field(factory=dict)
     starts: list[str] = attrs.field(factory=list)
     stubborn: set[str] = attrs.field(factory=set)
@@ -135,7 +139,9 @@ class SimulatedExecutor:
 
     def start(self, launch: Launch) -> None:
         """Start an attempt in the table."""
-        behaviour = self._world.behaviour.get(launch.step, "ok")
+        first = self._world.first.get(launch.step)
+        behaviour = first.pop(0) if first else self._world.behaviour.get(launch.step, "ok")
+        self._world.present[launch.step] = behaviour
         self._world.starts.append(launch.step)
         if behaviour == "not_started":
             self._ended.append(Exited(launch.step, launch.attempt, not_started="could not start: simulated"))
@@ -189,7 +195,7 @@ class SimulatedExecutor:
         if process.is_overdue:
             last, killed = (9, ("SIGTERM", "SIGKILL")) if process.is_stubborn else (15, ("SIGTERM",))
             return Exited(name, attempt, signal=last, timed_out=True, killed=killed, duration_us=duration)
-        kind, _, number = self._world.behaviour.get(name, "ok").partition(":")
+        kind, _, number = self._world.present[name].partition(":")
         if kind == "signal":
             return Exited(name, attempt, signal=int(number), duration_us=duration)
         if kind == "exit":
@@ -269,13 +275,35 @@ class SimulatedWorkbench:
     def collect(self, step: str, attempt: int) -> StepReport | None:
         """Return `no_new_data` where the world says so."""
         assert attempt > 0
-        if self._world.behaviour.get(step) == "no_new_data":
+        if self._world.present.get(step) == "no_new_data":
             return StepReport(status="no_new_data")
         return None
 
     def redact(self, text: str) -> str:
         """Return *text*: there are no secrets here."""
         return text
+
+
+class SimulatedPools:
+    """Shares that are counted, of pools that nobody else uses."""
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self._free = dict(sizes)
+        self.held: dict[str, Mapping[str, int]] = {}
+
+    def take(self, step: str, shares: Mapping[str, int]) -> bool:
+        """Take all of *shares* for *step*, or none and return False."""
+        if any(count > self._free[pool] for pool, count in shares.items()):
+            return False
+        for pool, count in shares.items():
+            self._free[pool] -= count
+        self.held[step] = shares
+        return True
+
+    def give_back(self, step: str) -> None:
+        """Give back what *step* holds."""
+        for pool, count in self.held.pop(step, {}).items():
+            self._free[pool] += count
 
 
 @attrs.define
@@ -346,7 +374,8 @@ def run_started(plan: RunPlan, graph_digest: str = "sha256:graph") -> RunStarted
 def run_resumed(plan: RunPlan, before: str, graph_digest: str = "sha256:graph") -> RunResumed:
     """Return the event that opens the run of *plan*, which had ended as *before*, again."""
     started = attrs.asdict(run_started(plan, graph_digest), recurse=False)
-    del started["selection"]
+    for name in ("selection", "traceparent", "tracestate"):
+        del started[name]
     return RunResumed(before=before, **started)
 
 

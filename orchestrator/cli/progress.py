@@ -78,6 +78,8 @@ class PlainLines:
         elif event.type == "attempt.started":
             for line in _overwriting(data):
                 self._print(line)
+        elif event.type == "retry.scheduled":
+            self._print(_retry_line(data))
         elif event.type == "step.finished":
             self._finished += 1
             if data["status"] != "skipped":
@@ -121,6 +123,7 @@ class Live:
         self._finished: set[str] = set()
         self._last_line = last_line
         self._running: dict[str, float] = {}
+        self._retrying: dict[str, float] = {}
         self._counts: dict[str, int] = {}
         self._started = time.monotonic()
         self._title = ""
@@ -134,11 +137,17 @@ class Live:
             self._title = f"{data['pipeline']} {data['night']}"
             self._live.console.print(_escape(_run_line(data, self._total)), highlight=False)
         elif event.type == "attempt.started":
+            self._retrying.pop(str(data["step"]), None)
             self._running[str(data["step"])] = time.monotonic()
             for line in _overwriting(data):
                 self._live.console.print(_escape(line), highlight=False)
+        elif event.type == "retry.scheduled":
+            self._running.pop(str(data["step"]), None)
+            self._retrying[str(data["step"])] = time.monotonic() + int(str(data["delay_us"])) / 1e6
+            self._live.console.print(_escape(_retry_line(data)), highlight=False)
         elif event.type == "step.finished":
             self._running.pop(str(data["step"]), None)
+            self._retrying.pop(str(data["step"]), None)
             self._finished.add(str(data["step"]))
             status = str(data["status"])
             self._counts[status] = self._counts.get(status, 0) + 1
@@ -196,7 +205,10 @@ class Live:
                 Text(usual),
                 Text(line[:80], style="dim"),
             )
-        more = len(self._running) - _SHOWN_AT_MOST
+        for name, due in list(self._retrying.items())[:_SHOWN_AT_MOST]:
+            left = _duration(max(0.0, due - time.monotonic()))
+            table.add_row(Text("retrying", style="yellow"), Text(name), Text(f"in {left}", justify="right"))
+        more = sum(max(0, len(rows) - _SHOWN_AT_MOST) for rows in (self._running, self._retrying))
         return Group(head, table, *([Text(f"and {more} more", style="dim")] if more > 0 else []))
 
 
@@ -218,6 +230,13 @@ def _step_line(data: Mapping[str, object]) -> str:
     if reason is not None:
         why = ": " + reason_text(str(data["status"]), str(reason), evidence if isinstance(evidence, Mapping) else {})
     return f"{data['step']} {data['status']}{took}{why}"
+
+
+def _retry_line(data: Mapping[str, object]) -> str:
+    delay = format_duration(round(int(str(data["delay_us"])), -3))
+    return (
+        f"note: {data['step']}: a failure that is {data['error_class']}; attempt {data['attempt']} follows in {delay}"
+    )
 
 
 def _overwriting(data: Mapping[str, object]) -> list[str]:

@@ -99,6 +99,17 @@ def out_raw(data: bytes) -> None:
             sys.stdout.buffer.flush()
 
 
+def on_terminal() -> bool:
+    """Whether stdout is a terminal, which acts on what it is sent."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def out_part(text: str) -> None:
+    """Write *text* to stdout without a line break after it, at once."""
+    with _writing():
+        print(_encodable(text), end="", flush=True)
+
+
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> list[str]:
     """Return *rows* under *header* as lines of aligned columns, two blanks apart; nothing for no rows."""
     if not rows:

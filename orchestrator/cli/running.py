@@ -36,19 +36,21 @@ from orchestrator.core.printable import as_utf8
 from orchestrator.core.problems import Problem
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState
+from orchestrator.core.tracing import TraceParent, parse_traceparent, traceparent_of
 from orchestrator.projections.queries import baselines_for, load_blob, load_json, pipeline_row
 from orchestrator.runtime.assembly import code_places, graph_document, run_plan
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.digest_cache import DigestCache
 from orchestrator.runtime.digests import FileDigester
-from orchestrator.runtime.engine import Engine, Ports
+from orchestrator.runtime.engine import Engine
 from orchestrator.runtime.environment import child_environment, recorded_variables
 from orchestrator.runtime.executor import ProcessExecutor
 from orchestrator.runtime.leaks import check_redactor
 from orchestrator.runtime.liveness import boot_id, process_start
 from orchestrator.runtime.manifests import Manifests, RememberingDigester
-from orchestrator.runtime.ports import Observer
-from orchestrator.runtime.provenance import current_actor, git_state, host_name, trigger
+from orchestrator.runtime.pools import LedgerPools
+from orchestrator.runtime.ports import Observer, Ports
+from orchestrator.runtime.provenance import caller_trace, current_actor, git_state, host_name, trigger
 from orchestrator.runtime.signals import SignalInbox, parallel_limit, prepare_process
 from orchestrator.runtime.workbench import RunWorkbench
 
@@ -317,10 +319,13 @@ def _run(
             environment=child_environment(pipeline, prepared.environment, os.environ),
             manifest=measured.get,
             redact=redactor.redact,
+            parent=_trace_of(state),
         )
         stack.callback(workbench.close)
         executor = ProcessExecutor(clock=clock, new_stream=redactor.stream, wakeup_fd=inbox.fd)
         stack.callback(executor.close)
+        pools = LedgerPools(folder / "locks" / "pools", pipeline.pools)
+        stack.callback(pools.close)
         ports = Ports(
             journal=ledger,
             clock=clock,
@@ -328,9 +333,15 @@ def _run(
             digester=RememberingDigester(digester, measured),
             workbench=workbench,
             interrupts=inbox,
+            pools=pools,
             observers=stack.enter_context(observers(plan, ledger, executor.last_line)),
         )
         return Engine(plan, ports, started=opening, state=state, blobs={opening.graph: graph}).run()
+
+
+def _trace_of(state: RunState | None) -> TraceParent | None:
+    """Return the trace context of a new run, or of the one in *state*, which keeps the one that it was started in."""
+    return caller_trace(os.environ) if state is None else parse_traceparent(state.traceparent, state.tracestate)
 
 
 def _opening(
@@ -364,4 +375,10 @@ def _opening(
     }
     if state is not None:
         return RunResumed(before=state.status, **circumstances)
+    parent = caller_trace(os.environ)
+    if parent is not None:
+        circumstances["traceparent"] = traceparent_of(parent.trace_id, parent.span_id, sampled=parent.sampled)
+        # Whoever set it may have put anything in.
+        clean = parent.state is None or prepared.redactor.redact(parent.state) == parent.state
+        circumstances["tracestate"] = parent.state if clean else None
     return RunStarted(selection=options.selection.as_json(), **circumstances)

@@ -117,6 +117,7 @@ class Facts:
         selected: The step is part of this run.
         forced: `--force` was given.
         attempted: It was attempted in this run before that was resumed, so that its last attempt is one of this run.
+        retried: The attempt of this run that failed and is now to be tried again, as `run_id/attempt`, or None.
         ending: Why the run is ending (`cancelled`, `deadline`, `fail_fast`), or None.
         sources: The datasets that it reads and nobody writes.
         trusted: For each dataset that it reads and whose writer is not part of this run, what that writer last left or
@@ -130,6 +131,7 @@ class Facts:
     selected: bool = True
     forced: bool = False
     attempted: bool = False
+    retried: str | None = None
     ending: str | None = None
     sources: frozenset[str] = frozenset()
     trusted: Mapping[str, str | None] = attrs.field(factory=dict)
@@ -180,7 +182,7 @@ def decide(facts: Facts) -> Decision | Measure:
         return early
     if facts.measurement is None:
         return MEASURE
-    return _decide_inputs(facts, facts.measurement) or _decide_key(facts, facts.measurement)
+    return _decide_inputs(facts, facts.measurement) or _retry(facts) or _decide_key(facts, facts.measurement)
 
 
 def _decide_without_content(facts: Facts) -> Decision | Measure | None:
@@ -190,18 +192,25 @@ def _decide_without_content(facts: Facts) -> Decision | Measure | None:
     if step.when == "on_failure":
         if upstream.failed is None:
             return Skip("no_failure")
-        return MEASURE if facts.measurement is None else Run("upstream_failed", {"step": upstream.failed})
+        return (
+            MEASURE if facts.measurement is None else _retry(facts) or Run("upstream_failed", {"step": upstream.failed})
+        )
     if step.when == "always":
         if not upstream.attempted:
             return Skip("upstream_skipped")
-        return MEASURE if facts.measurement is None else Run("cleanup")
+        return MEASURE if facts.measurement is None else _retry(facts) or Run("cleanup")
     if upstream.failed is not None:
         return Skip("upstream_failed", {"root": upstream.failed})
     if facts.ending is not None:
         return Skip("run_ended", {"cause": facts.ending})
-    if step.rerun == "never" and facts.baseline.last_status in LOST and not _is_forced(facts):
+    lost = facts.baseline.last_status in LOST and facts.retried is None
+    if step.rerun == "never" and lost and not _is_forced(facts):
         return Fail("lost", {"attempt": facts.baseline.last_attempt})
     return None
+
+
+def _retry(facts: Facts) -> Run | None:
+    return None if facts.retried is None else Run("retry", {"attempt": facts.retried})
 
 
 def _decide_inputs(facts: Facts, measurement: Measurement) -> Decision | None:

@@ -41,6 +41,7 @@ __all__ = [
     "NoteAdded",
     "OutputAccepted",
     "PipelineMoved",
+    "RetryScheduled",
     "RunAcknowledged",
     "RunCancelRequested",
     "RunFinished",
@@ -66,6 +67,8 @@ class RunStarted:
         variables: For each declared variable `{"origin": ..., "value": ...}`; secrets have no value.
         actor: Who started it, as claimed by the host: `{"user", "login", "sudo", "host", "terminal"}`.
         git: `{"commit", "dirty"}` of the folder of the definition, or None.
+        traceparent: The W3C trace context in which it was started, where there was a valid one; its trace is that of the run.
+        tracestate: What belongs to that.
     """
 
     run_id: str
@@ -86,6 +89,8 @@ class RunStarted:
     max_parallel: int
     program: str
     reason: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
 
 
 @attrs.frozen
@@ -146,6 +151,7 @@ class AttemptStarted:
         evidence: What the reason rests on, such as `{"component", "before", "after"}`.
         key: Digest of *components*.
         components: The key's material, see `core.fingerprint`; `{"blob": digest}` where it is large.
+        waited_us: From the decision to this start: for one of the `max_parallel` places and for shares of pools; absent where it did not wait.
     """
 
     step: str
@@ -154,6 +160,7 @@ class AttemptStarted:
     evidence: Json
     key: str
     components: Json
+    waited_us: int | None = None
 
 
 @attrs.frozen
@@ -163,14 +170,16 @@ class AttemptFinished:
 
     Attributes:
         status: succeeded, no_new_data, failed, cancelled.
-        reason: Why it failed: exit, signal, timeout, not_started, bad_result, missing_output, reported, lost, cancelled.
+        reason: Why it failed: exit, signal, timeout, not_started, bad_result, missing_output, reported, lost; cancelled or deadline where it was ended with its run.
         exit_code: 0 to 255, or None where a signal ended it or it never started.
         duration_us: From spawn to exit by the monotonic clock; None where it is not known.
         log: `{"path", "bytes", "lines", "sha256"}`, or None where nothing was printed.
         metrics: What the step reported.
         masked: How often each secret was masked, by name.
         killed: Signals that were sent to the group, in order.
-        survivors: `{"pid", "name"}` of each process that went on after the end of the one that was started, and was killed; a hundred at most.
+        killed_us: When each of *killed* was sent first, in microseconds after the spawn by the monotonic clock.
+        survivors: `{"pid", "name"}` of each process that went on after the end of the one that was started, and was killed; a hundred at most. With
+            `"alive": true` it could not be killed, and went on; that may be the one that was started.
     """
 
     step: str
@@ -188,7 +197,26 @@ class AttemptFinished:
     reported: Json | None = None
     masked: Json | None = None
     killed: tuple[str, ...] = ()
+    killed_us: tuple[int, ...] | None = None
     survivors: tuple[Json, ...] = ()
+
+
+@attrs.frozen
+class RetryScheduled:
+    """
+    An attempt failed, and the step will be tried again.
+
+    Attributes:
+        attempt: Number of the attempt that will follow.
+        delay_us: Between the failure and that attempt, by the step's `retry`; a function of run, step and attempt.
+        not_before: The wall time at which that is over; a resumed run waits for it as well.
+    """
+
+    step: str
+    attempt: int
+    error_class: str
+    delay_us: int
+    not_before: str
 
 
 @attrs.frozen
@@ -222,6 +250,7 @@ Event: TypeAlias = (
     | RunFinished
     | AttemptStarted
     | AttemptFinished
+    | RetryScheduled
     | StepFinished
     | RunRefused
     | DefinitionChanged
@@ -242,6 +271,7 @@ EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
     "run.refused": (RunRefused, 1),
     "attempt.started": (AttemptStarted, 1),
     "attempt.finished": (AttemptFinished, 1),
+    "retry.scheduled": (RetryScheduled, 1),
     "step.finished": (StepFinished, 1),
     "definition.changed": (DefinitionChanged, 1),
     "pipeline.moved": (PipelineMoved, 1),

@@ -34,10 +34,10 @@ def reason_text(status: str, reason: str, evidence: Evidence) -> str:
     'upstream bronze failed'
     """
     table = {"skipped": _SKIPPED, "run": _STARTED}.get(status, _FAILED)
-    words = table.get(reason)
-    if words is None:
-        return reason.replace("_", " ")
-    return words if isinstance(words, str) else words(evidence)
+    words = table.get(reason) or reason.replace("_", " ")
+    text = words if isinstance(words, str) else words(evidence)
+    cause = evidence.get("not_retried")
+    return text if cause is None else f"{text}, and not tried again, as the run was ending ({cause})"
 
 
 def overwritten_text(reason: str, evidence: Evidence) -> str | None:
@@ -218,6 +218,7 @@ _STARTED: _Words = {
     "last_attempt_failed": lambda evidence: (
         f"its last attempt ({evidence.get('attempt')}) did not succeed: {evidence.get('status')}"
     ),
+    "retry": lambda evidence: f"attempt {evidence.get('attempt')} failed, and it is tried again",
     "last_attempt_lost": lambda evidence: f"its last attempt ({evidence.get('attempt')}) was lost",
     "forced": "forced",
     "no_inputs": "it reads and needs nothing, so it always runs",

@@ -6,7 +6,7 @@ The keys are part of the contract and are checked like all others; whoever write
 
 from __future__ import annotations
 
-from orchestrator.core.definition import Pipeline, RetryPolicy
+from orchestrator.core.definition import Pipeline
 from orchestrator.core.problems import Problem
 
 Path = tuple[str | int, ...]
@@ -16,16 +16,12 @@ def inert_notices(pipeline: Pipeline) -> list[Problem]:
     """Return one notice for each kind of key that *pipeline* uses and that does nothing yet, in the order of the file's tables."""
     document = pipeline.document
     found: list[tuple[str, Path, str]] = []
-    if pipeline.deadline_us is not None:
-        found.append(("deadline", ("pipeline", "deadline"), "a run is not ended when its time is up"))
     if pipeline.schedule_cron is not None:
         found.append(("schedule.cron", ("schedule", "cron"), "nothing is started at these times"))
     if pipeline.access_group is not None:
         found.append(("access.group", ("access", "group"), "files stay readable by their owner alone"))
     if "alerts" in document:
         found.append(("alerts", ("alerts",), "nobody is told"))
-    if pipeline.pools:
-        found.append(("pools", ("pools",), "shares are not counted, only max_parallel is"))
     found += _of_variables(pipeline)
     found += _of_datasets(pipeline)
     found += _of_steps(pipeline)
@@ -57,11 +53,7 @@ def _of_datasets(pipeline: Pipeline) -> list[tuple[str, Path, str]]:
 
 
 def _of_steps(pipeline: Pipeline) -> list[tuple[str, Path, str]]:
-    steps = pipeline.steps.values()
     found: list[tuple[str, Path, str]] = []
-    retried = next((item.name for item in steps if item.retry != RetryPolicy()), None)
-    if retried is not None:
-        found.append(("retry", ("steps", retried, "retry"), "a failed attempt is not tried again"))
     if any(item.classification for item in pipeline.datasets.values()):
         path: Path = ("datasets", next(name for name, item in pipeline.datasets.items() if item.classification))
         effect = "a flow from a higher to a lower class is not refused"

@@ -46,11 +46,12 @@ def classify(  # noqa: PLR0913 -- one argument for each thing that is seen of an
     signal: int | None,
     timed_out: bool,
     not_started: str | None,
-    cancelled: bool,
+    cancelled: str | None,
     report: StepReport | None,
     bad_result: str | None,
     missing_outputs: Sequence[str],
     exit_codes: Mapping[int, str],
+    unkillable: bool = False,
 ) -> Outcome:
     """
     Return the outcome of an attempt: the first of these that holds.
@@ -60,17 +61,19 @@ def classify(  # noqa: PLR0913 -- one argument for each thing that is seen of an
 
     Args:
         not_started: Why it could not be started, or None.
+        cancelled: Why it was ended with its run, `cancelled` or `deadline`, or None.
         bad_result: Why its report could not be read, or None.
         missing_outputs: The datasets that it should have written and that do not exist; looked at only where it ended well.
         exit_codes: What the definition says of exit codes: `no_new_data`, or a class of failure.
+        unkillable: Its process lives on, so that nothing may be started in its place.
     """
     reported = None if report is None else report.message
     if not_started is not None:
         return Outcome("failed", "not_started", "misuse", not_started)
-    if cancelled:
-        return Outcome("cancelled", "cancelled", None, reported)
+    if cancelled is not None:
+        return Outcome("cancelled", cancelled, None, reported)
     if timed_out:
-        return Outcome("failed", "timeout", "transient", reported)
+        return Outcome("failed", "timeout", "permanent" if unkillable else "transient", reported)
     if signal is not None:
         # Only somebody else sends KILL: the kernel that is out of memory, or an operator.
         error_class = "infrastructure" if signal == _SIGKILL else "permanent"

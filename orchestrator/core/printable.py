@@ -7,6 +7,7 @@ they are instead of obeying them. Line breaks and tabs become visible too, so th
 
 from __future__ import annotations
 
+import codecs
 import re
 
 # C0 and C1 controls, line and paragraph separators, direction overrides and isolates, and lone surrogates.
@@ -27,6 +28,34 @@ def printable(text: str) -> str:
 def printable_line(text: str) -> str:
     """Return *text*, a line of a log, with tabs kept and everything else as `printable` has it."""
     return "\t".join(printable(part) for part in text.split("\t"))
+
+
+class PrintableStream:
+    r"""
+    Turn the bytes of a log, cut anywhere, into text of which a terminal acts on line breaks and tabs alone; what is no UTF-8 is replaced.
+
+    >>> stream = PrintableStream()
+    >>> stream.feed(b"\x1b[2Jgone\r"), stream.feed(b"\nleft"), stream.end()
+    ('\\e[2Jgone', '\nleft', '')
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+
+    def feed(self, data: bytes) -> str:
+        """Take *data* and return what can be shown; the beginning of a character, or of a line break, is held back."""
+        text = self._held + self._decoder.decode(data)
+        self._held = "\r" if text.endswith("\r") else ""
+        return _printable_lines(text.removesuffix("\r"))
+
+    def end(self) -> str:
+        """Return what was held back."""
+        return _printable_lines(self._held + self._decoder.decode(b"", final=True))
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(printable_line(line) for line in text.replace("\r\n", "\n").split("\n"))
 
 
 def as_utf8(text: str) -> str:

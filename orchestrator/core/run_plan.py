@@ -45,6 +45,7 @@ class RunPlan:
         forced: `--force` was given.
         writers: Dataset to the step that writes it.
         fail_fast: The first failure ends the run.
+        deadline_us: Its time, from its start or its last resume, or None.
     """
 
     run_id: str
@@ -62,6 +63,11 @@ class RunPlan:
         """Whether the first failure ends the run."""
         return self.pipeline.fail_fast
 
+    @property
+    def deadline_us(self) -> int | None:
+        """The time of the run, from its start or its last resume, or None."""
+        return self.pipeline.deadline_us
+
     def facts(
         self,
         name: str,
@@ -72,14 +78,15 @@ class RunPlan:
         measurement: Measurement | None = None,
     ) -> Facts:
         """Gather what the decision about the step *name* may look at."""
-        plan = self.steps[name]
+        plan, known = self.steps[name], state.step(name)
         return Facts(
             step=plan.step,
             upstream=upstream,
             baseline=plan.baseline,
             selected=name in self.selected,
             forced=self.forced,
-            attempted=state.step(name).attempt > 0,
+            attempted=known.attempt > 0,
+            retried=f"{self.run_id}/{known.attempt}" if known.status == "retrying" else None,
             ending=ending,
             sources=plan.sources,
             trusted=self._trusted(plan.step) if plan.step.reads else {},

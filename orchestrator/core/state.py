@@ -17,6 +17,7 @@ from orchestrator.core.events import (
     AttemptFinished,
     AttemptStarted,
     Event,
+    RetryScheduled,
     RunFinished,
     RunResumed,
     RunStarted,
@@ -39,6 +40,10 @@ class StepState:
         status: pending (nothing decided), running, retrying (between two attempts) or one of `FINAL`.
         attempt: Number of the newest attempt, 0 before the first.
         attempt_status: How that attempt ended, or None while it runs.
+        attempt_reason: Why it did not end well, or None.
+        tried: How many attempts there were since the step was decided; those from before a resume count while it is retrying.
+        not_before: The wall time at which it is tried again, while it is retrying.
+        delay_us: What lies between that and the end of the last attempt.
         begun: Place of its start in the stream of the run, which tells what came after what; -1 before the first.
     """
 
@@ -47,6 +52,10 @@ class StepState:
     error_class: str | None = None
     attempt: int = 0
     attempt_status: str | None = None
+    attempt_reason: str | None = None
+    tried: int = 0
+    not_before: str | None = None
+    delay_us: int = 0
     begun: int = -1
     key: str | None = None
     components: Mapping[str, object] = attrs.field(factory=dict, repr=False)
@@ -66,6 +75,8 @@ class RunState:
         status: `pending` before its first event, then running, then one of `RUN_FINAL`.
         steps: Only those that something has happened to; all others are `PENDING`.
         failures: Steps that failed since the start or the last resume, first one first.
+        traceparent: The trace context in which it was started, or None.
+        tracestate: What belongs to that.
         kept: Steps that had succeeded when the run was resumed and that nothing has happened to since: they may stay, or be attempted again.
     """
 
@@ -77,6 +88,8 @@ class RunState:
     steps: dict[str, StepState] = attrs.field(factory=dict)
     failures: list[str] = attrs.field(factory=list)
     kept: set[str] = attrs.field(factory=set)
+    traceparent: str | None = None
+    tracestate: str | None = None
 
     def step(self, name: str) -> StepState:
         """Return the state of the step *name*."""
@@ -96,9 +109,12 @@ class RunState:
                 self._attempt_finished(event)
             case StepFinished():
                 self._step_finished(event)
+            case RetryScheduled():
+                self._retry_scheduled(event)
             case RunStarted():
                 self._expect(event, holds=self.status == "pending")
                 self.run_id, self.pipeline, self.night = event.run_id, event.pipeline, event.night
+                self.traceparent, self.tracestate = event.traceparent, event.tracestate
                 self.status = "running"
             case RunResumed():
                 self._expect(event, holds=self.status in RESUMABLE and event.before == self.status)
@@ -119,12 +135,12 @@ class RunState:
         return counts
 
     def _resumed(self) -> None:
-        """Take back how steps had ended, but for their successes; the numbers of attempts go on."""
+        """Take back how steps had ended, but for their successes; the numbers of attempts go on, and what waited to be tried again waits."""
         self.status = "running"
         self.failures = []
         self.kept = {name for name, step in self.steps.items() if step.status == "succeeded"}
         for name, step in self.steps.items():
-            if name not in self.kept:
+            if name not in self.kept and step.status != "retrying":
                 self.steps[name] = StepState(attempt=step.attempt, begun=step.begun)
 
     def _attempt_started(self, event: AttemptStarted) -> None:
@@ -136,6 +152,7 @@ class RunState:
         self.steps[event.step] = StepState(
             status="running",
             attempt=event.attempt,
+            tried=step.tried + 1,
             begun=self.version + 1,
             key=event.key,
             components=event.components,
@@ -148,8 +165,17 @@ class RunState:
         self.steps[event.step] = attrs.evolve(
             step,
             attempt_status="lost" if event.reason == "lost" else event.status,
+            attempt_reason=event.reason,
             error_class=event.error_class,
             message=event.message,
+        )
+
+    def _retry_scheduled(self, event: RetryScheduled) -> None:
+        step = self.step(event.step)
+        failed = step.status == "running" and step.attempt_status == "failed" and event.attempt == step.attempt + 1
+        self._expect(event, holds=self.status == "running" and failed)
+        self.steps[event.step] = attrs.evolve(
+            step, status="retrying", not_before=event.not_before, delay_us=event.delay_us
         )
 
     def _step_finished(self, event: StepFinished) -> None:

@@ -116,11 +116,12 @@ DICTIONARY: Mapping[str, Table] = {
         "One row for each step of each run.",
         {
             "position": "Its place in the order of the graph, from 0.",
-            "status": "pending, running, succeeded, failed, skipped or cancelled.",
+            "status": "pending, running, retrying, succeeded, failed, skipped or cancelled.",
             "reason": "Why it was skipped or failed.",
             "evidence": "What the reason rests on, as JSON.",
             "attempts": "How often it was attempted in this run.",
             "outputs": "Content digest of each dataset that it writes, as JSON.",
+            "retry_at": "While it waits to be tried again: not before this time.",
         },
     ),
     "attempts": Table(
@@ -141,6 +142,7 @@ DICTIONARY: Mapping[str, Table] = {
             "log_sha256": "SHA-256 of the log.",
             "metrics": "What the step reported, as JSON.",
             "masked": "How often each secret was masked, as JSON by name.",
+            "waited_us": "From the decision to the start: for a place and for shares of pools.",
             "started_seq": "Place of its `attempt.started`.",
         },
     ),

@@ -33,14 +33,14 @@ _SHOWN_OF_RUN = (
     "run_id", "pipeline", "night", "status", "exit_code", "started_at", "finished_at", "duration_seconds", "trigger", "actor", "reason",
     "git", "definition", "root_cause", "counts", "notes", "acknowledged", "moves", "checkpoint",
 )
-_SHOWN_OF_STEP = ("step", "status", "reason", "evidence", "error_class", "duration_seconds", "metrics")
+_SHOWN_OF_STEP = ("step", "status", "reason", "evidence", "error_class", "duration_seconds", "metrics", "retry_at")
 _SHOWN_OF_ATTEMPT = (
     "attempt", "status", "reason", "error_class", "message", "started_at", "finished_at", "exit_code", "signal", "duration_seconds",
     "log", "start_reason", "start_evidence",
 )
 
 _OF_STEP = (
-    "run_id, step, position, status, reason, evidence, error_class, attempts, duration_seconds, outputs, seq AS finished_seq"
+    "run_id, step, position, status, reason, evidence, error_class, attempts, duration_seconds, outputs, retry_at, seq AS finished_seq"
 )
 _OF_ATTEMPT = (
     "run_id, step, attempt, status, start_reason, start_evidence, key, started_at, finished_at, reason, error_class, message, exit_code,"

@@ -5,7 +5,7 @@ from __future__ import annotations
 NAME = "orchestrator"
 """Under which the ledger knows these tables."""
 
-VERSION = 3
+VERSION = 4
 """Raised when the tables or what they hold change; they are then made anew."""
 
 TABLES = (
@@ -63,6 +63,7 @@ CREATE TABLE steps (
     attempts INTEGER NOT NULL DEFAULT 0,
     duration_us INTEGER,
     outputs TEXT,
+    retry_at TEXT,
     finished_seq INTEGER,
     PRIMARY KEY (run_id, step)
 ) STRICT, WITHOUT ROWID;
@@ -90,6 +91,7 @@ CREATE TABLE attempts (
     log_sha256 TEXT,
     metrics TEXT,
     masked TEXT,
+    waited_us INTEGER,
     started_seq INTEGER NOT NULL,
     finished_seq INTEGER,
     PRIMARY KEY (run_id, step, attempt)

@@ -23,6 +23,7 @@ from orchestrator.core.events import (
     NoteAdded,
     OutputAccepted,
     PipelineMoved,
+    RetryScheduled,
     RunAcknowledged,
     RunCancelRequested,
     RunFinished,
@@ -32,6 +33,7 @@ from orchestrator.core.events import (
     StepFinished,
     event_from_data,
 )
+from orchestrator.projections import rows_of_pipeline as of_pipeline
 from orchestrator.projections.carried import take_carried
 from orchestrator.projections.read_model_tables import NAME, SCRIPT, TABLES, VERSION
 from orchestrator.projections.resumed import load_graph, open_again
@@ -134,7 +136,7 @@ class ReadModels:
         run = self._run(connection, recorded)
         connection.execute(
             "INSERT INTO attempts (run_id, step, attempt, status, start_reason, start_evidence, key, components, started_at,"
-            " started_seq) VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)",
+            " waited_us, started_seq) VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?)",
             (
                 run.run_id,
                 event.step,
@@ -144,11 +146,12 @@ class ReadModels:
                 event.key,
                 canonical_text(event.components),
                 recorded.recorded_at,
+                event.waited_us,
                 recorded.seq,
             ),
         )
         connection.execute(
-            "UPDATE steps SET status = 'running', attempts = ? WHERE run_id = ? AND step = ?",
+            "UPDATE steps SET status = 'running', attempts = ?, retry_at = NULL WHERE run_id = ? AND step = ?",
             (event.attempt, run.run_id, event.step),
         )
         connection.execute(
@@ -193,7 +196,7 @@ class ReadModels:
         outputs = _json(event.outputs)
         connection.execute(
             "UPDATE steps SET status = ?, reason = ?, evidence = ?, error_class = ?, attempts = ?, duration_us = ?,"
-            " outputs = ?, finished_seq = ? WHERE run_id = ? AND step = ?",
+            " retry_at = NULL, outputs = ?, finished_seq = ? WHERE run_id = ? AND step = ?",
             (
                 event.status,
                 event.reason,
@@ -223,99 +226,10 @@ class ReadModels:
                 ),
             )
 
-    # What belongs to a pipeline rather than to a run
-
-    def _refused(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: RunRefused) -> None:
+    def _retry_scheduled(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: RetryScheduled) -> None:
         connection.execute(
-            "INSERT INTO refusals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                recorded.seq,
-                event.pipeline,
-                event.night,
-                recorded.recorded_at,
-                event.exit_code,
-                canonical_text(event.problems),
-                event.definition_path,
-                _json(event.holder),
-                canonical_text(event.actor),
-            ),
-        )
-
-    def _definition_changed(
-        self, connection: sqlite3.Connection, recorded: RecordedEvent, event: DefinitionChanged
-    ) -> None:
-        connection.execute(
-            "INSERT INTO definitions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                recorded.seq,
-                event.pipeline,
-                recorded.recorded_at,
-                event.before,
-                event.after,
-                canonical_text(event.changes),
-                event.definition_path,
-                _json(event.git),
-                canonical_text(event.actor),
-            ),
-        )
-
-    def _moved(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: PipelineMoved) -> None:
-        connection.execute("UPDATE pipelines SET definition_path = ? WHERE pipeline = ?", (event.after, event.pipeline))
-        _insert_move(connection, recorded, event, "definition", event.reason)
-
-    def _host_changed(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: HostChanged) -> None:
-        _insert_move(connection, recorded, event, "host", None)
-
-    def _accepted(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: OutputAccepted) -> None:
-        connection.execute(
-            "INSERT INTO acceptances VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                recorded.seq,
-                event.pipeline,
-                event.run_id,
-                event.step,
-                event.night,
-                recorded.recorded_at,
-                canonical_text(event.outputs),
-                canonical_text(event.before),
-                event.reason,
-                canonical_text(event.actor),
-            ),
-        )
-        # The attempt that is accepted is the last one, whether it succeeded, failed or was lost: its key counts from now on.
-        connection.execute(
-            "UPDATE baselines SET run_id = last_run_id, attempt = last_attempt, key = coalesce(?, key), outputs = ?,"
-            " accepted = 1 WHERE pipeline = ? AND step = ? AND night = ?",
-            (event.key, canonical_text(event.outputs), event.pipeline, event.step, event.night),
-        )
-
-    def _note_added(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: NoteAdded) -> None:
-        connection.execute(
-            "INSERT INTO notes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                recorded.seq,
-                event.pipeline,
-                event.run_id,
-                event.step,
-                recorded.recorded_at,
-                event.text,
-                event.reason,
-                canonical_text(event.actor),
-            ),
-        )
-
-    def _acknowledged(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: RunAcknowledged) -> None:
-        connection.execute(
-            "INSERT INTO acknowledgements VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                recorded.seq,
-                event.pipeline,
-                event.run_id,
-                event.status,
-                recorded.recorded_at,
-                event.reason,
-                canonical_text(event.actor),
-            ),
+            "UPDATE steps SET status = 'retrying', retry_at = ? WHERE run_id = ? AND step = ?",
+            (event.not_before, _run_id(recorded), event.step),
         )
 
     def _run(self, connection: sqlite3.Connection, recorded: RecordedEvent) -> _Run:
@@ -327,37 +241,6 @@ class ReadModels:
             ).fetchone()
             known = self._runs[run_id] = _run_of(run_id, pipeline, night, load_graph(connection, graph))
         return known
-
-
-def _anchored(
-    _: ReadModels, connection: sqlite3.Connection, recorded: RecordedEvent, event: CheckpointAnchored
-) -> None:
-    connection.execute(
-        "INSERT INTO anchorings VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            recorded.seq,
-            event.pipeline,
-            event.run_id,
-            recorded.recorded_at,
-            event.size,
-            event.root,
-            canonical_text(event.anchors),
-        ),
-    )
-
-
-def _insert_move(
-    connection: sqlite3.Connection,
-    recorded: RecordedEvent,
-    event: PipelineMoved | HostChanged,
-    kind: str,
-    reason: str | None,
-) -> None:
-    place = (recorded.seq, event.pipeline, recorded.recorded_at)
-    connection.execute(
-        "INSERT INTO moves VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (*place, kind, event.before, event.after, reason, canonical_text(event.actor)),
-    )
 
 
 def _run_of(run_id: str, pipeline: str, night: str, graph: Sequence[Mapping[str, object]]) -> _Run:
@@ -378,15 +261,16 @@ _HANDLERS: Mapping[type[object], Callable[..., None]] = {
     RunFinished: ReadModels._run_finished,  # noqa: SLF001
     AttemptStarted: ReadModels._attempt_started,  # noqa: SLF001
     AttemptFinished: ReadModels._attempt_finished,  # noqa: SLF001
+    RetryScheduled: ReadModels._retry_scheduled,  # noqa: SLF001
     StepFinished: ReadModels._step_finished,  # noqa: SLF001
-    RunRefused: ReadModels._refused,  # noqa: SLF001
-    DefinitionChanged: ReadModels._definition_changed,  # noqa: SLF001
-    PipelineMoved: ReadModels._moved,  # noqa: SLF001
+    RunRefused: of_pipeline.refused,
+    DefinitionChanged: of_pipeline.definition_changed,
+    PipelineMoved: of_pipeline.moved,
     HistoryCarried: take_carried,
-    HostChanged: ReadModels._host_changed,  # noqa: SLF001
-    OutputAccepted: ReadModels._accepted,  # noqa: SLF001
-    NoteAdded: ReadModels._note_added,  # noqa: SLF001
-    RunAcknowledged: ReadModels._acknowledged,  # noqa: SLF001
+    HostChanged: of_pipeline.host_changed,
+    OutputAccepted: of_pipeline.accepted,
+    NoteAdded: of_pipeline.note_added,
+    RunAcknowledged: of_pipeline.acknowledged,
     RunCancelRequested: lambda *_: None,  # How the run ended is what its own events say.
-    CheckpointAnchored: _anchored,
+    CheckpointAnchored: of_pipeline.anchored,
 }

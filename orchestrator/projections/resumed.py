@@ -19,7 +19,7 @@ def load_graph(connection: sqlite3.Connection, digest: str) -> list[dict[str, ob
 
 def open_again(_models: object, connection: sqlite3.Connection, _recorded: RecordedEvent, event: RunResumed) -> None:
     """
-    Take the end of a run back, and those of its steps that did not succeed.
+    Take the end of a run back, and those of its steps that did not succeed; what waited to be tried again still does.
 
     A step that the definition lacks with which the run goes on keeps how it ended, after all others; where it was not attempted, it goes.
     """
@@ -39,6 +39,6 @@ def open_again(_models: object, connection: sqlite3.Connection, _recorded: Recor
     )
     connection.execute(
         "UPDATE steps SET status = 'pending', reason = NULL, evidence = NULL, error_class = NULL, duration_us = NULL, outputs = NULL,"
-        " finished_seq = NULL WHERE run_id = ? AND status <> 'succeeded' AND position < ?",
+        " finished_seq = NULL WHERE run_id = ? AND status NOT IN ('succeeded', 'retrying') AND position < ?",
         (event.run_id, len(steps)),
     )

@@ -60,18 +60,19 @@ STEPS = View(
         **RUN,
         "step": ("text", "Name of the step."),
         "position": ("integer", "Its place in the order of the graph, from 0."),
-        "status": ("text", "pending, running, succeeded, failed, skipped or cancelled."),
+        "status": ("text", "pending, running, retrying, succeeded, failed, skipped or cancelled."),
         "reason": ("text", "Why it was skipped or failed; empty for a plain success."),
         "evidence": ("text", "What the reason rests on, as JSON."),
         "error_class": ("text", "What kind of failure: transient, infrastructure, misuse, permanent."),
         "attempts": ("integer", "How often it was attempted in this run."),
         "duration_seconds": ("real", "Seconds of its last attempt."),
         "outputs": ("text", "Content digest of each dataset that it writes, as JSON."),
+        "retry_at": ("text", "While it waits to be tried again: not before this time, UTC."),
         "seq": ("integer", "Place of its `step.finished`; empty before."),
     },
     """
 SELECT s.run_id, r.pipeline, r.night, s.step, s.position, s.status, s.reason, s.evidence, s.error_class, s.attempts,
-    s.duration_us / 1e6, s.outputs, s.finished_seq
+    s.duration_us / 1e6, s.outputs, s.retry_at, s.finished_seq
 FROM steps s JOIN runs r ON r.run_id = s.run_id
 """,
     "run_id, position",
@@ -88,6 +89,10 @@ ATTEMPTS = View(
         "started_at": ("text", "When it was recorded to start, UTC."),
         "finished_at": ("text", "When it was recorded to end, UTC."),
         "duration_seconds": _DURATION,
+        "waited_seconds": (
+            "real",
+            "Seconds from the decision to the start: for a place and for shares of pools; empty where it did not wait.",
+        ),
         "start_reason": (
             "text",
             "Why it ran: never_succeeded, last_attempt_failed, forced, changed, output_changed, ...",
@@ -105,7 +110,7 @@ ATTEMPTS = View(
     },
     """
 SELECT a.run_id, r.pipeline, r.night, a.step, a.attempt, a.status, a.reason, a.error_class, a.message, a.exit_code, a.signal,
-    a.started_at, a.finished_at, a.duration_us / 1e6, a.start_reason, a.start_evidence, a.key, a.log, a.log_bytes, a.log_lines,
+    a.started_at, a.finished_at, a.duration_us / 1e6, a.waited_us / 1e6, a.start_reason, a.start_evidence, a.key, a.log, a.log_bytes, a.log_lines,
     a.log_sha256, a.metrics, a.masked, a.started_seq, a.finished_seq
 FROM attempts a JOIN runs r ON r.run_id = a.run_id
 """,

@@ -1,7 +1,7 @@
 """
 The engine: one loop that turns what happened into events, events into state, and state into what happens next.
 
-One turn: wait until a process has ended, a measurement is complete or a signal has come; note the outcomes as events; decide about
+One turn: wait until a process has ended, a measurement is complete, a time has come or a signal; note the outcomes as events; decide about
 every step whose upstreams are done; record all events of the turn in one transaction; only then start the attempts that were
 decided and tell the observers. Nothing is started, shown or reported that was not recorded first.
 """
@@ -9,57 +9,37 @@ decided and tell the observers. Nothing is started, shown or reported that was n
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import attrs
 
-from ledger.canonical import blob_digest, canonical_bytes
 from ledger.events import NewEvent
 from orchestrator.core.decide import Fail, Measure, Measurement, Run, Skip, decide
 from orchestrator.core.events import (
-    AttemptStarted,
     Event,
     RunResumed,
     RunStarted,
-    StepFinished,
     event_data,
     event_type,
 )
-from orchestrator.core.outcome import Outcome, classify
+from orchestrator.core.outcome import Outcome
 from orchestrator.core.plan import Frontier
-from orchestrator.core.report import StepReport
+from orchestrator.core.retry import is_retried, wait_us
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState, initial_state
-from orchestrator.runtime.ports import (
-    Clock,
-    Digester,
-    Executor,
-    Exited,
-    Interrupts,
-    Journal,
-    Measured,
-    MeasureRequest,
-    Observer,
-    Workbench,
+from orchestrator.runtime.ports import Exited, Measured, MeasureRequest, Ports
+from orchestrator.runtime.recording import (
+    attempt_finished,
+    attempt_started,
+    ended_evidence,
+    judged,
+    retry_scheduled,
+    run_finished,
+    step_finished,
 )
-from orchestrator.runtime.recording import attempt_finished, ended_evidence, run_finished
-from orchestrator.runtime.result import BadResultError
+from orchestrator.runtime.waiting import Waiting
 
-_INLINE_BYTES = 4096
 _MEASURING_AHEAD = 4
-
-
-@attrs.frozen
-class Ports:
-    """The outside world of one run."""
-
-    journal: Journal
-    clock: Clock
-    executor: Executor
-    digester: Digester
-    workbench: Workbench
-    interrupts: Interrupts
-    observers: Sequence[Observer] = ()
 
 
 @attrs.frozen
@@ -105,7 +85,10 @@ class Engine:
         self._measuring: set[str] = set()
         self._checking: set[str] = set()
         self._finishing: dict[str, tuple[Outcome, Exited]] = {}
+        self._waiting = Waiting(ports.pools, lambda name: plan.steps[name].step.uses)
+        self._decided_us: dict[str, int] = {}
         self._ending: str | None = None
+        self._forced = False
         self._signal: int | None = None
 
     def run(self) -> RunState:
@@ -124,6 +107,7 @@ class Engine:
             self._take_interrupts()
             for exited in exits:
                 self._attempt_ended(exited)
+            self._take_times()
             self._advance()
             self._commit()
         return self._state
@@ -131,8 +115,12 @@ class Engine:
     def _patience_us(self) -> int | None:
         if self._unstarted or self._ports.digester.busy or self._may_take():
             return 0
-        ticks = [after for observer in self._ports.observers if (after := observer.tick()) is not None]
-        return min(ticks) if ticks else None
+        now_us = self._ports.clock.monotonic_us()
+        left = [observer.tick() for observer in self._ports.observers]
+        left.append(self._waiting.patience_us(now_us))
+        if self._plan.deadline_us is not None and self._ending is None:
+            left.append(max(0, self._started_us + self._plan.deadline_us - now_us))
+        return min((after for after in left if after is not None), default=None)
 
     # Deciding
 
@@ -141,6 +129,8 @@ class Engine:
         while True:
             for measured in self._ports.digester.advance():
                 self._measured(measured)
+            for name in self._waiting.served():
+                self._consider(name, None)  # While it waited, what it reads may have changed.
             while self._ready and len(self._running) < self._plan.max_parallel:
                 self._launch(self._ready.popleft())
             if not self._may_take():
@@ -159,6 +149,8 @@ class Engine:
     def _take(self, name: str) -> None:
         """Decide about *name*; a success from before the run was resumed stays where its outputs do, and nothing above it was attempted after it."""
         writes = self._plan.steps[name].step.writes
+        if self._must_wait(name):
+            return
         if name not in self._state.kept or self._frontier.upstream(name).begun > self._state.step(name).begun:
             self._consider(name, None)
         elif self._ending is not None or not writes:
@@ -168,10 +160,24 @@ class Engine:
             self._measuring.add(name)
             self._ports.digester.submit(MeasureRequest(name, outputs=writes))
 
+    def _must_wait(self, name: str) -> bool:
+        """Let *name* wait for its next attempt, where that was decided before the run was resumed and its time has not come."""
+        known = self._state.step(name)
+        if known.not_before is None or self._is_over(name):
+            return False
+        left_us = wait_us(self._ports.clock.now(), known.not_before, known.delay_us)
+        if left_us:
+            self._waiting.until(name, self._ports.clock.monotonic_us() + left_us)
+        return left_us > 0
+
     def _keep(self, name: str) -> None:
+        self._waiting.leave(name)
         self._frontier.finish(name, failed=False, attempted=True, begun=self._state.step(name).begun)
 
     def _consider(self, name: str, measurement: Measurement | None) -> None:
+        if self._state.step(name).status == "retrying" and self._is_over(name):
+            self._leave_out(name)
+            return
         facts = self._plan.facts(
             name,
             self._state,
@@ -191,18 +197,24 @@ class Engine:
                 )
             case Run():
                 assert measurement is not None
-                self._ready.append(_Ready(name, decision, measurement))
+                self._attempt(name, decision, measurement)
             case Skip(reason="no_new_data" | "up_to_date") if name in self._state.kept:
                 assert measurement is not None
                 needed = self._plan.changed_since(name, measurement.outputs)
                 if needed is None:
                     self._keep(name)
                 else:
-                    self._ready.append(_Ready(name, needed, measurement))
+                    self._attempt(name, needed, measurement)
             case Skip():
                 self._finish_step(name, "skipped", decision.reason, evidence=decision.evidence)
             case Fail():
                 self._finish_step(name, "failed", decision.reason, evidence=decision.evidence)
+
+    def _attempt(self, name: str, decision: Run, measurement: Measurement) -> None:
+        """Let *name* be started, once it has its shares of pools and a place among those that run."""
+        self._decided_us.setdefault(name, self._ports.clock.monotonic_us())
+        if self._waiting.has_shares(name):
+            self._ready.append(_Ready(name, decision, measurement))
 
     def _measured(self, measured: Measured) -> None:
         name = measured.step
@@ -232,26 +244,14 @@ class Engine:
         )
 
     def _launch(self, ready: _Ready) -> None:
-        step = self._plan.steps[ready.step].step
-        if self._ending is not None and step.when == "upstream_ok":
-            self._finish_step(ready.step, "skipped", "run_ended", evidence={"cause": self._ending})
+        if self._is_over(ready.step):
+            self._leave_out(ready.step)
             return
-        components = ready.measurement.components
-        text = canonical_bytes(components)
-        key = blob_digest(text)  # which is what `key_digest` says, without making the text again
-        if len(text) > _INLINE_BYTES:
-            self._blobs[key] = text
-            components = {"blob": key}
-        self._record(
-            AttemptStarted(
-                step=ready.step,
-                attempt=self._state.step(ready.step).attempt + 1,
-                reason=ready.decision.reason,
-                evidence=ready.decision.evidence,
-                key=key,
-                components=components,
-            )
-        )
+        waited_us = self._ports.clock.monotonic_us() - self._decided_us.pop(ready.step)
+        attempt = self._state.step(ready.step).attempt + 1
+        started, blobs = attempt_started(ready.step, attempt, ready.decision, ready.measurement, waited_us=waited_us)
+        self._blobs.update(blobs)
+        self._record(started)
         self._running.add(ready.step)
         self._starts.append(ready)
 
@@ -261,33 +261,29 @@ class Engine:
         name = exited.step
         step = self._plan.steps[name].step
         self._running.discard(name)
-        report: StepReport | None = None
-        bad_result: str | None = None
-        if exited.not_started is None:
-            try:
-                report = self._ports.workbench.collect(name, exited.attempt)
-            except BadResultError as error:
-                bad_result = str(error)
-        clean = exited.exit_code == 0 and not exited.timed_out and not exited.stopped
-        outcome = classify(
-            exit_code=exited.exit_code,
-            signal=exited.signal,
-            timed_out=exited.timed_out,
-            not_started=exited.not_started,
-            cancelled=exited.stopped,
-            report=report,
-            bad_result=bad_result,
-            missing_outputs=self._ports.digester.missing(step.writes) if clean and step.writes else (),
-            exit_codes=step.exit_codes,
-        )
+        self._waiting.leave(name)
+        cancelled = "deadline" if self._ending == "deadline" else "cancelled"
+        outcome, report = judged(exited, step, self._ports, cancelled=cancelled)
         self._record(attempt_finished(self._plan.run_id, exited, outcome, report, self._ports.workbench.redact))
-        if outcome.status not in ("succeeded", "no_new_data"):
+        if outcome.status == "failed" and self._is_retried(name, outcome.error_class):
+            self._schedule_retry(name)
+        elif outcome.status not in ("succeeded", "no_new_data"):
             self._finish_step(name, outcome.status, outcome.reason, outcome=outcome, exited=exited)
         elif step.writes:
             self._finishing[name] = (outcome, exited)
             self._ports.digester.submit(MeasureRequest(name, outputs=step.writes, code=False))
         else:
             self._succeed(name, outcome, exited, {})
+
+    def _is_retried(self, name: str, error_class: str | None) -> bool:
+        policy, tried = self._plan.steps[name].step.retry, self._state.step(name).tried
+        return not self._is_over(name) and is_retried(policy, error_class=error_class, tried=tried)
+
+    def _schedule_retry(self, name: str) -> None:
+        clock, policy = self._ports.clock, self._plan.steps[name].step.retry
+        event = retry_scheduled(self._plan.run_id, name, self._state.step(name), policy, now=clock.now())
+        self._record(event)
+        self._waiting.until(name, clock.monotonic_us() + event.delay_us)
 
     def _succeed(self, name: str, outcome: Outcome, exited: Exited, outputs: Mapping[str, str | None]) -> None:
         status, reason = ("succeeded", None) if outcome.status == "succeeded" else ("skipped", "no_new_data")
@@ -305,26 +301,39 @@ class Engine:
         outputs: Mapping[str, str | None] | None = None,
     ) -> None:
         step = self._state.step(name)
+        self._waiting.leave(name)
+        self._decided_us.pop(name, None)
+        if evidence is None:
+            evidence = ended_evidence(exited, timeout_us=self._plan.steps[name].step.timeout_us)
         self._record(
-            StepFinished(
-                step=name,
-                status=status,
-                reason=reason,
-                evidence=evidence
-                if evidence is not None
-                else ended_evidence(exited, timeout_us=self._plan.steps[name].step.timeout_us),
-                error_class=None if outcome is None else outcome.error_class,
-                attempts=step.attempt,
-                key=step.key if outputs is not None else None,
-                outputs=outputs,
-                duration_us=None if exited is None or exited.not_started else exited.duration_us,
-            )
+            step_finished(name, step, status, reason, evidence, outcome=outcome, exited=exited, outputs=outputs)
         )
         self._frontier.finish(name, failed=status == "failed", attempted=step.attempt > 0, begun=step.begun)
         if status == "failed" and self._plan.fail_fast:
             self._end("fail_fast")
 
     # Ending
+
+    def _is_over(self, name: str) -> bool:
+        """Whether *name* is not attempted any more, since the run is ending; clean-up is, but not again where somebody forces the end."""
+        again = self._forced and self._state.step(name).status in ("running", "retrying")
+        return self._ending is not None and (again or self._plan.steps[name].step.when == "upstream_ok")
+
+    def _leave_out(self, name: str) -> None:
+        """End *name*, which is not attempted any more: as skipped, or, where it was to be tried again, as its last attempt has ended."""
+        step = self._state.step(name)
+        if step.status != "retrying":
+            self._finish_step(name, "skipped", "run_ended", evidence={"cause": self._ending})
+            return
+        outcome = Outcome("failed", step.attempt_reason, step.error_class, step.message)
+        self._finish_step(name, "failed", outcome.reason, evidence={"not_retried": self._ending}, outcome=outcome)
+
+    def _take_times(self) -> None:
+        now_us, deadline_us = self._ports.clock.monotonic_us(), self._plan.deadline_us
+        if self._ending is None and deadline_us is not None and now_us >= self._started_us + deadline_us:
+            self._end("deadline")
+        for name in self._waiting.due(now_us):
+            self._consider(name, None)
 
     def _take_interrupts(self) -> None:
         while (number := self._ports.interrupts.take()) is not None:
@@ -335,12 +344,16 @@ class Engine:
     def _end(self, cause: str, *, force: bool = False) -> None:
         first = self._ending is None
         self._ending = self._ending or cause
+        self._forced = self._forced or force
         for name in sorted(self._measuring) if first else ():
             # It may take an hour to look at what nobody will run any more.
             self._ports.digester.drop(name)
             self._measuring.discard(name)
             self._checking.discard(name)
             self._take(name)
+        for name in [*self._waiting.timed, *self._waiting.parked]:
+            if self._is_over(name):
+                self._leave_out(name)
         for name in sorted(self._running):
             if force or self._plan.steps[name].step.when == "upstream_ok":
                 self._ports.executor.stop(name, force=force)

@@ -14,44 +14,23 @@ import select
 import signal
 from collections.abc import Callable
 
-import attrs
-
+from orchestrator.runtime.attempt import READS_A_TURN, Attempt
+from orchestrator.runtime.log_writer import LogWriter
 from orchestrator.runtime.output import AttemptOutput, RedactingStream
 from orchestrator.runtime.ports import Clock, Exited, Launch, Survivor
 from orchestrator.runtime.spawning import Spawner, start_error
-from orchestrator.runtime.strays import Owner, are_all_ours, strays_of
+from orchestrator.runtime.strays import Owner, are_all_ours, process_name, strays_of
 
-_READ_BYTES = 1 << 16
-_READS_A_TURN = 16
 _READ_TURN_US = 5_000
 _DRAIN_IDLE_US = 500_000
 _DRAIN_TOTAL_US = 5_000_000
 _STRAYS_GRACE_US = 50_000
 _STRAYS_TOTAL_US = 2_000_000
 _STRAYS_LOOK_US = 2_000
-
-
-@attrs.define(eq=False)
-class _Process:
-    launch: Launch
-    pid: int
-    pidfd: int
-    pipe: int
-    output: AttemptOutput
-    owner: Owner
-    started_us: int
-    deadline_us: int | None
-    kill_at_us: int | None = None
-    drain_until_us: int | None = None
-    drain_total_us: int = 0
-    ended_us: int | None = None
-    timed_out: bool = False
-    stopped: bool = False
-    eof: bool = False
-    killed: list[str] = attrs.field(factory=list)
-    survivors: dict[int, Survivor] = attrs.field(factory=dict)
-    over_us: int | None = None
-    look_at_us: int | None = None
+_HURRIED_LOG_US = 2_000_000
+_UNKILLABLE_US = 30_000_000
+"""How long a process that was sent KILL may take to end: to give back hundreds of gigabytes takes a while."""
+_WAY_OUT_SECONDS = 5.0
 
 
 class ProcessExecutor:
@@ -69,17 +48,28 @@ class ProcessExecutor:
         self._clock = clock
         self._new_stream = new_stream
         self._poller = select.epoll()
-        self._watched: dict[int, tuple[_Process, bool]] = {}
-        self._running: dict[str, _Process] = {}
+        self._watched: dict[int, tuple[Attempt, bool]] = {}
+        self._running: dict[str, Attempt] = {}
+        self._unkillable: dict[str, Attempt] = {}
         self._failed_starts: list[Exited] = []
         self._spawner = Spawner()
         self._all_ours = are_all_ours()
+        self._logs = LogWriter()
+        self._poller.register(self._logs.fd, select.EPOLLIN)
         self._wakeup_fd = wakeup_fd
         if wakeup_fd is not None:
             self._poller.register(wakeup_fd, select.EPOLLIN)
 
     def start(self, launch: Launch) -> None:
-        """Start an attempt; what keeps it from starting comes back from `poll` as `Exited.not_started`."""
+        """
+        Start an attempt; what keeps it from starting comes back from `poll` as `Exited.not_started`.
+
+        So does a process of an earlier attempt of the step that could not be killed and still lives.
+        """
+        before = self._living_before(launch.step)
+        if before is not None:
+            self._failed_starts.append(Exited(launch.step, launch.attempt, not_started=before))
+            return
         try:
             self._start(launch)
         except (OSError, ValueError) as error:
@@ -96,56 +86,83 @@ class ProcessExecutor:
             until_due = max(0, due_us - now_us)
             timeout_us = until_due if timeout_us is None else min(timeout_us, until_due)
         for descriptor, _ in self._poller.poll(None if timeout_us is None else timeout_us / 1e6):
-            if descriptor == self._wakeup_fd:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(descriptor, 512)
-                # The engine must see the signal now; an empty answer lets it take its turn.
-            elif descriptor in self._watched:  # or its exit and the end of its output came in one turn
-                process, is_exit = self._watched[descriptor]
-                if is_exit:
-                    self._exited(process)
-                else:
-                    self._read(process)
+            self._happened(descriptor)
         if due_us is not None:
             self._enforce(self._clock.monotonic_us())
         ended = self._failed_starts
         self._failed_starts = []
-        for process in [process for process in self._running.values() if process.ended_us is not None]:
-            if (process.over_us is not None or process.eof or self._drained(process)) and self._is_alone(process):
-                ended.append(self._finish(process))
+        for attempt in [attempt for attempt in self._running.values() if attempt.ended_us is not None]:
+            if self._is_over(attempt):
+                del self._running[attempt.launch.step]
+                ended.append(attempt.finish())
         return ended
 
+    def _happened(self, descriptor: int) -> None:
+        if descriptor == self._wakeup_fd:
+            with contextlib.suppress(BlockingIOError):
+                os.read(descriptor, 512)
+            # The engine must see the signal now; an empty answer lets it take its turn.
+        elif descriptor == self._logs.fd:
+            self._logs.heard()
+            self._resume()
+        elif descriptor in self._watched:  # or its exit and the end of its output came in one turn
+            attempt, is_exit = self._watched[descriptor]
+            if is_exit:
+                self._exited(attempt)
+            else:
+                self._read(attempt)
+
     def stop(self, step: str, *, force: bool = False) -> None:
-        """Ask the group of the running attempt of *step* to end: TERM, grace, KILL; *force* starts at KILL."""
-        process = self._running.get(step)
-        if process is None:
+        """
+        Ask the group of the running attempt of *step* to end: TERM, grace, KILL; *force* starts at KILL.
+
+        With *force*, its log is waited for no longer than a moment either.
+        """
+        attempt = self._running.get(step)
+        if attempt is None:
             return
-        process.stopped = True
+        attempt.stopped = True
         if force:
-            self._kill(process)
-        elif process.kill_at_us is None:
-            self._terminate(process, self._clock.monotonic_us())
+            attempt.is_hurried = True
+            self._kill(attempt)
+        elif attempt.kill_at_us is None:
+            self._terminate(attempt, self._clock.monotonic_us())
 
     def last_line(self, step: str) -> str | None:
         """Return the last line that the running attempt of *step* has printed, redacted."""
-        process = self._running.get(step)
-        return None if process is None else process.output.last_line
+        attempt = self._running.get(step)
+        return None if attempt is None else attempt.output.last_line
 
     def close(self) -> None:
-        """Kill what still runs, and let go of everything; for the way out after an error."""
-        for process in list(self._running.values()):
-            self._kill(process)
-            with contextlib.suppress(ChildProcessError):
-                # It has to be dead for what it leaves to be ours, and not be waited for while its group is still needed.
-                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-                self._end_strays(process)
-                os.waitpid(process.pid, 0)
-            process.output.finish()
-            os.close(process.pidfd)
-            os.close(process.pipe)
-            del self._running[process.launch.step]
+        """Kill what still runs, and let go of everything; for the way out after an error, which nothing may hold up for long."""
+        for attempt in self._running.values():
+            self._kill(attempt)
+        for attempt in list(self._running.values()):
+            # It has to be dead for what it leaves to be ours, and not be waited for while its group is still needed.
+            if not attempt.is_unkillable and attempt.has_ended(_WAY_OUT_SECONDS):
+                self._end_strays(attempt)
+                attempt.reap()
+            attempt.output.end()
+            attempt.output.finish()
+            os.close(attempt.pipe)
+            del self._running[attempt.launch.step]
+        for step in list(self._unkillable):
+            self._living_before(step)
+        self._logs.close()
         self._poller.close()
         self._spawner.close()
+
+    def _living_before(self, step: str) -> str | None:
+        """Say which process of an earlier attempt of *step* could not be killed and lives, if one does; one that has ended meanwhile is waited for."""
+        before = self._unkillable.get(step)
+        if before is None:
+            return None
+        if before.has_ended():
+            del self._unkillable[step]
+            before.reap()
+            return None
+        name = process_name(before.pid)
+        return f"not started: process {before.pid} ({name}) of attempt {before.launch.attempt} could not be killed, and lives"
 
     def _start(self, launch: Launch) -> None:
         started_us = self._clock.monotonic_us()
@@ -163,180 +180,197 @@ class ProcessExecutor:
             undoing.callback(_forget, pid, read_end)
             pidfd = os.pidfd_open(pid)
             undoing.callback(os.close, pidfd)
-            process = _Process(
+            attempt = Attempt(
                 launch=launch,
                 pid=pid,
                 pidfd=pidfd,
                 pipe=read_end,
-                output=AttemptOutput(launch.log_path, self._new_stream(), launch.log_limit_bytes),
+                output=AttemptOutput(launch.log_path, self._new_stream(), launch.log_limit_bytes, self._logs),
                 owner=Owner.of(launch, pid),
                 started_us=started_us,
                 deadline_us=None if launch.timeout_us is None else started_us + launch.timeout_us,
             )
-            self._watch(process.pidfd, process, is_exit=True)
+            self._watch(pidfd, attempt, is_exit=True)
             undoing.callback(self._unwatch, pidfd)
-            self._watch(process.pipe, process, is_exit=False)
-            self._running[launch.step] = process
+            self._watch(read_end, attempt, is_exit=False)
+            self._running[launch.step] = attempt
             undoing.pop_all()
 
-    def _watch(self, descriptor: int, process: _Process, *, is_exit: bool) -> None:
+    def _watch(self, descriptor: int, attempt: Attempt, *, is_exit: bool) -> None:
         # Without the module `selectors`, whose objects cost as much as the calls.
         self._poller.register(descriptor, select.EPOLLIN)
-        self._watched[descriptor] = (process, is_exit)
+        self._watched[descriptor] = (attempt, is_exit)
 
     def _unwatch(self, descriptor: int) -> None:
         self._poller.unregister(descriptor)
         del self._watched[descriptor]
 
     def _next_due_us(self) -> int | None:
-        due = [
-            moment
-            for process in self._running.values()
-            for moment in (process.deadline_us, process.kill_at_us, process.drain_until_us, process.look_at_us)
-            if moment is not None
-        ]
-        return min(due) if due else None
+        return min((due for attempt in self._running.values() if (due := attempt.due_us) is not None), default=None)
+
+    # Ending
 
     def _enforce(self, now_us: int) -> None:
-        for process in self._running.values():
-            if process.ended_us is not None:
+        for attempt in self._running.values():
+            if attempt.ended_us is not None:
                 continue
-            if process.kill_at_us is not None and now_us >= process.kill_at_us:
-                self._kill(process)
-                process.kill_at_us = None
-            if process.deadline_us is not None and now_us >= process.deadline_us:
-                process.deadline_us = None
-                if os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            if attempt.give_up_at_us is not None and now_us >= attempt.give_up_at_us:
+                self._give_up(attempt, now_us)
+                continue
+            if attempt.kill_at_us is not None and now_us >= attempt.kill_at_us:
+                self._kill(attempt)
+                attempt.kill_at_us = None
+            if attempt.deadline_us is not None and now_us >= attempt.deadline_us:
+                attempt.deadline_us = None
+                if attempt.has_ended():
                     # It had ended when we were busy with something else: that is no timeout.
-                    self._exited(process)
-                elif not process.stopped:
-                    process.timed_out = True
-                    self._terminate(process, now_us)
+                    self._exited(attempt)
+                elif not attempt.stopped:
+                    attempt.timed_out = True
+                    self._terminate(attempt, now_us)
 
-    def _terminate(self, process: _Process, now_us: int) -> None:
-        self._signal(process, signal.SIGTERM)
-        self._signal(process, signal.SIGCONT)  # A stopped group could not act on TERM.
-        process.kill_at_us = now_us + process.launch.grace_us
+    def _terminate(self, attempt: Attempt, now_us: int) -> None:
+        attempt.signal(signal.SIGTERM, now_us)
+        attempt.signal(signal.SIGCONT, now_us)  # A stopped group could not act on TERM.
+        attempt.kill_at_us = now_us + attempt.launch.grace_us
 
-    def _kill(self, process: _Process) -> None:
-        self._signal(process, signal.SIGKILL)
+    def _kill(self, attempt: Attempt) -> None:
+        now_us = self._clock.monotonic_us()
+        attempt.signal(signal.SIGKILL, now_us)
+        if attempt.give_up_at_us is None:
+            attempt.give_up_at_us = now_us + _UNKILLABLE_US
 
-    def _signal(self, process: _Process, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-            if number.name not in process.killed:
-                process.killed.append(number.name)
+    def _give_up(self, attempt: Attempt, now_us: int) -> None:
+        """Wait no longer for the process of *attempt*, which KILL has not ended: it waits for a disk, or runs as somebody else."""
+        if attempt.has_ended():
+            self._exited(attempt)
+            return
+        attempt.is_unkillable = True
+        attempt.name_living([Survivor(attempt.pid, process_name(attempt.pid))])
+        self._unkillable[attempt.launch.step] = attempt
+        self._exited(attempt)
+        attempt.drain_until_us = None if attempt.eof else now_us
 
-    def _read(self, process: _Process) -> None:
+    # Output
+
+    def _read(self, attempt: Attempt) -> None:
         until_us = self._clock.monotonic_us() + _READ_TURN_US
-        for _ in range(_READS_A_TURN):
-            try:
-                data = os.read(process.pipe, _READ_BYTES)
-            except BlockingIOError:
+        for _ in range(READS_A_TURN):
+            if not attempt.output.has_room:
+                self._pause(attempt)
                 return
-            if not data:
-                process.eof = True
-                self._unwatch(process.pipe)
+            if not attempt.read():
+                if attempt.eof:
+                    self._unwatch(attempt.pipe)
                 return
-            process.output.feed(data)
-            if process.ended_us is not None:
+            if attempt.ended_us is not None:
                 idle_us = self._clock.monotonic_us() + _DRAIN_IDLE_US
-                process.drain_until_us = min(idle_us, process.drain_total_us)
+                attempt.drain_until_us = min(idle_us, attempt.drain_total_us)
             # Masking may take long; others have their turn, and the rest is told of again.
             if self._clock.monotonic_us() >= until_us:
                 return
 
-    def _exited(self, process: _Process) -> None:
-        now_us = self._clock.monotonic_us()
-        process.ended_us = now_us
-        process.deadline_us = process.kill_at_us = None
-        self._unwatch(process.pidfd)
-        if not process.eof:
-            self._read(process)
-        if not process.eof:
-            process.drain_total_us = now_us + _DRAIN_TOTAL_US
-            process.drain_until_us = now_us + (0 if process.timed_out or process.stopped else _DRAIN_IDLE_US)
+    def _pause(self, attempt: Attempt) -> None:
+        """Read nothing more of *attempt* until there is room for it; its process waits then, once its pipe is full."""
+        self._unwatch(attempt.pipe)
+        attempt.is_paused = True
+        if attempt.drain_until_us is not None:
+            # What is silent for that long now is the disk.
+            attempt.drain_until_us = attempt.drain_total_us
 
-    def _drained(self, process: _Process) -> bool:
+    def _resume(self) -> None:
+        for attempt in self._running.values():
+            if attempt.is_paused and attempt.output.has_room:
+                attempt.is_paused = False
+                self._watch(attempt.pipe, attempt, is_exit=False)
+
+    def _exited(self, attempt: Attempt) -> None:
+        now_us = self._clock.monotonic_us()
+        attempt.ended_us = now_us
+        attempt.deadline_us = attempt.kill_at_us = attempt.give_up_at_us = None
+        self._unwatch(attempt.pidfd)
+        if not attempt.eof and not attempt.is_paused:
+            self._read(attempt)
+        if not attempt.eof:
+            attempt.drain_total_us = now_us + _DRAIN_TOTAL_US
+            if attempt.timed_out or attempt.stopped:
+                attempt.drain_until_us = now_us
+            else:
+                attempt.drain_until_us = attempt.drain_total_us if attempt.is_paused else now_us + _DRAIN_IDLE_US
+
+    def _drained(self, attempt: Attempt) -> bool:
         """Whether the time for the rest of the output is over; kills who holds the pipe and reads what is left."""
-        if process.drain_until_us is None or self._clock.monotonic_us() < process.drain_until_us:
+        now_us = self._clock.monotonic_us()
+        if attempt.drain_until_us is None or now_us < attempt.drain_until_us:
             return False
-        self._end(process, self._strays(process))
-        for _ in range(_READS_A_TURN):
-            with contextlib.suppress(BlockingIOError):
-                data = os.read(process.pipe, _READ_BYTES)
-                if data:
-                    process.output.feed(data)
-                    continue
-            break
-        self._unwatch(process.pipe)
+        was_paused, attempt.is_paused = attempt.is_paused, False
+        if was_paused:
+            attempt.read_rest()
+        if not attempt.eof:  # Else nobody held it but we, who did not read.
+            attempt.kill(self._strays(attempt), now_us)
+            attempt.read_rest()
+        if not was_paused:
+            self._unwatch(attempt.pipe)
         return True
 
-    def _is_alone(self, process: _Process) -> bool:
+    # What is left
+
+    def _is_over(self, attempt: Attempt) -> bool:
+        """Whether *attempt*, whose process has ended, is over in every respect: its output, what it has left behind, its log."""
+        if not attempt.is_alone:
+            if attempt.over_us is None and not attempt.eof and not self._drained(attempt):
+                return False
+            if not self._is_alone(attempt):
+                return False
+            attempt.is_alone = True
+            attempt.look_at_us = None
+            attempt.output.end()
+        return self._is_kept(attempt)
+
+    def _is_alone(self, attempt: Attempt) -> bool:
         """
-        Whether nothing of *process*, which has ended with its output, is left; else what is gets a moment to go, and is killed.
+        Whether nothing of *attempt*, which has ended with its output, is left; else what is gets a moment to go, and is killed.
 
         Processes of a pipeline may be on their way out. What cannot be killed within two seconds waits for a disk, and nobody waits for it.
         """
         now_us = self._clock.monotonic_us()
-        if process.over_us is None:
-            process.over_us = now_us
-            process.drain_until_us = None
-        left = self._strays(process)
-        if not left or now_us >= process.over_us + _STRAYS_TOTAL_US:
+        if attempt.over_us is None:
+            attempt.over_us = now_us
+            attempt.drain_until_us = None
+        left = self._strays(attempt)
+        if not left or now_us >= attempt.over_us + _STRAYS_TOTAL_US:
+            attempt.name_living(left)
             return True
-        process.look_at_us = now_us + _STRAYS_LOOK_US
-        hurry = process.timed_out or process.stopped or process.killed
-        if hurry or now_us >= process.over_us + _STRAYS_GRACE_US:
-            self._end(process, left)
+        attempt.look_at_us = now_us + _STRAYS_LOOK_US
+        hurry = attempt.timed_out or attempt.stopped or attempt.killed
+        if hurry or now_us >= attempt.over_us + _STRAYS_GRACE_US:
+            attempt.kill(left, now_us)
         return False
 
-    def _end_strays(self, process: _Process) -> None:
-        """Kill what is left of *process* until nothing is, for two seconds at most."""
+    def _is_kept(self, attempt: Attempt) -> bool:
+        """Whether the log of *attempt* is written. That may take as long as the disk takes, unless the end of everything was asked for by force."""
+        if attempt.output.is_kept:
+            return True
+        if attempt.is_hurried:
+            now_us = self._clock.monotonic_us()
+            if attempt.log_until_us is None:
+                attempt.log_until_us = now_us + _HURRIED_LOG_US
+            elif now_us >= attempt.log_until_us:
+                attempt.output.give_up()
+                return True
+        return False
+
+    def _end_strays(self, attempt: Attempt) -> None:
+        """Kill what is left of *attempt* until nothing is, for two seconds at most."""
         until_us = self._clock.monotonic_us() + _STRAYS_TOTAL_US
-        while (left := self._strays(process)) and self._clock.monotonic_us() < until_us:
-            self._end(process, left)
+        while (left := self._strays(attempt)) and (now_us := self._clock.monotonic_us()) < until_us:
+            attempt.kill(left, now_us)
             select.select((), (), (), _STRAYS_LOOK_US / 1e6)
 
-    def _strays(self, process: _Process) -> list[Survivor]:
-        others = [other.owner for other in self._running.values() if other is not process]
-        return strays_of(process.owner, others, all_ours=self._all_ours)
-
-    def _end(self, process: _Process, left: list[Survivor]) -> None:
-        self._kill(process)
-        for survivor in left:
-            process.survivors.setdefault(survivor.pid, survivor)
-            # It is a child of ours that nobody has waited for: the number is its own.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(survivor.pid, signal.SIGKILL)
-
-    def _finish(self, process: _Process) -> Exited:
-        # Where the kernel has not given us what it left, this still reaches its group.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        _, status = os.waitpid(process.pid, 0)
-        os.close(process.pidfd)
-        os.close(process.pipe)
-        del self._running[process.launch.step]
-        code = os.waitstatus_to_exitcode(status)
-        log = process.output.finish()
-        failure = process.output.failure
-        assert process.ended_us is not None
-        return Exited(
-            step=process.launch.step,
-            attempt=process.launch.attempt,
-            exit_code=code if code >= 0 else None,
-            signal=-code if code < 0 else None,
-            timed_out=process.timed_out,
-            stopped=process.stopped,
-            killed=tuple(process.killed),
-            survivors=tuple(process.survivors.values()),
-            pid=process.pid,
-            duration_us=process.ended_us - process.started_us,
-            log=log,
-            last_line=process.output.last_line,
-            log_failure=None if failure is None else failure.strerror,
-        )
+    def _strays(self, attempt: Attempt) -> list[Survivor]:
+        living = (*self._running.values(), *self._unkillable.values())
+        others = [other.owner for other in living if other is not attempt]
+        return strays_of(attempt.owner, others, all_ours=self._all_ours)
 
 
 def _forget(pid: int, pipe: int) -> None:

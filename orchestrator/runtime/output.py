@@ -1,5 +1,5 @@
 """
-What an attempt prints: redacted as it comes, written to one file, measured.
+What an attempt prints: redacted as it comes, handed over to be written to one file, measured.
 
 The file appears with its first byte, so that a silent step costs nothing. Its size is limited: what comes after the limit is
 read, so that the step does not block, and dropped, with one notice in the file.
@@ -7,13 +7,11 @@ read, so that the step does not block, and dropped, with one notice in the file.
 
 from __future__ import annotations
 
-import contextlib
-import os
-from hashlib import sha256
+import errno
 from pathlib import Path
 from typing import Protocol
 
-from ledger.folders import make_private
+from orchestrator.runtime.log_writer import LogFile, LogWriter
 from orchestrator.runtime.ports import Log
 
 _LAST_LINE_BYTES = 4096
@@ -38,24 +36,23 @@ class RedactingStream(Protocol):
 
 class AttemptOutput:
     """
-    Write the output of one attempt to *path* through *stream*.
+    Keep the output of one attempt in *path* through *stream*.
 
     Args:
         path: Created with mode 0600 at the first byte; its folder with mode 0700. A file that exists is never opened.
         limit_bytes: More than this is dropped.
+        writer: Writes it, beside what others print.
     """
 
-    def __init__(self, path: Path, stream: RedactingStream, limit_bytes: int) -> None:
+    def __init__(self, path: Path, stream: RedactingStream, limit_bytes: int, writer: LogWriter) -> None:
         self._path = path
         self._stream = stream
         self._left = limit_bytes
-        self._file: int | None = None
-        self._written = 0
-        self._lines = 0
-        self._digest = sha256()
+        self._writer = writer
+        self._file: LogFile | None = None
         self._tail = b""
         self._truncated = False
-        self._failure: OSError | None = None
+        self._is_given_up = False
 
     @property
     def last_line(self) -> str | None:
@@ -67,7 +64,17 @@ class AttemptOutput:
     @property
     def failure(self) -> OSError | None:
         """Why the log could not be written, or None; the attempt goes on without it."""
-        return self._failure
+        return None if self._file is None else self._file.failure
+
+    @property
+    def has_room(self) -> bool:
+        """Whether to read on: what waits for the disk is bounded, and `LogWriter.fd` tells when there is room again."""
+        return self._file is None or self._writer.has_room(self._file)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether all that was fed is written, or cannot be; if not, `LogWriter.fd` tells when to ask again."""
+        return self._file is None or self._is_given_up or self._writer.is_kept(self._file)
 
     def feed(self, data: bytes) -> None:
         """Take what the process has printed."""
@@ -75,50 +82,42 @@ class AttemptOutput:
         if shown:
             self._write(shown)
 
-    def finish(self) -> Log | None:
-        """Write what was held back, close the file, and return what it holds; None where nothing was printed."""
+    def end(self) -> None:
+        """Take note that nothing more comes: what was held back is written."""
         rest = self._stream.flush()
         if rest:
             self._write(rest)
-        if self._file is None:
+
+    def give_up(self) -> None:
+        """Wait no longer for what is not written yet: whether it will be is not known, so that there is no log to be told of."""
+        if self._file is not None:
+            self._is_given_up = True
+            self._writer.give_up(self._file, OSError(errno.ETIMEDOUT, "the disk did not take it in time"))
+
+    def finish(self) -> Log | None:
+        """Close the file, which is kept, and return what it holds; None where nothing was printed."""
+        file = self._file
+        if file is None:
             return None
-        with contextlib.suppress(OSError):
-            os.close(self._file)
-        self._file = None
+        self._writer.close_file(file)
+        if self._is_given_up or not file.is_there:
+            return None
         return Log(
-            bytes=self._written,
-            lines=self._lines,
-            sha256=self._digest.hexdigest(),
-            truncated=self._truncated or self._failure is not None,
+            bytes=file.bytes,
+            lines=file.lines,
+            sha256=file.digest.hexdigest(),
+            truncated=self._truncated or file.failure is not None,
             masked={name: count for name, count in self._stream.counts.items() if count},
         )
 
     def _write(self, data: bytes) -> None:
-        if self._truncated or self._failure is not None:
+        self._tail = (self._tail + data[-_LAST_LINE_BYTES:])[-_LAST_LINE_BYTES:]
+        if self._truncated or self.failure is not None:
             return
         if len(data) > self._left:
             data = data[: self._left] + b"\n[orchestrate: log limit reached, the rest was dropped]\n"
             self._truncated = True
         self._left -= len(data)
-        view = memoryview(data)
-        try:
-            if self._file is None:
-                self._file = _create(self._path)
-            while view:
-                view = view[os.write(self._file, view) :]
-        except OSError as error:
-            self._failure = error
-            data = data[: len(data) - len(view)]
-        self._written += len(data)
-        self._lines += data.count(b"\n")
-        self._digest.update(data)
-        self._tail = (self._tail + data)[-_LAST_LINE_BYTES:]
-
-
-def _create(path: Path) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open(path, flags, 0o600)
-    except FileNotFoundError:
-        make_private(path.parent)
-        return os.open(path, flags, 0o600)
+        if self._file is None:
+            self._file = LogFile(self._path)
+        self._writer.put(self._file, data)

@@ -51,10 +51,16 @@ class Log:
 
 @attrs.frozen
 class Survivor:
-    """Hold a process that went on when the one that was started had ended, and was killed: its number, and its name as the kernel keeps it."""
+    """
+    Hold a process that went on when the one that was started had ended, and was killed: its number, and its name as the kernel keeps it.
+
+    Attributes:
+        is_alive: It could not be killed, and lives on.
+    """
 
     pid: int
     name: str
+    is_alive: bool = False
 
 
 @attrs.frozen
@@ -68,7 +74,9 @@ class Exited:
         not_started: Why it could not be started, or None.
         timed_out: Its timeout had passed and its group was told to end.
         stopped: Somebody asked for its end (`Executor.stop`), before it ended.
+        unkillable: It did not end by KILL, and lives on as the first of *survivors*.
         killed: The signals that were sent to its group, each once, in order.
+        killed_us: When each of them was sent, for the first time, after the start.
         survivors: What was left of it, in its group or escaped from that, and was killed.
         last_line: Last line of its output, redacted, for people.
         log_failure: Why its output could not be kept, or not all of it; None where it was.
@@ -81,7 +89,9 @@ class Exited:
     not_started: str | None = None
     timed_out: bool = False
     stopped: bool = False
+    unkillable: bool = False
     killed: tuple[str, ...] = ()
+    killed_us: tuple[int, ...] = ()
     survivors: tuple[Survivor, ...] = ()
     pid: int | None = None
     duration_us: int = 0
@@ -184,6 +194,18 @@ class Digester(Protocol):
         ...
 
 
+class Pools(Protocol):
+    """Shares of what several steps must not use at once."""
+
+    def take(self, step: str, shares: Mapping[str, int]) -> bool:
+        """Take all of *shares* for *step*, or none and return False."""
+        ...
+
+    def give_back(self, step: str) -> None:
+        """Give back what *step* holds; whether or not it holds something, it waits for nothing any more."""
+        ...
+
+
 class Workbench(Protocol):
     """Prepare what an attempt finds when it starts, and read what it leaves behind."""
 
@@ -238,3 +260,17 @@ class Interrupts(Protocol):
     def take(self) -> int | None:
         """Return the number of a signal that has come in since the last call, or None."""
         ...
+
+
+@attrs.frozen
+class Ports:
+    """The outside world of one run."""
+
+    journal: Journal
+    clock: Clock
+    executor: Executor
+    digester: Digester
+    workbench: Workbench
+    interrupts: Interrupts
+    pools: Pools
+    observers: Sequence[Observer] = ()

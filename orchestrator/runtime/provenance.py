@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.core.printable import as_utf8
+from orchestrator.core.tracing import TraceParent, parse_traceparent
 
 _GIT_TIMEOUT_SECONDS = 5
 _PROCESS = Path("/proc/self")
@@ -55,6 +56,11 @@ def git_state(folder: Path) -> dict[str, object] | None:
         return None
     status = _git(git, folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
     return {"commit": commit, "dirty": bool(status)}
+
+
+def caller_trace(environ: Mapping[str, str]) -> TraceParent | None:
+    """Return the trace context that this process was started in (W3C, in environment variables), or None."""
+    return parse_traceparent(environ.get("TRACEPARENT"), environ.get("TRACESTATE"))
 
 
 def trigger() -> str:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from orchestrator.core.events import AttemptFinished, RunFinished
-from orchestrator.core.outcome import Outcome
+from ledger.canonical import blob_digest, canonical_bytes
+from orchestrator.core.decide import Measurement, Run
+from orchestrator.core.definition import RetryPolicy, Step
+from orchestrator.core.events import AttemptFinished, AttemptStarted, RetryScheduled, RunFinished, StepFinished
+from orchestrator.core.outcome import Outcome, classify
 from orchestrator.core.printable import as_utf8
 from orchestrator.core.report import StepReport
-from orchestrator.core.state import RunState, verdict
-from orchestrator.runtime.ports import Exited, Log
+from orchestrator.core.retry import delay_us, time_after
+from orchestrator.core.state import RunState, StepState, verdict
+from orchestrator.runtime.ports import Exited, Log, Ports, Survivor
+from orchestrator.runtime.result import BadResultError
 
+_INLINE_BYTES = 4096
+_WAIT_NOTED_US = 1000
 _SURVIVORS_AT_MOST = 100
 _SURVIVORS_NAMED = 3
 
@@ -46,6 +53,62 @@ def _root_cause(state: RunState) -> Mapping[str, object] | None:
     return {key: value for key, value in cause.items() if value is not None}
 
 
+def attempt_started(
+    step: str, attempt: int, decision: Run, measurement: Measurement, *, waited_us: int
+) -> tuple[AttemptStarted, dict[str, bytes]]:
+    """
+    Return the event for the start of an attempt, and the blobs that it points to.
+
+    Args:
+        waited_us: Since the decision; what is less than a millisecond is no waiting.
+    """
+    components = measurement.components
+    text = canonical_bytes(components)
+    key = blob_digest(text)  # which is what `key_digest` says, without making the text again
+    blobs = {}
+    if len(text) > _INLINE_BYTES:
+        blobs[key] = text
+        components = {"blob": key}
+    waited = waited_us if waited_us >= _WAIT_NOTED_US else None
+    return AttemptStarted(step, attempt, decision.reason, decision.evidence, key, components, waited), blobs
+
+
+def judged(exited: Exited, step: Step, ports: Ports, *, cancelled: str) -> tuple[Outcome, StepReport | None]:
+    """
+    Return how an attempt of *step* ended, and what it reported; what it has left to be read is cleared up.
+
+    Args:
+        cancelled: Why it was stopped, where it was.
+    """
+    report: StepReport | None = None
+    bad_result: str | None = None
+    if exited.not_started is None:
+        try:
+            report = ports.workbench.collect(exited.step, exited.attempt)
+        except BadResultError as error:
+            bad_result = str(error)
+    clean = exited.exit_code == 0 and not exited.timed_out and not exited.stopped
+    outcome = classify(
+        exit_code=exited.exit_code,
+        signal=exited.signal,
+        timed_out=exited.timed_out,
+        not_started=exited.not_started,
+        cancelled=cancelled if exited.stopped else None,
+        report=report,
+        bad_result=bad_result,
+        missing_outputs=ports.digester.missing(step.writes) if clean and step.writes else (),
+        exit_codes=step.exit_codes,
+        unkillable=exited.unkillable,
+    )
+    return outcome, report
+
+
+def retry_scheduled(run_id: str, name: str, step: StepState, policy: RetryPolicy, *, now: str) -> RetryScheduled:
+    """Return the event that says when the step *name*, whose attempt has failed at *now*, is tried again."""
+    after_us = delay_us(policy, run_id=run_id, step=name, attempt=step.attempt, tried=step.tried)
+    return RetryScheduled(name, step.attempt + 1, str(step.error_class), after_us, time_after(now, after_us))
+
+
 def attempt_finished(
     run_id: str, exited: Exited, outcome: Outcome, report: StepReport | None, redact: Callable[[str], str]
 ) -> AttemptFinished:
@@ -67,7 +130,8 @@ def attempt_finished(
         reported=None if report is None or not report.outputs else _redacted(report.outputs, redact),
         masked=None if log is None or not log.masked else dict(log.masked),
         killed=exited.killed,
-        survivors=tuple({"pid": item.pid, "name": redact(item.name)} for item in exited.survivors[:_SURVIVORS_AT_MOST]),
+        killed_us=exited.killed_us or None,
+        survivors=tuple(_survivor_data(item, redact) for item in exited.survivors[:_SURVIVORS_AT_MOST]),
     )
 
 
@@ -79,12 +143,60 @@ def _message(exited: Exited, outcome: Outcome, redact: Callable[[str], str]) -> 
 
 
 def _left_behind(exited: Exited) -> str | None:
-    if not exited.survivors:
-        return None
-    count = len(exited.survivors)
-    names = ", ".join(dict.fromkeys(as_utf8(item.name) or "(no name)" for item in exited.survivors[:_SURVIVORS_NAMED]))
-    what = "a process that went on after it was" if count == 1 else f"{count} processes that went on after it were"
-    return f"{what} killed: {names}{', …' if count > _SURVIVORS_NAMED else ''}"
+    dead = [item.name for item in exited.survivors if not item.is_alive]
+    alive = [f"{item.name} ({item.pid})" for item in exited.survivors if item.is_alive]
+    texts = (
+        _told(dead, "a process that went on after it was killed", "processes that went on after it were killed"),
+        _told(alive, "a process that could not be killed lives on", "processes that could not be killed live on"),
+    )
+    return "; ".join(text for text in texts if text) or None
+
+
+def _told(names: Sequence[str], one: str, several: str) -> str:
+    if not names:
+        return ""
+    listed = ", ".join(dict.fromkeys(as_utf8(name) or "(no name)" for name in names[:_SURVIVORS_NAMED]))
+    what = one if len(names) == 1 else f"{len(names)} {several}"
+    return f"{what}: {listed}{', …' if len(names) > _SURVIVORS_NAMED else ''}"
+
+
+def _survivor_data(survivor: Survivor, redact: Callable[[str], str]) -> dict[str, object]:
+    data: dict[str, object] = {"pid": survivor.pid, "name": redact(survivor.name)}
+    if survivor.is_alive:
+        data["alive"] = True
+    return data
+
+
+def step_finished(
+    name: str,
+    step: StepState,
+    status: str,
+    reason: str | None,
+    evidence: Mapping[str, object],
+    *,
+    outcome: Outcome | None,
+    exited: Exited | None,
+    outputs: Mapping[str, str | None] | None,
+) -> StepFinished:
+    """
+    Return the event that gives the step *name*, known as *step*, its final status.
+
+    Args:
+        outcome: Of its last attempt, or None where it ends without one.
+        exited: The end of that attempt, where it ends with it.
+        outputs: Where it succeeded, or has no new data: what its datasets hold now.
+    """
+    return StepFinished(
+        step=name,
+        status=status,
+        reason=reason,
+        evidence=evidence,
+        error_class=None if outcome is None else outcome.error_class,
+        attempts=step.attempt,
+        key=step.key if outputs is not None else None,
+        outputs=outputs,
+        duration_us=None if exited is None or exited.not_started else exited.duration_us,
+    )
 
 
 def ended_evidence(exited: Exited | None, *, timeout_us: int | None = None) -> dict[str, object]:

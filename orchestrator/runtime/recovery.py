@@ -12,7 +12,7 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +32,7 @@ from orchestrator.runtime.ports import Journal
 GRACE_SECONDS = 10.0
 _KILL_SECONDS = 1.0
 _ROUNDS = 50
+_EMPTY_LOOKS = 2
 
 
 class History(Journal, Protocol):
@@ -100,32 +101,41 @@ def end_survivors(run_id: str, *, grace_seconds: float) -> list[int]:
     """
     End every process that has *run_id* in its environment: TERM and CONT, *grace_seconds*, KILL; return their pids.
 
-    Looks again until none is left, since a process may start others while it is being ended.
+    Looks again until none is left, since a process may start others while it is being ended; twice, since one that ends between being listed and being
+    looked at hides what it has started. What cannot be killed is tried once, and left.
 
     A process is signalled through a descriptor that was opened before its environment was read, so that a number that
     has been given to another process meanwhile cannot be hit.
     """
     ended: set[int] = set()
+    living: set[int] = set()
     grace = grace_seconds
+    empty_looks = 0
     for _ in range(_ROUNDS):
-        found = _processes_of(run_id)
+        found = _processes_of(run_id, living)
         if not found:
-            break
+            empty_looks += 1
+            if empty_looks == _EMPTY_LOOKS:
+                break
+            continue
+        empty_looks = 0
         ended.update(found)
-        _end_all(list(found.values()), grace)
+        living |= _end_all(found, grace)
         # What a process has started while it was being ended gets no time of its own.
         grace = 0.0
     return sorted(ended)
 
 
-def _end_all(descriptors: list[int], grace_seconds: float) -> None:
-    """End the processes behind *descriptors*, wait until they have gone, and let go of them."""
+def _end_all(processes: Mapping[int, int], grace_seconds: float) -> set[int]:
+    """End *processes*, given as pid and descriptor, wait until they have gone, and let go of them; return those that would not go."""
+    descriptors = processes.values()
     try:
         for number in (signal.SIGTERM, signal.SIGCONT):
             _signal_all(descriptors, number)
         left = _still_there(descriptors, grace_seconds)
         _signal_all(left, signal.SIGKILL)
-        _still_there(left, _KILL_SECONDS)
+        left = _still_there(left, _KILL_SECONDS)
+        return {pid for pid, descriptor in processes.items() if descriptor in left}
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
@@ -144,11 +154,11 @@ def _still_there(descriptors: Iterable[int], seconds: float) -> set[int]:
     return left
 
 
-def _processes_of(run_id: str) -> dict[int, int]:
+def _processes_of(run_id: str, without: Collection[int]) -> dict[int, int]:
     marker = f"ORCHESTRATE_RUN_ID={run_id}".encode()
     found: dict[int, int] = {}
     for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
+        if not entry.isdigit() or int(entry) == os.getpid() or int(entry) in without:
             continue
         with contextlib.suppress(OSError):
             descriptor = os.pidfd_open(int(entry))

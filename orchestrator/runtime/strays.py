@@ -87,7 +87,7 @@ def strays_of(owner: Owner, others: Sequence[Owner], *, all_ours: bool) -> list[
             if pid in known:
                 continue
             if _belongs(pid, owner, others, all_ours=all_ours):
-                left.append(Survivor(pid, _name(pid)))
+                left.append(Survivor(pid, process_name(pid)))
             elif _waited_for(pid):
                 ended = True
         # What one that has just ended had started became ours after the list was read.
@@ -147,7 +147,8 @@ def _environment(pid: int) -> set[bytes]:
         return set()
 
 
-def _name(pid: int) -> str:
+def process_name(pid: int) -> str:
+    """Return the name of the process *pid* as the kernel keeps it; empty where it is gone."""
     try:
         return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").rstrip("\n")
     except OSError:

@@ -18,6 +18,7 @@ from ledger.folders import make_private
 from orchestrator.core.decide import Measurement
 from orchestrator.core.report import StepReport
 from orchestrator.core.run_plan import RunPlan
+from orchestrator.core.tracing import TraceParent, span_id_of, trace_id_of, traceparent_of
 from orchestrator.runtime.digests import DatasetPlace, manifest_changes, manifest_files
 from orchestrator.runtime.ports import Launch
 from orchestrator.runtime.result import read_result
@@ -32,6 +33,7 @@ class RunWorkbench:
         environment: For each step, the variables that it declares and those that are passed on.
         manifest: Returns a manifest by its digest, whether it was just measured or is kept in the ledger.
         redact: Removes secrets from a text.
+        parent: The trace context in which the run was started, or None.
     """
 
     def __init__(
@@ -43,12 +45,15 @@ class RunWorkbench:
         environment: Mapping[str, Mapping[str, str]],
         manifest: Callable[[str], bytes | None],
         redact: Callable[[str], str],
+        parent: TraceParent | None = None,
     ) -> None:
         self._plan = plan
         self._datasets = datasets
         self._environment = environment
         self._manifest = manifest
         self._redact = redact
+        self._parent = parent
+        self._trace_id = trace_id_of(plan.run_id, parent)
         self._logs = folder / "logs" / plan.run_id
         self._exchange = folder / "exchange" / plan.run_id
         make_private(self._exchange)
@@ -68,6 +73,7 @@ class RunWorkbench:
         env["ORCHESTRATE_ATTEMPT"] = str(attempt)
         env["ORCHESTRATE_NIGHT"] = self._plan.night
         env["ORCHESTRATE_RESULT"] = f"{self._exchange}/{name}.result.json"
+        env.update(self._trace_context(step, attempt))
         if plan.step.reads:
             env["ORCHESTRATE_INPUTS"] = self._write_inputs(name, step, measurement)
         return Launch(
@@ -109,6 +115,17 @@ class RunWorkbench:
     def close(self) -> None:
         """Remove the exchange folder of the run; never raises."""
         shutil.rmtree(self._exchange, ignore_errors=True)
+
+    def _trace_context(self, step: str, attempt: int) -> dict[str, str]:
+        """Return what puts spans of the process below the span of its attempt."""
+        parent, span_id = self._parent, span_id_of(self._plan.run_id, step=step, attempt=attempt)
+        sampled = parent is None or parent.sampled
+        state = {} if parent is None or parent.state is None else {"TRACESTATE": parent.state}
+        return {
+            "TRACEPARENT": traceparent_of(self._trace_id, span_id, sampled=sampled),
+            **state,
+            "BAGGAGE": f"orchestrate.run_id={self._plan.run_id},orchestrate.step={step},orchestrate.night={self._plan.night}",
+        }
 
     def _write_inputs(self, name: str, step: str, measurement: Measurement) -> str:
         path = f"{self._exchange}/{name}.inputs.json"

@@ -94,6 +94,8 @@ class Referee:
                 yield from self._attempt_started(event, around)
             case "attempt.finished":
                 yield from self._attempt_finished(event.data)
+            case "retry.scheduled":
+                yield from self._retry_scheduled(event.data)
             case "step.finished":
                 yield from self._step_finished(event.data, around)
 
@@ -103,9 +105,10 @@ class Referee:
         self.status, self._failed = "running", False
         self._settled = {name for name, step in self.steps.items() if step.status == "succeeded"}
         for name, step in self.steps.items():
-            step.tries, step.last = 0, {}
-            if name not in self._settled:
-                step.status, step.reason = "pending", None
+            if step.status != "retrying":
+                step.tries, step.last = 0, {}
+                if name not in self._settled:
+                    step.status, step.reason = "pending", None
 
     def _attempt_started(self, event: RecordedEvent, around: Circumstances) -> Iterator[str]:
         name, data = str(event.data["step"]), event.data
@@ -117,8 +120,8 @@ class Referee:
         if waiting := set(self._graph.upstream[name]) - self._settled:
             yield f"{sorted(waiting)} are not done"
         yield from self._may_run(defined, event.seq, around)
-        if step.tries and not self._may_retry(defined, step):
-            yield f"tried again after {step.tries} of {defined.retry}, {step.last}"
+        if step.tries and step.status != "retrying":
+            yield f"tried again without a reason: {step}"
         if name in self._settled and step.status != "succeeded":
             yield f"it had ended: {step.status}"
         if name in around.lost and (not around.forced or step.attempts):
@@ -139,9 +142,6 @@ class Referee:
         elif step.when == "always" and not any(self.steps[other].attempts for other in self._above[step.name]):
             yield "nothing above it was attempted"
 
-    def _may_retry(self, defined: Step, step: StepRecord) -> bool:
-        return step.tries < defined.retry.attempts and step.last.get("error_class") in defined.retry.on
-
     def _within_limits(self) -> Iterator[str]:
         running = [self._pipeline.steps[name] for name, step in self.steps.items() if step.is_running]
         if len(running) > (self._pipeline.max_parallel or 0):
@@ -155,6 +155,14 @@ class Referee:
         if not step.is_running or data["attempt"] != step.attempts:
             yield f"it was no attempt of {step}"
         step.last = data
+
+    def _retry_scheduled(self, data: Data) -> Iterator[str]:
+        step, policy = self.steps[data["step"]], self._pipeline.steps[data["step"]].retry
+        if step.last.get("status") != "failed" or step.last.get("error_class") not in policy.on:
+            yield f"{policy}, and its attempt was {step.last}"
+        if step.tries >= policy.attempts or data["attempt"] != step.attempts + 1:
+            yield f"attempt {data['attempt']} after {step.tries} of {policy.attempts}"
+        step.status = "retrying"
 
     def _step_finished(self, data: Data, around: Circumstances) -> Iterator[str]:
         name = str(data["step"])

@@ -29,7 +29,8 @@ from orchestrator.projections.blob_names import blob_names
 from orchestrator.projections.queries import baselines_for, load_json
 from orchestrator.projections.read_models import ReadModels
 from orchestrator.runtime.assembly import graph_document
-from orchestrator.runtime.engine import Engine, Ports
+from orchestrator.runtime.engine import Engine
+from orchestrator.runtime.ports import Ports
 from orchestrator.runtime.recovery import reconcile
 from tests.faults.referee import Circumstances, Referee, lost_steps
 from tests.faults.simulated_world import (
@@ -44,7 +45,7 @@ from tests.faults.simulated_world import (
     Story,
     Workbench,
 )
-from tests.simulation import World, run_resumed, run_started, simulated_plan
+from tests.simulation import SimulatedPools, World, run_resumed, run_started, simulated_plan
 
 _MEMORY = Path("/dev/shm")
 
@@ -192,6 +193,8 @@ class Run:
         self.referee = Referee(simulation.pipeline, simulation.graph)
         self.around = Circumstances(selected, forced=forced)
         self.begun: list[str] = []
+        self.not_before_us: dict[str, int] = {}
+        self.ends_us: int | None = None
         self._events: list[RecordedEvent] = []
         self._seen = self._told = 0
 
@@ -214,7 +217,9 @@ class Run:
         simulation = self.simulation
         before = self.state() if self.recorded else None
         self.around = Circumstances(self.selected, self.forced, simulation.lost(self.night))
-        self.begun = []
+        self.begun, self.not_before_us = [], {}
+        deadline_us = simulation.pipeline.deadline_us
+        self.ends_us = None if deadline_us is None else simulation.clock.us + deadline_us
         intact = {} if before is None else _intact(simulation.world, before)
         if self not in simulation.runs:
             simulation.runs.append(self)
@@ -258,6 +263,7 @@ class Run:
             executor=executor,
             digester=Digester(simulation),
             workbench=Workbench(simulation, plan),
+            pools=SimulatedPools(simulation.pipeline.pools),
             interrupts=interrupts,
         )
         opening = run_started(plan, digest) if before is None else run_resumed(plan, before.status, digest)
@@ -278,6 +284,10 @@ class Run:
         """Put those of *events* into the trace that are not there."""
         for event in events:
             if event.version == self._told:
+                if event.type == "retry.scheduled":
+                    self.not_before_us[str(event.data["step"])] = self.simulation.clock.us + int(
+                        str(event.data["delay_us"])
+                    )
                 self.simulation.tell(f"{event.seq} {event.type} {canonical_text(_told(event))}")
                 self._told += 1
 
@@ -286,7 +296,8 @@ class Run:
         events = self.events()
         new, self._seen = events[self._seen :], len(events)
         self.tell(new)
-        self.simulation.story.counts["attempts"] += sum(event.type == "attempt.started" for event in new)
+        for kind, what in (("attempt.started", "attempts"), ("retry.scheduled", "retries")):
+            self.simulation.story.counts[what] += sum(event.type == kind for event in new)
         wrong = self.referee.follow(new, self.around)
         if events:
             wrong += self._read_models()
@@ -319,7 +330,7 @@ class Run:
         world, writers = self.simulation.world, self.simulation.pipeline.writers()
         for name, step in state.steps.items():
             if step.status == "succeeded":
-                inputs = step.components["inputs"]
+                inputs = step.components.get("inputs", {})
                 assert isinstance(inputs, Mapping)
                 told = {item: digest for item, digest in inputs.items() if writers.get(item) in self.selected}
                 for dataset, digest in {**told, **step.outputs}.items():

@@ -170,8 +170,9 @@ class Outside:
 class Watched(Protocol):
     """The run that the engine works on, as those around it know it."""
 
-    run_id: str
     begun: list[str]
+    not_before_us: dict[str, int]
+    ends_us: int | None
 
     def events(self) -> list[RecordedEvent]:
         """Return its events."""
@@ -246,6 +247,11 @@ class Executor(SimulatedExecutor):
             outside.story.wrong.append(f"{launch.step}.{launch.attempt} is started and not recorded: {newest}")
         if launch.step in self.running or outside.survivors:
             outside.story.wrong.append(f"{launch.step} is started while {self.running} and {outside.survivors} run")
+        if self._clock.us < self._run.not_before_us.get(launch.step, 0):
+            outside.story.wrong.append(f"{launch.step}.{launch.attempt} is started before its delay is over")
+        waits = outside.pipeline.steps[launch.step].when == "upstream_ok"
+        if waits and self._run.ends_us is not None and self._clock.us >= self._run.ends_us:
+            outside.story.wrong.append(f"{launch.step}.{launch.attempt} is started after the deadline")
         behaviour = chance.choice(_TROUBLES) if outside.troubled and chance.random() < 0.4 else "ok"
         # Without trouble nothing lasts as long as a timeout or a deadline may be short.
         world.duration_us[launch.step] = int(
@@ -263,7 +269,7 @@ class Executor(SimulatedExecutor):
     def poll(self, timeout_us: int | None) -> list[Exited]:
         """Wait as the clock has it, but for a signal."""
         self._outside.dealing("poll")
-        if self.signals and self.running:
+        if self.signals and (self.running or timeout_us is not None):
             until = max(0, self.signals[0][0] - self._clock.us)
             timeout_us = until if timeout_us is None else min(timeout_us, until)
         ended = super().poll(timeout_us)
@@ -281,10 +287,10 @@ class Executor(SimulatedExecutor):
     def _ended_as(self, exited: Exited) -> None:
         outside, name = self._outside, exited.step
         outside.tell(f"{name}.{exited.attempt} has ended: exit code {exited.exit_code}, signal {exited.signal}")
-        if outside.world.behaviour[name] == "torn" and exited.exit_code is not None:
+        if outside.world.present[name] == "torn" and exited.exit_code is not None:
             for dataset in outside.pipeline.steps[name].writes:
                 outside.world.contents[dataset] = outside.fresh()
-        if exited.exit_code == 0 and outside.world.behaviour[name] == "ok":
+        if exited.exit_code == 0 and outside.world.present[name] == "ok":
             outside.liars.discard(name)
         elif exited.exit_code is not None:
             outside.liars.add(name)
@@ -327,7 +333,7 @@ class Workbench(SimulatedWorkbench):
     def collect(self, step: str, attempt: int) -> StepReport | None:
         """Return what the step reports."""
         self._outside.dealing("collect")
-        behaviour = self._world.behaviour.get(step)
+        behaviour = self._world.present.get(step)
         if behaviour == "bad_result":
             raise BadResultError("simulated")
         if behaviour == "reported":

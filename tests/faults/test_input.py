@@ -342,6 +342,9 @@ class TestArguments:
             "ORCHESTRATE_STEP",
             "ORCHESTRATE_RESULT",
             "COLUMNS",
+            "TRACEPARENT",
+            "TRACESTATE",
+            "BAGGAGE",
         )
         done = subprocess.run(
             [PROGRAM, "run"],

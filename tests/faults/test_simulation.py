@@ -22,11 +22,14 @@ import pytest
 
 from orchestrator.core import decide, state
 from orchestrator.core.events import AttemptFinished, Event
+from orchestrator.core.run_plan import RunPlan
 from orchestrator.projections.read_models import ReadModels
 from orchestrator.runtime import engine
+from orchestrator.runtime.waiting import Waiting
 from tests.conftest import ROOT
 from tests.counting import count
 from tests.faults.simulated_nights import simulate
+from tests.simulation import SimulatedPools
 
 FULL = os.environ.get("FAULTS") == "full"
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
@@ -47,7 +50,7 @@ def playing(*words: str, hash_seed: int) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def stories(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+def told_by(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
     """Return what *process* says of each of its seeds."""
     assert process.stdout is not None
     told = [json.loads(line) for line in process.stdout]
@@ -65,9 +68,11 @@ def test_one_seed() -> None:
 
 def test_same_seed_same_story() -> None:
     """Given the same seeds twice in one process, and in two others with other orders of sets, then each has the same trace."""
-    here = [[simulate(seed).digest for seed in range(12)] for _ in range(2)]
+    told = [[simulate(seed) for seed in range(12)] for _ in range(2)]
+    assert [story.wrong for story in told[0] if story.wrong] == []
+    here = [[story.digest for story in stories] for stories in told]
     with playing("0", "12", hash_seed=1) as one, playing("0", "12", hash_seed=2) as other:
-        there = [[story["digest"] for story in stories(process)] for process in (one, other)]
+        there = [[story["digest"] for story in told_by(process)] for process in (one, other)]
     assert here[0] == here[1] == there[0] == there[1]
     assert len(set(here[0])) == 12
 
@@ -83,7 +88,7 @@ def test_seeds() -> None:
             stack.enter_context(playing(str(first), str(SEEDS), str(PROCESSES), hash_seed=first))
             for first in range(PROCESSES)
         ]
-        for story in itertools.chain.from_iterable(pool.map(stories, started)):
+        for story in itertools.chain.from_iterable(pool.map(told_by, started)):
             total.update(story["counts"])
             wrong += [story["seed"]] if story["wrong"] else []
     count("seeds", SEEDS)
@@ -93,7 +98,10 @@ def test_seeds() -> None:
         simulate(seed).text() for seed in wrong[:SHOWN]
     )
     # A simulation in which nothing goes wrong would find nothing.
-    assert min(total[kind] for kind in ("kills", "resumes", "signals", "clock jumps", "failed appends")) > SEEDS / 20
+    assert (
+        min(total[kind] for kind in ("kills", "resumes", "retries", "signals", "clock jumps", "failed appends"))
+        > SEEDS / 20
+    )
 
 
 # What a simulation that could not fail would not see
@@ -174,11 +182,6 @@ def repeat_what_succeeded(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(state.RunState, "_resumed", forgetful)
 
 
-def call_a_loss_a_success(patch: pytest.MonkeyPatch) -> None:
-    """What was lost counts as the last success."""
-    patch.setattr(decide, "SUCCESSES", decide.SUCCESSES | {"lost", "failed"})
-
-
 def miss_an_output(patch: pytest.MonkeyPatch) -> None:
     """Outputs that somebody changed are not looked at."""
     patch.setattr(decide, "changed_output", lambda *_: None)
@@ -196,9 +199,34 @@ def forget_who_was_cancelled(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(engine.Engine, "_record", kind)
 
 
+def try_again_at_once(patch: pytest.MonkeyPatch) -> None:
+    """No delay lies between two attempts."""
+    until = Waiting.until
+    patch.setattr(Waiting, "until", lambda self, name, due_us: until(self, name, 0))
+
+
+def try_again_for_ever(patch: pytest.MonkeyPatch) -> None:
+    """Each failure is tried once more than it may be."""
+    patch.setattr(
+        engine,
+        "is_retried",
+        lambda policy, *, error_class, tried: tried <= policy.attempts and error_class in policy.on,
+    )
+
+
+def miss_the_deadline(patch: pytest.MonkeyPatch) -> None:
+    """A run goes on when its time is up."""
+    patch.setattr(RunPlan, "deadline_us", None)
+
+
+def count_no_shares(patch: pytest.MonkeyPatch) -> None:
+    """Shares of pools are there for everybody."""
+    patch.setattr(SimulatedPools, "take", lambda *_: True)
+
+
 PLANTED: tuple[Plant, ...] = (
     no_look_above, run_what_was_lost, start_before_recording, too_many_at_once, go_on_after_a_signal, forget_a_row, keep_whatever_succeeded,
-    repeat_what_succeeded, call_a_loss_a_success, miss_an_output, forget_who_was_cancelled,
+    repeat_what_succeeded, miss_an_output, forget_who_was_cancelled, try_again_at_once, try_again_for_ever, miss_the_deadline, count_no_shares,
 )  # fmt: skip
 
 

@@ -144,7 +144,48 @@ def test_26_step_that_ignores_term(tmp_path: Path) -> None:
     assert program("run", "-q", cwd=tmp_path).returncode == 1
     (event,) = attempts(tmp_path)
     assert (event["reason"], event["signal"], event["killed"]) == ("timeout", 9, ["SIGTERM", "SIGCONT", "SIGKILL"])
+    term, cont, killed = event["killed_us"]
+    assert 300_000 <= term <= cont
+    assert term + 100_000 <= killed <= event["duration_us"]
     assert not exists(pid_in(tmp_path / "pid"))
+
+
+_PATIENT_PROGRAM = """
+import sys
+from orchestrator.cli.app import run_command
+from orchestrator.runtime import executor
+executor._UNKILLABLE_US = 200_000
+sys.exit(run_command(sys.argv[1:]))
+"""
+
+
+@pytest.mark.needs("setpriv")
+@pytest.mark.skipif(os.geteuid() != 0, reason="a step can become another user only if the program is started by root")
+def test_28_step_that_cannot_be_killed(tmp_path: Path) -> None:
+    """Given a step that has become another user, whom the program may not signal, then it is named as living, nothing is tried again, and the run goes on."""
+    write(tmp_path, b="echo fine")
+    step = '[steps.a]\ncommand = ["setpriv", "--reuid=1", "--clear-groups", "sh", "-c", "echo $$; exec sleep 1000"]\n'
+    retry = 'timeout = "300ms"\ngrace = "100ms"\nretry = { attempts = 3, delay = "0s" }\n'
+    with (tmp_path / "pipeline.toml").open("a", encoding="utf-8") as file:
+        file.write(step + retry)
+    command = ["setpriv", "--bounding-set=-kill", sys.executable, "-c", _PATIENT_PROGRAM, "run", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    pid = int(log_of(tmp_path).read_text(encoding="utf-8"))
+    try:
+        steps = {item["step"]: item for item in value_of(done, "run", code=1)["steps"]}
+        assert {name: item["status"] for name, item in steps.items()} == {"a": "failed", "b": "succeeded"}
+        assert exists(pid)
+        (event,) = [item for item in attempts(tmp_path) if item["step"] == "a"]
+        assert (event["reason"], event["error_class"]) == ("timeout", "permanent")
+        assert event["survivors"] == [{"pid": pid, "name": "sleep", "alive": True}]
+        assert event["message"] == f"a process that could not be killed lives on: sleep ({pid})"
+        assert (event["killed"], event["pid"], event["log"]["lines"]) == ([], pid, 1)
+        assert verifies(tmp_path)
+        no_traceback(done)
+    finally:
+        kill(pid)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)  # It is ours where a test before has made this process a subreaper.
 
 
 def test_29_children_that_fork_faster_than_they_are_killed(tmp_path: Path) -> None:

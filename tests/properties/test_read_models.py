@@ -25,6 +25,7 @@ from orchestrator.core.events import (
     NoteAdded,
     OutputAccepted,
     PipelineMoved,
+    RetryScheduled,
     RunAcknowledged,
     RunCancelRequested,
     RunFinished,
@@ -108,7 +109,14 @@ RUN_ENDS = st.builds(
     root_cause=SOME_OBJECT,
 )
 ATTEMPT_STARTS = st.builds(
-    AttemptStarted, st.just(""), st.just(0), reason=TEXT, evidence=OBJECTS, key=DIGESTS, components=OBJECTS
+    AttemptStarted,
+    st.just(""),
+    st.just(0),
+    reason=TEXT,
+    evidence=OBJECTS,
+    key=DIGESTS,
+    components=OBJECTS,
+    waited_us=SOME_NUMBER,
 )
 ATTEMPT_ENDS = st.builds(
     AttemptFinished,
@@ -126,6 +134,14 @@ ATTEMPT_ENDS = st.builds(
     reported=SOME_OBJECT,
     masked=SOME_OBJECT,
     killed=st.sampled_from([(), ("SIGTERM", "SIGKILL")]),
+)
+RETRIES = st.builds(
+    RetryScheduled,
+    st.just(""),
+    st.just(0),
+    error_class=TEXT,
+    delay_us=NUMBERS,
+    not_before=st.just("2026-01-01T00:00:00.000000Z"),
 )
 STEP_ENDS = st.builds(
     StepFinished,
@@ -268,6 +284,8 @@ def event_of_step(draw: st.DrawFn, name: str, state: RunState) -> Event:
     step = state.step(name)
     if step.status == "running" and step.attempt_status is None:
         return attrs.evolve(draw(ATTEMPT_ENDS), step=name, attempt=step.attempt)
+    if step.status == "running" and step.attempt_status == "failed" and draw(st.booleans()):
+        return attrs.evolve(draw(RETRIES), step=name, attempt=step.attempt + 1)
     if step.status == "running" or draw(st.booleans()):
         return attrs.evolve(draw(STEP_ENDS), step=name, attempts=step.attempt)
     return attrs.evolve(draw(ATTEMPT_STARTS), step=name, attempt=step.attempt + 1)

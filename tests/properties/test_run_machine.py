@@ -29,8 +29,8 @@ from orchestrator.core.state import FINAL, RESUMABLE, RunState, fold
 from orchestrator.projections.queries import baselines_for, load_json
 from orchestrator.projections.read_models import ReadModels
 from orchestrator.runtime.assembly import graph_document
-from orchestrator.runtime.engine import Engine, Ports
-from orchestrator.runtime.ports import Measured
+from orchestrator.runtime.engine import Engine
+from orchestrator.runtime.ports import Measured, Ports
 from orchestrator.runtime.recovery import reconcile
 from tests.pipelines import data_pipeline, graphs
 from tests.simulation import (
@@ -38,6 +38,7 @@ from tests.simulation import (
     SimulatedClock,
     SimulatedDigester,
     SimulatedExecutor,
+    SimulatedPools,
     SimulatedWorkbench,
     World,
     run_resumed,
@@ -240,6 +241,7 @@ class Nights(RuleBasedStateMachine):
             executor=executor,
             digester=LateDigester(self.world),
             workbench=SimulatedWorkbench(self.world, plan),
+            pools=SimulatedPools(plan.pipeline.pools),
             interrupts=Signals(self.clock),
         )
         before, lost, intact = self._state(), self._lost(), self._intact() if resume else {}

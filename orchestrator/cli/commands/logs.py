@@ -13,7 +13,7 @@ from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument, some_step_argument
 from orchestrator.cli.reading import View, viewing
 from orchestrator.cli.tails import open_log
-from orchestrator.core.printable import printable
+from orchestrator.core.printable import PrintableStream, printable
 from orchestrator.projections.find_run import RunLookupError, check_step
 
 EXAMPLES = """\b
@@ -21,6 +21,7 @@ Examples:
   orchestrate logs latest
   orchestrate logs latest bronze --follow
   orchestrate logs latest bronze --attempt 1
+  orchestrate logs latest bronze --raw
 """
 _POLL_SECONDS = 0.2
 _READ_BYTES = 1 << 16
@@ -33,6 +34,7 @@ _READ_BYTES = 1 << 16
 @ledger_option
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
 @click.option("--attempt", type=click.IntRange(1), metavar="N", help="Only this attempt.")
+@click.option("--raw", is_flag=True, help="Also on a terminal the bytes as they are, control sequences too.")
 @json_option
 def command(
     run: str,
@@ -42,15 +44,19 @@ def command(
     attempt: int | None,
     *,
     follow: bool,
+    raw: bool,
     as_json: bool,
 ) -> int:
     """
     Print what the steps of a run have printed, with secrets masked as they are in the files.
 
+    On a terminal, control sequences are written out instead of obeyed; into a pipe or a file go the bytes as they are.
+
     With --json a list of the logs: step, attempt, path, bytes, and their text.
     """
     if follow and as_json:
         raise UsageRefusedError("usage", "--follow prints as it comes; --json waits for the end: choose one")
+    screen = _Screen(raw=raw or not render.on_terminal())
     with viewing(pipeline, ledger) as present:
         view, run_id = present.holding(run)
         if step is not None:
@@ -60,7 +66,7 @@ def command(
             return [entry for entry in _logs(view, run_id, step) if attempt is None or entry[1] == attempt]
 
         if follow and view.is_active(run_id):
-            _follow(known, lambda: view.is_active(run_id), alone=step is not None)
+            _follow(known, lambda: view.is_active(run_id), screen, alone=step is not None)
             return 0
         entries = known()
         _check_attempt(run_id, step, attempt, entries)
@@ -68,18 +74,40 @@ def command(
         if as_json:
             render.out_json([_as_json(view, *entry) for entry in entries])
             return 0
-        _print(entries, alone=step is not None)
+        _print(entries, screen, alone=step is not None)
         if not any(path.exists() for _, _, path in entries):
             render.err(f"nothing was printed in run {run_id}")
     return 0
 
 
-def _print(entries: Iterable[tuple[str, int, Path]], *, alone: bool) -> None:
+class _Screen:
+    """Where logs go: as they are, or with what a terminal would act on written out."""
+
+    def __init__(self, *, raw: bool) -> None:
+        self._raw = raw
+        self._streams: dict[Path, PrintableStream] = {}
+
+    def show(self, path: Path, data: bytes) -> None:
+        """Show *data*, which comes next in the log at *path*."""
+        if self._raw:
+            render.out_raw(data)
+            return
+        render.out_part(self._streams.setdefault(path, PrintableStream()).feed(data))
+
+    def end(self) -> None:
+        """Show what was held back of the logs so far, to which nothing is added."""
+        for stream in self._streams.values():
+            render.out_part(stream.end())
+        self._streams.clear()
+
+
+def _print(entries: Iterable[tuple[str, int, Path]], screen: _Screen, *, alone: bool) -> None:
     for name, number, path in entries:
         if not alone and path.exists():
             render.out(f"==> {name}, attempt {number} <==")
         for block in _blocks(path):
-            render.out_raw(block)
+            screen.show(path, block)
+        screen.end()
 
 
 def _logs(view: View, run_id: str, step: str | None) -> list[tuple[str, int, Path]]:
@@ -133,7 +161,9 @@ def _blocks(path: Path) -> Iterator[bytes]:
         render.err(printable(f"warning: {path} is not shown: {error.strerror}"))
 
 
-def _follow(known: Callable[[], list[tuple[str, int, Path]]], active: Callable[[], bool], *, alone: bool) -> None:
+def _follow(
+    known: Callable[[], list[tuple[str, int, Path]]], active: Callable[[], bool], screen: _Screen, *, alone: bool
+) -> None:
     """Print what is added to the logs until the run has ended and everything is printed."""
     read: dict[Path, int] = {}
     last: Path | None = None
@@ -146,8 +176,9 @@ def _follow(known: Callable[[], list[tuple[str, int, Path]]], active: Callable[[
                     render.out(f"==> {name}, attempt {number} <==")
                 last = path
                 read[path] = read.get(path, 0) + len(content)
-                render.out_raw(content)
+                screen.show(path, content)
         if not more:
+            screen.end()
             return
         time.sleep(_POLL_SECONDS)
 

@@ -67,7 +67,7 @@ def _lines(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:
         for label, text in manual_lines(detail, functools.partial(shown_time, local=local))
     )
     yield ""
-    yield from _table(detail)
+    yield from _table(detail, local=local)
     commands = next_command(detail)
     if commands:
         yield ""
@@ -76,16 +76,17 @@ def _lines(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:
         )
 
 
-def _table(detail: Mapping[str, object]) -> Iterator[str]:
+def _table(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:
     rows = []
     steps = detail["steps"]
     assert isinstance(steps, list)
     for step in steps:
-        why = (
-            reason_text(str(step["status"]), str(step["reason"]), step["evidence"])
-            if step["reason"]
-            else _started(step)
-        )
+        if step["retry_at"]:
+            why = f"tried again at {shown_time(step['retry_at'], local=local)}"
+        elif step["reason"]:
+            why = reason_text(str(step["status"]), str(step["reason"]), step["evidence"])
+        else:
+            why = _started(step)
         rows.append(
             (
                 str(step["status"]),
@@ -96,7 +97,7 @@ def _table(detail: Mapping[str, object]) -> Iterator[str]:
             )
         )
         attempts = step["attempts"]
-        if len(attempts) > 1 or step["status"] in ("failed", "running", "cancelled"):
+        if len(attempts) > 1 or step["status"] in ("failed", "running", "retrying", "cancelled"):
             rows.extend(_attempt_row(attempt) for attempt in attempts)
     yield from render.table(rows, ("status", "step", "took", "usually", "why"))
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import signal
+import subprocess
+import tty
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from tests.faults.steps import write
 from tests.nights import Nights
-from tests.programs import ended, pid_in, program, refused, started, value_of, wait_until
+from tests.programs import PROGRAM, ended, pid_in, program, refused, started, value_of, wait_until
 
 
 class TestLogs:
@@ -52,6 +61,61 @@ class TestLogs:
         assert problem["message"].startswith(f"there is no attempt 9 of run {nights.failed};")
         (problem,) = refused(program("logs", nights.failed, "--follow", "--json", cwd=nights.shop))
         assert problem["kind"] == "usage"
+
+
+class TestTerminal:
+    """A step's output cannot act on the terminal of whoever reads it."""
+
+    SHELL = r"printf '\033[2J\033]0;owned\007one\ttwo\r\nred\302\23331m\n'"
+    SHOWN = "\\e[2J\\e]0;owned\\x07one\ttwo\nred\\x9b31m\n"
+    BYTES = b"\x1b[2J\x1b]0;owned\x07one\ttwo\r\nred\xc2\x9b31m\n"
+
+    def shown(self, folder: Path, *arguments: str, then: Callable[[], object] = bool) -> bytes:
+        """Return what `logs` writes to a terminal that changes nothing of it; *then* is called once there is something."""
+        leader, follower = pty.openpty()
+        tty.setraw(follower)
+        with subprocess.Popen([PROGRAM, "logs", "latest", *arguments], cwd=folder, stdout=follower) as process:
+            os.close(follower)
+            seen = b""
+            with contextlib.suppress(OSError):  # The terminal is gone with its last user.
+                while piece := os.read(leader, 65536):
+                    if not seen:
+                        then()
+                    seen += piece
+            os.close(leader)
+        assert process.returncode == 0
+        return seen
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        """Give a run whose step has printed what a terminal acts on."""
+        write(tmp_path, a=self.SHELL)
+        assert program("run", "--quiet", cwd=tmp_path).returncode == 0
+        return tmp_path
+
+    def test_written_out(self, folder: Path) -> None:
+        """On a terminal control sequences are text; lines and tabs stay."""
+        assert self.shown(folder, "a").decode() == self.SHOWN
+        assert self.shown(folder).decode() == f"==> a, attempt 1 <==\n{self.SHOWN}"
+
+    def test_as_they_are(self, folder: Path) -> None:
+        """With --raw, and into a pipe, it is the bytes of the file."""
+        assert self.shown(folder, "a", "--raw") == self.BYTES
+        done = subprocess.run([PROGRAM, "logs", "latest", "a"], cwd=folder, stdout=subprocess.PIPE, check=True)
+        assert done.stdout == self.BYTES
+
+    @pytest.mark.parametrize("raw", [True, False])
+    def test_followed(self, tmp_path: Path, *, raw: bool) -> None:
+        """Given a run that is on, then it is the same."""
+        write(
+            tmp_path,
+            a=f"{self.SHELL}; echo $$ > p; mv p pid; while ! test -e go; do sleep 0.01; done; {self.SHELL}; printf '\\r'",
+        )
+        with started("run", "--quiet", cwd=tmp_path) as run:
+            pid_in(tmp_path / "pid")
+            seen = self.shown(tmp_path, "a", "--follow", *(["--raw"] if raw else []), then=(tmp_path / "go").touch)
+            assert ended(run).returncode == 0
+        assert seen == (2 * self.BYTES + b"\r" if raw else (2 * self.SHOWN + "\\r").encode())
 
 
 class TestFollow:

@@ -90,7 +90,6 @@ class TestWarnings:
         [
             (('command = ["true"]', 'command = ["no-such-program"]'), "missing_command", "not_started"),
             (("[datasets.raw]", "[env.vars.IDLE]\ndefault = 'x'\n[datasets.raw]"), "unused_variable", "IDLE"),
-            (('reads = ["gold"]', 'reads = ["gold"]\nretry = { attempts = 3 }'), "inert", "retry"),
         ],
     )
     def test_each_is_named_with_its_line(self, shop: Path, change: tuple[str, str], kind: str, told: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core import fingerprint
 from orchestrator.core.decide import (
+    LOST,
     SUCCESSES,
     Baseline,
     Decision,
@@ -111,19 +112,23 @@ CASES: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
     ("5", lambda f: f.step.when == "always"),
     ("6", lambda f: f.upstream.failed is not None),
     ("7", lambda f: f.ending is not None),
-    ("8", lambda f: f.step.rerun == "never" and f.baseline.last_status in ("lost", "running") and not forced(f)),
+    (
+        "8",
+        lambda f: f.step.rerun == "never" and f.baseline.last_status in LOST and f.retried is None and not forced(f),
+    ),
     ("9", untrusted),
     ("10", lacks_input),
-    ("11", forced),
-    ("12", lambda f: f.baseline.key is None and f.baseline.last_status in (None, *SUCCESSES)),
-    ("13", lambda f: f.baseline.last_status in ("lost", "running")),
-    ("14", lambda f: f.baseline.last_status not in SUCCESSES),
-    ("15", lambda f: not f.step.reads and not f.step.needs and not f.attempted),
-    ("16", differs),
-    ("17", lambda f: touched(f) == "changed"),
-    ("18", lambda f: touched(f) == "gone"),
-    ("19", lambda f: bool(f.sources)),
-    ("20", lambda f: True),
+    ("11", lambda f: f.retried is not None),
+    ("12", forced),
+    ("13", lambda f: f.baseline.key is None and f.baseline.last_status in (None, *SUCCESSES)),
+    ("14", lambda f: f.baseline.last_status in LOST),
+    ("15", lambda f: f.baseline.last_status not in SUCCESSES),
+    ("16", lambda f: not f.step.reads and not f.step.needs and not f.attempted),
+    ("17", differs),
+    ("18", lambda f: touched(f) == "changed"),
+    ("19", lambda f: touched(f) == "gone"),
+    ("20", lambda f: bool(f.sources)),
+    ("21", lambda f: True),
 )
 
 
@@ -176,6 +181,7 @@ def facts(draw: st.DrawFn) -> Facts:
         selected=draw(st.sampled_from([True, True, True, False])),
         forced=draw(st.sampled_from([False, False, True])),
         attempted=draw(st.booleans()),
+        retried=draw(st.sampled_from([None, None, "run-1/1"])),
         ending=draw(st.sampled_from([None, None, None, "cancelled"])),
         sources=frozenset(reads) & {"raw"},
         trusted={name: draw(maybe) for name in reads if name == "bronze" and draw(st.booleans())},
@@ -267,6 +273,15 @@ class TestEvidence:
         decision = decide(Facts(step=step, baseline=known(now), measurement=Measurement(now)))
 
         assert decision == Skip("up_to_date", {"key": key_digest(key_components(now)), "since": "run-0/1"})
+
+    @pytest.mark.parametrize("when", ["upstream_ok", "always", "on_failure"])
+    def test_another_attempt_names_the_one_before(self, when: Literal["upstream_ok", "always", "on_failure"]) -> None:
+        """Given an attempt of this run that failed, then the next one says so, whatever the step had been started for."""
+        failed = None if when == "upstream_ok" else "root"
+        step = Step(name="s", command=("true",), when=when)
+        facts = Facts(step=step, upstream=Upstream(failed, attempted=True), retried="run-1/1", attempted=True)
+
+        assert decide(attrs.evolve(facts, measurement=Measurement(material()))) == Run("retry", {"attempt": "run-1/1"})
 
     def test_nothing_read_and_nothing_needed(self) -> None:
         """Given a step whose input is the outside world, then it runs, though its key is the same."""

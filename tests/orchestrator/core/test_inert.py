@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from orchestrator.core.definition import Dataset, Freshness, Pipeline, RetryPolicy, Variable
+from orchestrator.core.definition import Dataset, Freshness, Pipeline, Variable
 from orchestrator.core.inert import inert_notices
 from orchestrator.core.parse import parse_pipeline
 from orchestrator.schemas import load_schema
@@ -26,11 +26,6 @@ class TestInertNotices:
         ("pipeline", "message", "path"),
         [
             (
-                attrs.evolve(PLAIN, deadline_us=1),
-                "deadline does nothing yet: a run is not ended when its time is up",
-                ("pipeline", "deadline"),
-            ),
-            (
                 attrs.evolve(PLAIN, schedule_cron="0 3 * * *"),
                 "schedule.cron does nothing yet: nothing is started at these times",
                 ("schedule", "cron"),
@@ -41,11 +36,6 @@ class TestInertNotices:
                 ("access", "group"),
             ),
             (attrs.evolve(PLAIN, document={"alerts": {}}), "alerts does nothing yet: nobody is told", ("alerts",)),
-            (
-                attrs.evolve(PLAIN, pools={"db": 2}),
-                "pools does nothing yet: shares are not counted, only max_parallel is",
-                ("pools",),
-            ),
             (
                 attrs.evolve(PLAIN, variables={"V": Variable("V"), "K": Variable("K", secret=True, rekey=True)}),
                 "rekey does nothing yet: a secret takes part in keys by its name alone",
@@ -71,11 +61,6 @@ class TestInertNotices:
                 "classification does nothing yet: a flow from a higher to a lower class is not refused",
                 ("datasets", "y", "classification"),
             ),
-            (
-                attrs.evolve(PLAIN, steps={"b": attrs.evolve(PLAIN.steps["b"], retry=RetryPolicy(attempts=2))}),
-                "retry does nothing yet: a failed attempt is not tried again",
-                ("steps", "b", "retry"),
-            ),
         ],
     )
     def test_notice(self, pipeline: Pipeline, message: str, path: tuple[str, ...]) -> None:
@@ -91,16 +76,16 @@ class TestInertNotices:
     def test_every_path_stands_in_the_file(self) -> None:
         """Given a file that uses all of them, then each notice points at something that the file has."""
         text = (
-            "pipeline = { name = 'p', deadline = '1h' }\nschedule.cron = '0 3 * * *'\naccess.group = 'g'\nalerts = {}\n"
-            "pools.db = 1\nenv.vars.K = { secret = true, rekey = true }\n"
+            "pipeline = { name = 'p', fail_fast = true }\nschedule.cron = '0 3 * * *'\naccess.group = 'g'\nalerts = {}\n"
+            "env.vars.K = { secret = true, rekey = true }\n"
             "datasets.d = { probe = ['x'], classification = 'public', retention = '1d', fresh_within = { warn = '1h' } }\n"
-            "steps.a = { command = ['a'], retry = { attempts = 2 } }\n"
+            "steps.a = { command = ['a'] }\n"
         )
         pipeline = parse_pipeline(text, file="f", schema=load_schema("pipeline")).pipeline
 
         notices = inert_notices(pipeline)
 
-        assert 11 == len(notices)
+        assert 8 == len(notices)
         for notice in notices:
             value: object = pipeline.document
             for key in notice.path:

@@ -19,11 +19,12 @@ class Seen:
     signal: int | None = None
     timed_out: bool = False
     not_started: str | None = None
-    cancelled: bool = False
+    cancelled: str | None = None
     report: StepReport | None = None
     bad_result: str | None = None
     missing_outputs: tuple[str, ...] = ()
     exit_codes: dict[int, str] = attrs.field(factory=dict)
+    unkillable: bool = False
 
 
 def outcome(seen: Seen) -> Outcome:
@@ -38,6 +39,7 @@ def outcome(seen: Seen) -> Outcome:
         bad_result=seen.bad_result,
         missing_outputs=seen.missing_outputs,
         exit_codes=seen.exit_codes,
+        unkillable=seen.unkillable,
     )
 
 
@@ -60,10 +62,14 @@ class TestTable:
                 Seen(exit_code=None, not_started="no such file"),
                 Outcome("failed", "not_started", "misuse", "no such file"),
             ),
-            (Seen(exit_code=None, not_started="x", cancelled=True), Outcome("failed", "not_started", "misuse", "x")),
-            (Seen(exit_code=None, signal=15, cancelled=True), Outcome("cancelled", "cancelled")),
-            (Seen(cancelled=True, report=SAID), Outcome("cancelled", "cancelled", None, "said")),
-            (Seen(exit_code=0, cancelled=True, timed_out=True), Outcome("cancelled", "cancelled")),
+            (
+                Seen(exit_code=None, not_started="x", cancelled="cancelled"),
+                Outcome("failed", "not_started", "misuse", "x"),
+            ),
+            (Seen(exit_code=None, signal=15, cancelled="cancelled"), Outcome("cancelled", "cancelled")),
+            (Seen(cancelled="cancelled", report=SAID), Outcome("cancelled", "cancelled", None, "said")),
+            (Seen(exit_code=0, cancelled="cancelled", timed_out=True), Outcome("cancelled", "cancelled")),
+            (Seen(exit_code=None, signal=15, cancelled="deadline"), Outcome("cancelled", "deadline")),
             (Seen(exit_code=None, signal=15, timed_out=True), Outcome("failed", "timeout", "transient")),
             (Seen(exit_code=0, timed_out=True), Outcome("failed", "timeout", "transient")),
             (Seen(exit_code=None, signal=9), Outcome("failed", "signal", "infrastructure")),
@@ -114,7 +120,7 @@ class TestTable:
             signal=st.none() | st.integers(1, 64),
             timed_out=st.booleans(),
             not_started=st.none() | st.just("x"),
-            cancelled=st.booleans(),
+            cancelled=st.sampled_from([None, "cancelled", "deadline"]),
             report=st.none() | st.sampled_from([SAID, NOTHING_NEW, FAILED, TRANSIENT]),
             bad_result=st.none() | st.just("x"),
             missing_outputs=st.lists(st.just("a"), max_size=1).map(tuple),

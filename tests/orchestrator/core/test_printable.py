@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.printable import printable, printable_line
+from orchestrator.core.printable import PrintableStream, printable, printable_line
 
 
 class TestPrintable:
@@ -37,6 +37,30 @@ class TestPrintable:
         assert len(safe.splitlines()) <= 1
         assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in safe)
         assert safe == printable(safe)
+
+    @given(st.text(), st.binary(), st.integers(0, 40))
+    def test_stream(self, text: str, noise: bytes, cut: int) -> None:
+        """Given a log, cut anywhere, then the same lines and tabs, no other control, and no byte of text is lost."""
+        log = text.encode("utf-8", "surrogatepass") + noise
+        stream = PrintableStream()
+        shown = stream.feed(log[:cut]) + stream.feed(log[cut:]) + stream.end()
+        lines = log.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
+        assert shown.split("\n") == [printable_line(line) for line in lines]
+
+    @pytest.mark.parametrize(
+        ("pieces", "shown"),
+        [
+            ((b"one\r", b"\ntwo\r\n"), "one\ntwo\n"),
+            ((b"10 %\r", b"20 %\r"), "10 %\\r20 %\\r"),
+            ((b"\r", b"\r\n"), "\\r\n"),
+            ((b"\x1b", b"[31m\tred"), "\\e[31m\tred"),
+            ((b"caf\xc3", b"\xa9 \xc2"), "caf\u00e9 \N{REPLACEMENT CHARACTER}"),
+        ],
+    )
+    def test_pieces_of_a_log(self, pieces: tuple[bytes, ...], shown: str) -> None:
+        """Given line breaks, progress bars, colours and letters that are cut, then what a reader should see."""
+        stream = PrintableStream()
+        assert "".join(map(stream.feed, pieces)) + stream.end() == shown
 
     def test_a_line_keeps_its_tabs(self) -> None:
         """Given a line of a log, then tabs stay and everything else is written out."""

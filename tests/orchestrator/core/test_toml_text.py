@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tomllib
 
 import pytest
@@ -22,11 +21,8 @@ from orchestrator.core.toml_text import (
 
 
 def read(content: str | bytes) -> TomlText:
-    """Read *content* as the file `f`, and take no longer than a moment for it."""
-    started = time.perf_counter()
-    found = read_toml(content, "f")
-    assert time.perf_counter() - started < 5
-    return found
+    """Read *content* as the file `f`."""
+    return read_toml(content, "f")
 
 
 def told(content: str | bytes) -> list[tuple[str, str]]:
@@ -105,13 +101,19 @@ class TestBytes:
 
     def test_too_large_is_not_parsed(self) -> None:
         """Given 100 MB, then the size refuses it before anything looks inside."""
-        content = b"a" * 100_000_000
-        started = time.perf_counter()
+
+        class Unread(bytes):
+            """Bytes that nobody may look into."""
+
+            def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+                """Fail."""
+                raise AssertionError((encoding, errors))
+
+        content = Unread(b"a" * 100_000_000)
 
         assert [("too_large", f"f: the file has 100000000 bytes, at most {FILE_BYTES_MAX} are allowed")] == told(
             content
         )
-        assert time.perf_counter() - started < 0.05
 
     def test_the_largest_is_read(self) -> None:
         """Given a file of exactly the limit, then it is parsed; one byte more is not."""

@@ -9,62 +9,18 @@ import pytest
 
 from orchestrator.core.decide import Measurement
 from orchestrator.core.definition import Pipeline, Step
-from orchestrator.core.events import AttemptStarted, Event, event_from_data
+from orchestrator.core.events import AttemptStarted
 from orchestrator.core.report import StepReport
 from orchestrator.core.state import RunState, fold
-from orchestrator.runtime.engine import Engine, Ports
 from orchestrator.runtime.ports import Launch, Measured
 from orchestrator.runtime.result import BadResultError
-from tests.fakes import MemoryEventStore
 from tests.pipelines import chain, data_pipeline, pipeline_of
+from tests.simulated_nights import Night, night
 from tests.simulation import (
-    Signals,
-    SimulatedClock,
     SimulatedDigester,
-    SimulatedExecutor,
     SimulatedWorkbench,
     World,
-    run_resumed,
-    run_started,
-    simulated_plan,
 )
-
-
-@attrs.define
-class Night:
-    """One simulated run and everything that can be looked at afterwards."""
-
-    world: World
-    store: MemoryEventStore = attrs.field(factory=MemoryEventStore)
-    clock: SimulatedClock = attrs.field(factory=SimulatedClock)
-    workbench: type[SimulatedWorkbench] = SimulatedWorkbench
-    digester: type[SimulatedDigester] = SimulatedDigester
-    most_at_once: int = 0
-
-    def run(self, *, at: tuple[tuple[int, int], ...] = (), **options: object) -> RunState:
-        """Run the pipeline; *at* are moments and signals."""
-        plan = simulated_plan(self.world.pipeline, **options)  # type: ignore[arg-type]
-        executor = SimulatedExecutor(self.world, self.clock)
-        ports = Ports(
-            journal=self.store,
-            clock=self.clock,
-            executor=executor,
-            digester=self.digester(self.world),
-            workbench=self.workbench(self.world, plan),
-            interrupts=Signals(self.clock, [(self.clock.us + after, number) for after, number in at]),
-            observers=(Ticker(),),
-        )
-        before = fold(self._history(plan.run_id))
-        opening = run_started(plan) if before.status == "pending" else run_resumed(plan, before.status)
-        state = Engine(plan, ports, started=opening, state=before).run()
-        self.most_at_once = executor.most_at_once
-        assert fold(self._history(plan.run_id)) == state
-        return state
-
-    def _history(self, run_id: str) -> list[Event]:
-        return [
-            event_from_data(item.type, item.type_version, item.data) for item in self.store.read_stream(f"run/{run_id}")
-        ]
 
 
 class EndlessDigester(SimulatedDigester):
@@ -110,24 +66,6 @@ class BadReports(SimulatedWorkbench):
         if step == "a":
             raise BadResultError("the report is no JSON")
         return super().collect(step, attempt)
-
-
-class Ticker:
-    """An observer that wants to be called every half second and forgets everything."""
-
-    def recorded(self, event: object) -> None:
-        """Forget *event*."""
-
-    def tick(self) -> int | None:
-        """Ask to be called again."""
-        return 500_000
-
-
-def night(pipeline: Pipeline, **behaviour: str) -> Night:
-    """Return a night in which steps behave as told and every source exists."""
-    world = World(pipeline, behaviour=behaviour)
-    world.contents.update({name: f"first {name}" for name in pipeline.sources()})
-    return Night(world)
 
 
 def ends(state: RunState) -> dict[str, tuple[str, str | None]]:
@@ -303,7 +241,7 @@ class TestResume:
     @staticmethod
     def row(tonight: Night, step: str, attempt: int = 1, **changes: object) -> dict[str, object]:
         """Return the baseline that the success of *step* in this run has left."""
-        state = fold(tonight._history("run-1")).step(step)
+        state = fold(tonight.history("run-1")).step(step)
         own: dict[str, object] = {
             "run_id": "run-1",
             "attempt": attempt,
@@ -341,7 +279,7 @@ class TestResume:
 
         (again,) = [
             event
-            for event in tonight._history("run-1")
+            for event in tonight.history("run-1")
             if isinstance(event, AttemptStarted) and event.attempt == 2 and event.step == "a"
         ]
         assert (again.reason, again.evidence["dataset"], again.evidence["expected"]) == (reason, "more", None)

@@ -18,6 +18,7 @@ from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.executor import ProcessExecutor
 from orchestrator.runtime.ports import Exited, Launch
 from orchestrator.runtime.signals import SignalInbox, prepare_process
+from tests.orchestrator.runtime.test_files import as_nobody
 
 PATIENCE_US = 20_000_000
 SECRET = "correct-horse-battery"
@@ -163,6 +164,28 @@ class TestSurroundings:
         # 32 and 33 belong to the C library, which lets nobody touch them: they may have been inherited from far above.
         assert [mask & ~(0b11 << 31) for mask in masks] == [0, 0]
 
+    @pytest.mark.parametrize(("own", "of_the_step"), [("0", 200), ("900", 1000)])
+    def test_is_killed_first_where_memory_runs_out(self, folder: Path, own: str, of_the_step: int) -> None:
+        """Its score is higher than that of the program, which stays what it was, also where it could not start."""
+        score = Path("/proc/self/oom_score_adj")
+        former = score.read_text()
+        score.write_text(own)
+        executor = ProcessExecutor(clock=SystemClock(), new_stream=Redactor([]).stream)
+        try:
+            exited = outcome(executor, launch(folder, "cat", "/proc/self/oom_score_adj"))
+            outcome(executor, launch(folder, "./missing"))
+            assert (exited.last_line, score.read_text()) == (str(of_the_step), f"{own}\n")
+        finally:
+            score.write_text(former)
+            executor.close()
+
+    def test_kernel_without_such_a_score(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given none, then steps run as ever."""
+        monkeypatch.setattr("orchestrator.runtime.spawning._OOM_SCORE", "/nowhere")
+        executor = ProcessExecutor(clock=SystemClock(), new_stream=Redactor([]).stream)
+        assert outcome(executor, launch(folder, "echo", "hello")).last_line == "hello"
+        executor.close()
+
     def test_environment_is_exactly_what_was_given(self, executor: ProcessExecutor, folder: Path) -> None:
         """Nothing of the parent's environment comes along."""
         outcome(executor, launch(folder, "env", env={"PATH": os.environ["PATH"], "A": "1"}))
@@ -186,7 +209,7 @@ class TestOutput:
         exited = outcome(executor, launch(folder, "true"))
 
         assert exited.log is None
-        assert not (folder / "logs").exists()
+        assert not list(folder.glob("logs/*"))
 
     def test_both_streams_in_one_private_file(self, executor: ProcessExecutor, folder: Path) -> None:
         """Standard output and error are in order, in a file that only its owner can read."""
@@ -213,11 +236,11 @@ class TestOutput:
 
     def test_one_turn_is_over_after_some_time(self, folder: Path) -> None:
         """Given output that takes long to mask, then the loop gets its turn in between, and all of it is kept in the end."""
-        clock, fed = SystemClock(), 0
+        fed = 0
 
         class SlowClock(SystemClock):
             def monotonic_us(self) -> int:
-                return clock.monotonic_us() + 3000 * fed
+                return 3000 * fed
 
         class SlowStream:
             @property
@@ -352,7 +375,7 @@ class TestEnding:
         self, executor: ProcessExecutor, folder: Path, monkeypatch: pytest.MonkeyPatch, reads: int
     ) -> None:
         """Given a background process that writes for ever and ignores TERM, then it is killed, and what it had written is read."""
-        monkeypatch.setattr("orchestrator.runtime.executor._READS_A_TURN", reads)
+        monkeypatch.setattr("orchestrator.runtime.executor.READS_A_TURN", reads)
         script = "(trap '' TERM; exec yes) & echo $! > child; exec sleep 300"
         executor.start(launch(folder, "sh", "-c", script, log_limit_bytes=1000, grace_us=PATIENCE_US))
         while executor.last_line("step") is None or not (folder / "child").exists():
@@ -401,7 +424,7 @@ class TestEnding:
         (pid,) = [process.pid for process in executor._running.values()]
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         executor._enforce(SystemClock().monotonic_us() + 2_000_000)
-        exited = ended(executor)
+        (exited,) = executor.poll(0)
         assert (exited.exit_code, exited.timed_out, exited.killed) == (3, False, ())
 
     def test_close_leaves_nobody(self, folder: Path) -> None:
@@ -415,6 +438,74 @@ class TestEnding:
         executor.close()
 
         assert not alive(pid)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start what it may not signal afterwards")
+class TestUnkillable:
+    """A process that KILL does not end: here, one that has become a user whom the program, as nobody, may not signal."""
+
+    @pytest.fixture
+    def pid(self, executor: ProcessExecutor, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+        """Give such a process, whose time is up."""
+        monkeypatch.setattr("orchestrator.runtime.executor._UNKILLABLE_US", 50_000)
+        code = "import os, signal; os.setgroups([]); os.setresuid(1, 1, 1); print('up', flush=True); signal.pause()"
+        executor.start(python(folder, code, timeout_us=1_000_000, grace_us=50_000))
+        while executor.last_line("step") is None or not list(folder.glob("logs/*")):
+            executor.poll(10_000)
+        return executor._running["step"].pid
+
+    def test_is_named_and_the_run_goes_on(self, executor: ProcessExecutor, folder: Path, pid: int) -> None:
+        """Given that its time is up, then its end is told without an exit code; what comes later is no business of others."""
+        with as_nobody():
+            exited = ended(executor)
+        try:
+            (survivor,) = exited.survivors
+            assert (survivor.pid, survivor.is_alive, exited.unkillable) == (pid, True, True)
+            assert (exited.exit_code, exited.signal, exited.timed_out, exited.killed) == (None, None, True, ())
+            assert exited.last_line == "up"
+            assert exited.log is not None
+            other = outcome(executor, launch(folder, "true", step="other", log_path=folder / "other.log"))
+            assert (other.exit_code, other.survivors) == (0, ())
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+    def test_nothing_is_started_in_its_place(self, executor: ProcessExecutor, folder: Path, pid: int) -> None:
+        """Given the next attempt of its step, then that is not started as long as it lives."""
+        with as_nobody():
+            ended(executor)
+        again = launch(folder, "true", attempt=2, log_path=folder / "2.log")
+        refused = outcome(executor, again)
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert refused.not_started is not None
+        assert refused.not_started.startswith(f"not started: process {pid} (python")
+        assert outcome(executor, again).exit_code == 0
+        assert not Path(f"/proc/{pid}").exists()
+
+    @pytest.mark.parametrize("is_told", [True, False])
+    def test_on_the_way_out(
+        self, executor: ProcessExecutor, pid: int, monkeypatch: pytest.MonkeyPatch, *, is_told: bool
+    ) -> None:
+        """Given an error of ours, before its end was told or after, then it is not waited for."""
+        monkeypatch.setattr("orchestrator.runtime.executor._WAY_OUT_SECONDS", 0.05)
+        with as_nobody():
+            if is_told:
+                ended(executor)
+            executor.close()
+        assert alive(pid)
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | (os.WNOWAIT if is_told else 0))  # What was told is waited for in the end.
+
+    def test_ends_at_the_last_moment(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given one that has ended by KILL while the loop was busy until after the limit, then that is how it ended."""
+        executor.start(launch(folder, "sleep", "300"))
+        executor.stop("step", force=True)
+        (pid,) = [attempt.pid for attempt in executor._running.values()]
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        executor._enforce(SystemClock().monotonic_us() + 3_600_000_000)
+        (exited,) = executor.poll(0)
+        assert (exited.signal, exited.unkillable, exited.survivors) == (signal.SIGKILL, False, ())
 
 
 class TestStart:

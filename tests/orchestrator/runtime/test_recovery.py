@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,7 @@ from orchestrator.runtime.provenance import current_actor, git_state
 from orchestrator.runtime.recovery import end_survivors, reconcile
 from tests.fakes import MemoryEventStore
 from tests.pipelines import chain
+from tests.programs import exists, kill
 from tests.simulation import run_started, simulated_plan
 
 STREAM = "run/run-1"
@@ -156,6 +158,54 @@ class TestTenacity:
 
         assert first.pid in ended
         assert end_survivors("run-tenacious", grace_seconds=0) == []
+
+    def test_parent_that_ends_while_it_is_looked_at(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given a process that ends right after the list was read, then its child, which was not listed, is ended too."""
+        listed = os.listdir
+        script = "read line; sleep 300 & echo $! > child; exec true"
+        parent = subprocess.Popen(
+            ["sh", "-c", script],
+            env={"PATH": os.environ["PATH"], "ORCHESTRATE_RUN_ID": "run-hidden"},
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+        def late(path: str) -> list[str]:
+            found = listed(path)
+            if parent.returncode is None:
+                parent.communicate(b"\n")
+            return found
+
+        monkeypatch.setattr(os, "listdir", late)
+        ended = end_survivors("run-hidden", grace_seconds=5)
+        child = int((tmp_path / "child").read_text(encoding="utf-8"))
+        try:
+            assert ended == [child]
+            assert not exists(child)
+        finally:
+            kill(child)
+
+    @pytest.mark.needs("setpriv")
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start what it may not signal afterwards")
+    def test_one_that_cannot_be_killed(self) -> None:
+        """Given one that may not be signalled, then it is tried once, named, and waited for no longer."""
+        code = (
+            "from orchestrator.runtime import recovery\n"
+            "rounds = []\n"
+            "signal_all = recovery._signal_all\n"
+            "recovery._signal_all = lambda left, number: (rounds.append(number.name), signal_all(left, number))\n"
+            "print(recovery.end_survivors('run-immortal', grace_seconds=0.1), *rounds)\n"
+        )
+        command = ["setpriv", "--bounding-set=-kill", sys.executable, "-c", code]
+        environment = {"PATH": os.environ["PATH"], "ORCHESTRATE_RUN_ID": "run-immortal"}
+        with subprocess.Popen(["sleep", "300"], env=environment, user=1, group=1, extra_groups=[]) as process:
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+                assert done.stdout == f"[{process.pid}] SIGTERM SIGCONT SIGKILL\n"
+                assert process.poll() is None
+            finally:
+                process.kill()
 
 
 class TestProvenance:

@@ -121,9 +121,10 @@ class TestNobodyIsLeft:
         """Given one that is still there after two seconds of killing, then nobody waits any longer, and it is named."""
         monkeypatch.setattr("orchestrator.runtime.executor._STRAYS_TOTAL_US", 0)
         executor.start(launch(tmp_path, f"{SETSID} & {UNTIL_THERE}"))
-        assert ended(executor).survivors == ()
-        assert exists(stray_of(tmp_path))
-        os.kill(stray_of(tmp_path), signal.SIGKILL)
+        (survivor,) = ended(executor).survivors
+        assert (survivor.pid, survivor.is_alive) == (stray_of(tmp_path), True)
+        assert exists(survivor.pid)
+        os.kill(survivor.pid, signal.SIGKILL)
         os.waitpid(stray_of(tmp_path), 0)
 
     def test_on_the_way_out(self, tmp_path: Path) -> None:
@@ -228,6 +229,6 @@ class TestGone:
         """Given a number that nobody has, then it belongs to nobody."""
         assert process_fields(0) == []
         assert strays._environment(0) == set()
-        assert strays._name(0) == ""
+        assert strays.process_name(0) == ""
         assert strays._waited_for(1)
         assert not strays._belongs(0, strays.Owner(1, frozenset()), [], all_ours=True)

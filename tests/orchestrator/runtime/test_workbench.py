@@ -14,6 +14,7 @@ import pytest
 from orchestrator.core.decide import Baseline, Measurement
 from orchestrator.core.fingerprint import Material
 from orchestrator.core.report import StepReport
+from orchestrator.core.tracing import span_id_of, trace_id_of
 from orchestrator.runtime.digest_cache import DigestCache
 from orchestrator.runtime.digests import CodePlace, DatasetPlace, FileDigester
 from orchestrator.runtime.ports import Launch, MeasureRequest
@@ -98,6 +99,8 @@ class TestPrepare:
             "ORCHESTRATE_ATTEMPT": "3",
             "ORCHESTRATE_NIGHT": "2026-01-01",
             "ORCHESTRATE_RESULT": str(result),
+            "TRACEPARENT": f"00-{trace_id_of('run-1', None)}-{span_id_of('run-1', step='b', attempt=3)}-01",
+            "BAGGAGE": "orchestrate.run_id=run-1,orchestrate.step=b,orchestrate.night=2026-01-01",
         } == launch.env
         assert bench.folder / "ledger/logs/run-1/b.3.log" == launch.log_path
 

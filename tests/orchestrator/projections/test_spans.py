@@ -1,0 +1,213 @@
+"""The trace of a run says what its events say, for runs of any shape."""
+
+from __future__ import annotations
+
+import signal
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.events import NewEvent, RecordedEvent
+from orchestrator.core.definition import RetryPolicy
+from orchestrator.core.events import event_data, event_type
+from orchestrator.core.state import fold
+from orchestrator.core.tracing import span_id_of
+from orchestrator.projections.spans import RESULTS, RunSpans, Span, nanoseconds, spans_of
+from orchestrator.runtime.recovery import closing_events
+from tests.fakes import MemoryEventStore
+from tests.pipelines import graphs, pipeline_of
+from tests.simulated_nights import Killer, Night, Ticker, night
+
+BEHAVIOURS = ["ok", "ok", "ok", "exit:1", "exit:75", "signal:9", "signal:60", "not_started", "no_new_data"]
+
+
+@st.composite
+def nights(draw: st.DrawFn) -> Night:
+    """Draw a run of any graph whose steps end in any way, perhaps cancelled, perhaps resumed."""
+    edges = draw(graphs(max_steps=5))
+    pipeline = pipeline_of(edges)
+    retry = RetryPolicy(2, 1000)
+    steps = {
+        name: attrs.evolve(step, retry=retry, when=draw(st.sampled_from(["upstream_ok", "always"])))
+        for name, step in pipeline.steps.items()
+    }
+    tonight = night(attrs.evolve(pipeline, steps=steps), **{name: draw(st.sampled_from(BEHAVIOURS)) for name in edges})
+    tonight.world.duration_us = {name: draw(st.integers(1, 3)) * 1_000_000 for name in edges}
+    stopped = draw(st.none() | st.integers(0, 5_000_000))
+    if draw(st.booleans()):
+        killed(tonight, draw(st.integers(0, 5_000_000)))
+    tonight.run(at=() if stopped is None else ((stopped, signal.SIGTERM),))
+    if draw(st.booleans()) and fold(tonight.history()).status not in ("succeeded", "nothing_to_do"):
+        tonight.world.behaviour.clear()
+        tonight.run()
+    return tonight
+
+
+def killed(tonight: Night, at_us: int) -> None:
+    """Run until the orchestrator dies, and close the run as the next start does; where it was done before, begin anew."""
+    tonight.observer = Killer(tonight.clock, tonight.clock.us + at_us)
+    try:
+        tonight.run()
+    except Killer.DeathError:
+        closing = closing_events(fold(tonight.history()), [])
+        new = [NewEvent(*event_type(event), event_data(event)) for event in closing]
+        tonight.store.append("run/run-1", new, expected_version=None)
+    else:
+        tonight.store = MemoryEventStore(now=tonight.clock.now)
+    tonight.observer = Ticker()
+
+
+def recorded(tonight: Night) -> list[RecordedEvent]:
+    """Return the events of the run as they were recorded."""
+    return list(tonight.store.read_stream("run/run-1"))
+
+
+def told(span: Span) -> tuple[object, ...]:
+    """Return what a span says of how something ended, and when."""
+    return (span.end_ns, span.attributes["orchestrate.status"], span.attributes.get("orchestrate.reason"))
+
+
+class TestAgreement:
+    """Every transition has its span, with the times and results of the ledger."""
+
+    @given(nights())
+    def test_each_end_has_one_span(self, tonight: Night) -> None:
+        """For any run: the spans are the ends of its attempts, its steps and its parts, one each, with their times and results."""
+        events = recorded(tonight)
+        spans = spans_of(events)
+
+        ends = [
+            (nanoseconds(item.recorded_at), item.data["status"], item.data.get("reason"))
+            for item in events
+            if item.type in ("attempt.finished", "step.finished", "run.finished")
+        ]
+        assert ends == [told(span) for span in spans]
+        for span in spans:
+            known = {"cicd.pipeline.result", "cicd.pipeline.task.run.result"} & span.attributes.keys()
+            (result,) = (span.attributes[name] for name in known)
+            assert result in {*RESULTS.values(), "error"}
+            good = result in ("success", "skip")
+            assert good == (span.error is None) == ("error.type" not in span.attributes)
+
+    @given(nights())
+    def test_starts_are_those_of_the_events(self, tonight: Night) -> None:
+        """For any run: an attempt's span begins when its start was recorded, and each span ends after it began."""
+        events = recorded(tonight)
+        begun = {
+            span_id_of("run-1", step=str(item.data["step"]), attempt=int(str(item.data["attempt"]))): nanoseconds(
+                item.recorded_at
+            )
+            for item in events
+            if item.type == "attempt.started"
+        }
+        spans = spans_of(events)
+
+        assert begun == {span.span_id: span.start_ns for span in spans if "orchestrate.attempt" in span.attributes}
+        assert all(span.start_ns <= span.end_ns for span in spans)
+
+    @given(nights())
+    def test_it_is_one_tree(self, tonight: Night) -> None:
+        """For any run: ids are unique, one trace, and each span lies below one that is there, within its time; only the run's have none above."""
+        spans = spans_of(recorded(tonight))
+        by_id = {span.span_id: span for span in spans}
+
+        assert len(spans) == len(by_id)
+        assert 1 == len({span.trace_id for span in spans})
+        for span in spans:
+            if span.kind == "server":
+                assert span.parent_id is None
+                continue
+            above = by_id[str(span.parent_id)]
+            assert above.start_ns <= span.start_ns
+            assert span.end_ns <= above.end_ns
+
+    @given(nights(), st.integers(0, 100))
+    def test_live_and_after_the_fact(self, tonight: Night, cut: int) -> None:
+        """For any run: what is sent event by event, from any place on, is what is sent in the end."""
+        events = recorded(tonight)
+        live = RunSpans()
+        first = [span for event in events[:cut] for span in live.apply(event)]
+        rest = [span for event in events[cut:] for span in live.apply(event)]
+
+        assert spans_of(events) == first + rest
+
+
+class TestWords:
+    """What stands in a span."""
+
+    @pytest.mark.parametrize(
+        ("behaviour", "result", "error_type"),
+        [
+            ("ok", "success", None),
+            ("no_new_data", "skip", None),
+            ("exit:3", "failure", "exit_3"),
+            ("signal:11", "failure", "SIGSEGV"),
+            ("signal:9", "error", "SIGKILL"),
+            ("signal:60", "failure", "signal"),
+            ("not_started", "error", "not_started"),
+        ],
+    )
+    def test_results(self, behaviour: str, result: str, error_type: str | None) -> None:
+        """Given how an attempt ended, then the result and the type of the error, for the attempt and for its step."""
+        tonight = night(pipeline_of({"a": []}), a=behaviour)
+        tonight.run()
+        attempt, step, run = spans_of(recorded(tonight))
+
+        for span in (attempt, step):
+            assert (result, error_type) == (
+                span.attributes["cicd.pipeline.task.run.result"],
+                span.attributes.get("error.type"),
+            )
+        assert ("RUN test", "server") == (run.name, run.kind)
+
+    def test_timeout(self) -> None:
+        """Given a step whose time was up, then the result says so."""
+        pipeline = pipeline_of({"a": []})
+        step = attrs.evolve(pipeline.steps["a"], timeout_us=5)
+        tonight = night(attrs.evolve(pipeline, steps={"a": step}), a="hang")
+        tonight.run()
+
+        assert ["timeout", "timeout"] == [
+            span.attributes["cicd.pipeline.task.run.result"] for span in spans_of(recorded(tonight))[:2]
+        ]
+
+    def test_deadline(self) -> None:
+        """Given a run whose time was up, then what it ended says so, and so does the run."""
+        tonight = night(attrs.evolve(pipeline_of({"a": []}), deadline_us=5), a="hang")
+        tonight.run()
+        attempt, _, run = spans_of(recorded(tonight))
+
+        assert ("timeout", "timeout") == (
+            attempt.attributes["cicd.pipeline.task.run.result"],
+            run.attributes["cicd.pipeline.result"],
+        )
+
+    def test_an_error_that_was_retried(self) -> None:
+        """Given a failure before a success, then the step has no error; that it was tried again is an event of its span."""
+        pipeline = pipeline_of({"a": []})
+        step = attrs.evolve(pipeline.steps["a"], retry=RetryPolicy(2, 7))
+        tonight = night(attrs.evolve(pipeline, steps={"a": step}))
+        tonight.world.first["a"] = ["exit:75"]
+        tonight.run()
+        first, second, whole, _ = spans_of(recorded(tonight))
+
+        assert ("exit code", None, None) == (first.error and "exit code", second.error, whole.error)
+        ((name, _, attributes),) = whole.events
+        assert ("retry.scheduled", {"orchestrate.attempt": 2, "orchestrate.delay_us": 7}) == (name, attributes)
+
+    def test_resumed(self) -> None:
+        """Given a resumed run, then its second part is a span of its own that goes on from the first, in the same trace."""
+        tonight = night(pipeline_of({"a": [], "b": ["a"]}), b="exit:1")
+        tonight.run()
+        tonight.world.behaviour.clear()
+        tonight.run()
+        first, second = (span for span in spans_of(recorded(tonight)) if span.kind == "server")
+
+        assert ((), ((first.trace_id, first.span_id),)) == (first.links, second.links)
+        assert ("failure", "success") == (
+            first.attributes["cicd.pipeline.result"],
+            second.attributes["cicd.pipeline.result"],
+        )
+        assert "failed: step b: exit" == first.error
