@@ -53,9 +53,9 @@ def events_page() -> str:
     for name, (cls, version) in EVENT_TYPES.items():
         stream = (
             "pipeline/NAME"
-            if name.split(".")[0] in ("definition", "pipeline", "output", "host", "note", "checkpoint")
+            if name.split(".")[0] in ("definition", "pipeline", "output", "host", "note", "checkpoint", "deadman")
             or name in ("run.refused", "run.acknowledged", "run.cancel_requested")
-            else {"history": "ledger"}.get(name.split(".")[0], "run/ID")
+            else {"history": "ledger", "alert": "alerts/NAME"}.get(name.split(".")[0], "run/ID")
         )
         lines.append(f"| [`{name}`](#{name.replace('.', '')}) | {version} | `{stream}` | {_summary(cls)} |")
     for name, (cls, _) in EVENT_TYPES.items():
@@ -100,7 +100,7 @@ def definition_page() -> str:
         "without regard to case. Durations are whole numbers with units: `500ms`, `90s`, `1h30m`, `400d`.",
         "",
         "`${NAME}` of a declared plain variable, a parameter or `NIGHT` may stand in `path`, `pattern`, `cwd`, `command` and `code`;",
-        "`$${` stands for a literal `${`.",
+        "`$${` stands for a literal `${`. In addresses of `[alerts]` and `[deadman]` secret variables may stand too, and nowhere else.",
     ]
     for title, part in _tables(schema):
         lines += ["", f"## {title}", "", "| key | type | meaning |", "|---|---|---|"]
@@ -216,6 +216,9 @@ def _tables(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
     yield "[access]", parts["access"]["properties"]
     yield "[audit]", parts["audit"]["properties"]
     yield "[redact]", parts["redact"]["properties"]
+    yield "[alerts.channels.NAME]", parts["channel"]["properties"]
+    yield "[[alerts.rules]]", parts["alert_rule"]["properties"]
+    yield "[deadman]", parts["deadman"]["properties"]
     yield "[pools]", {"NAME": {"type": "integer", "description": schema["properties"]["pools"]["description"]}}
 
 

@@ -31,6 +31,7 @@ SYSTEM_TOOLS: Mapping[str, str] = {
     "openssl": "signatures where the extra `sign` is not installed",
     "setpriv": "a step that the program may not signal",
     "sqlite3": "the ledger as SQLite's own shell reads it",
+    "systemd-analyze": "units and times of timers as systemd reads them",
 }
 """Programs that pip cannot supply, and what is tested with each."""
 

@@ -47,6 +47,12 @@ name = "shop"
 [audit]
 anchors = ["anchor"]
 anchor_command = ["false"]
+[alerts.channels.ops]
+command = ["true"]
+[alerts.channels.chat]
+command = ["false"]
+[deadman]
+success = "http://127.0.0.1:1/"
 [env.vars]
 API_KEY = { secret = true, required = true }
 REGION = { default = "nyc" }

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,21 @@ from tests.counting import count
 PROGRAM = Path(sys.executable).with_name("orchestrate")
 PATIENCE_SECONDS = 30.0
 
+AT = """
+import datetime, os, time
+offset = int(os.environ["AT"]) * 10**9 - time.time_ns()
+real = time.time_ns
+time.time_ns = lambda: real() + offset
+class Moved(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return cls.fromtimestamp(time.time_ns() / 1e9, tz)
+datetime.datetime = Moved
+from orchestrator.cli.app import main
+main()
+"""
+"""The program at a time that a variable gives, in seconds since the epoch."""
+
 Done = subprocess.CompletedProcess[str]
 Json = dict[str, Any]
 
@@ -32,6 +48,23 @@ def program(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None, ti
         [PROGRAM, *arguments],
         cwd=cwd,
         env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def program_at(
+    moment: str, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 60
+) -> Done:
+    """Run the program as `program` does, at the UTC time *moment*, such as `2026-01-31 02:30`; times of files stay real."""
+    seconds = int(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp())
+    return subprocess.run(
+        [sys.executable, "-c", AT, *arguments],
+        cwd=cwd,
+        env={**os.environ, **(env or {}), "AT": str(seconds)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import attrs
 
+from ledger.canonical import blob_digest, canonical_bytes
 from ledger.times import format_utc
 from orchestrator.core.baselines import Rows, step_baselines
 from orchestrator.core.decide import Measurement
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.events import RunResumed, RunStarted
 from orchestrator.core.graph import build_graph
+from orchestrator.core.output_contract import Extent
 from orchestrator.core.report import StepReport
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.runtime.assembly import Surroundings, run_plan
@@ -85,10 +87,17 @@ class World:
         text = "|".join([step, dataset, str(self.code.get(step, 0)), *reads])
         return sha256(text.encode()).hexdigest()
 
+    def manifest(self, dataset: str) -> bytes | None:
+        """Return the manifest of *dataset*, or None where it does not exist."""
+        text = self.contents.get(dataset)
+        if text is None:
+            return None
+        return canonical_bytes({"files": [["", len(text), f"sha256:{sha256(text.encode()).hexdigest()}"]]})
+
     def digest(self, dataset: str) -> str | None:
         """Return the digest of *dataset*, or None where it does not exist."""
-        text = self.contents.get(dataset)
-        return None if text is None else "sha256:" + sha256(text.encode()).hexdigest()
+        manifest = self.manifest(dataset)
+        return None if manifest is None else blob_digest(manifest)
 
     def recomputed(self) -> dict[str, str]:
         """Return what every dataset must hold, computed from the sources alone."""
@@ -237,16 +246,16 @@ class SimulatedDigester:
     def measure(self, request: MeasureRequest) -> Measured:
         """Return what *request* asks for."""
         code = {f"{request.step}.py": str(self._world.code.get(request.step, 0))}
+        names = (*request.inputs, *request.outputs)
+        manifests = [manifest for name in names if (manifest := self._world.manifest(name)) is not None]
         return Measured(
             request.step,
             {name: self._world.digest(name) for name in request.inputs},
             {name: self._world.digest(name) for name in request.outputs},
             code if request.code else {},
+            manifests={blob_digest(manifest): manifest for manifest in manifests},
+            extents={name: Extent(1, len(self._world.contents.get(name, ""))) for name in names},
         )
-
-    def missing(self, datasets: Sequence[str]) -> list[str]:
-        """Return those of *datasets* that do not exist."""
-        return [name for name in datasets if name not in self._world.contents]
 
 
 class SimulatedWorkbench:

@@ -145,6 +145,11 @@ KINDS: Mapping[str, Kind] = {
         "What a restored ledger has taken over of the one before it is not what that one tells.",
         "Skips since then may rest on nothing: look into them with `orchestrate explain`, and ask who restored it.",
     ),
+    "wrong_skip": Kind(
+        APART,
+        "With `--skips`: a step was skipped, and what is recorded of that does not show that it was right.",
+        "Its outputs may be stale: look at it with `orchestrate explain`, then run it with `--only` and `--force`.",
+    ),
     "former_ledger": Kind(
         APART,
         "A ledger that this one continues is missing, damaged, or not what this one says of it.",

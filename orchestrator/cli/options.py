@@ -48,6 +48,15 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print exactl
 local_option = click.option("--local", "local", is_flag=True, help="Show times in the local zone instead of UTC.")
 
 
+only_option = click.option(
+    "--only",
+    multiple=True,
+    metavar="STEP",
+    shell_complete=_defined_steps,
+    help="This step alone; may be given several times.",
+)
+
+
 def selection_options(function: Function) -> Function:
     """Add the options that choose steps: `--only`, `--from`, `--until`, `--omit`, `--force`."""
     for option in (
@@ -70,24 +79,23 @@ def selection_options(function: Function) -> Function:
             shell_complete=_defined_steps,
             help="This step and everything below it.",
         ),
-        click.option(
-            "--only",
-            multiple=True,
-            metavar="STEP",
-            shell_complete=_defined_steps,
-            help="This step alone; may be given several times.",
-        ),
+        only_option,
     ):
         function = option(function)
     return function
 
 
 def environment_options(function: Function) -> Function:
-    """Add the options that set variables: `--set`, `--env-file`, `--for`."""
+    """Add the options that set variables and the night: `--set`, `--env-file`, `--for`."""
+    night = click.option(
+        "--for", "night", metavar="DATE", help="The night, such as 2026-01-31; today where it is not given."
+    )
+    return setting_options(night(function))
+
+
+def setting_options(function: Function) -> Function:
+    """Add the options that set variables: `--set`, `--env-file`."""
     for option in (
-        click.option(
-            "--for", "night", metavar="DATE", help="The night, such as 2026-01-31; today where it is not given."
-        ),
         click.option(
             "--env-file",
             "env_files",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -26,11 +26,12 @@ from orchestrator.core.problems import Problem
 from orchestrator.core.redaction import Redactor
 from orchestrator.core.selection import Selection, select
 from orchestrator.runtime.assembly import Surroundings, dataset_places
+from orchestrator.runtime.channels import check_channels
 from orchestrator.runtime.definition_file import place_problems, read_definition
 from orchestrator.runtime.digests import DatasetPlace
-from orchestrator.runtime.environment import Environment, resolve_environment, surroundings
+from orchestrator.runtime.environment import Environment, probe_environment, resolve_environment, surroundings
 from orchestrator.runtime.leaks import check_leaks, redactor_of
-from orchestrator.runtime.preflight import check_room, check_sources
+from orchestrator.runtime.preflight import check_freshness, check_room, check_sources
 
 
 @attrs.frozen
@@ -145,10 +146,42 @@ def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> P
     resolvable = _resolvable(pipeline, around)
     places = dataset_places(resolvable, around)
     problems += check_sources(resolvable, places, selected=selected)
+    now_us = round(datetime.now(UTC).timestamp() * 1e6)
+    problems += check_freshness(resolvable, places, selected=selected, now_us=now_us)
+    if not any(problem.severity == "error" for problem in problems):
+        problems += _check_probes(resolvable, places, environment, project.folder, selected, environ)
     problems += check_room(pipeline, project.ledger)
+    problems += check_channels(pipeline, environment)
     placed = place_problems(project.definition, problems, shown=project.shown)
     located = _redacted(placed, pipeline, environment)
     return Prepared(project, night, selected, environment, around, places, tuple(located))
+
+
+def _check_probes(
+    pipeline: Pipeline,
+    places: Mapping[str, DatasetPlace],
+    environment: Environment,
+    folder: Path,
+    selected: frozenset[str],
+    environ: Mapping[str, str],
+) -> list[Problem]:
+    """Ask the sources that have a probe; nothing is loaded where there is none."""
+    if not any(pipeline.datasets[name].probe for name in pipeline.sources()):
+        return []
+    from orchestrator.runtime.clock import SystemClock
+    from orchestrator.runtime.executor import ProcessExecutor
+    from orchestrator.runtime.probing import Probes, check_probes
+    from orchestrator.runtime.signals import prepare_process
+
+    prepare_process()
+    stream = redactor_of(pipeline, environment).stream
+    reaching = probe_environment(pipeline, environment, environ)
+    executor = ProcessExecutor(clock=SystemClock(), new_stream=stream)
+    probes = Probes(executor, places=places, folder=folder, environment=reaching, new_stream=stream)
+    try:
+        return check_probes(pipeline, places, probes, selected=selected)
+    finally:
+        executor.close()
 
 
 def night_of(option: str | None, zone: str) -> str:
@@ -180,7 +213,8 @@ def _resolvable(pipeline: Pipeline, around: Surroundings) -> Pipeline:
     kept = {
         name: item
         for name, item in pipeline.datasets.items()
-        if {*references(item.path or ""), *references(item.pattern)} <= around.values.keys()
+        if {name for text in (item.path or "", item.pattern, *item.probe) for name in references(text)}
+        <= around.values.keys()
     }
     return pipeline if len(kept) == len(pipeline.datasets) else attrs.evolve(pipeline, datasets=kept)
 

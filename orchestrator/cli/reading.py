@@ -15,7 +15,7 @@ from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger, where
 from orchestrator.projections.find_run import RunLookupError, find_run
-from orchestrator.projections.queries import pipeline_of_path, pipeline_row, run_detail, run_process
+from orchestrator.projections.queries import pipeline_of_path, pipeline_overview, pipeline_row, run_detail, run_process
 from orchestrator.projections.read_model_tables import NAME, VERSION
 from orchestrator.runtime.liveness import is_alive
 
@@ -155,6 +155,20 @@ def viewing_if_any(pipeline: str | None, ledger: str | None) -> Iterator[View | 
         except RunLookupError:
             view = None
         yield view
+
+
+def complete_from_former(entry: dict[str, object], view: View, *, today: str) -> View:
+    """Complete *entry* with what ledgers know that the one of *view* continues, and return the view that holds its last run."""
+    holder = view
+    for former in view.former():
+        overview = pipeline_overview(former.connection, today=today)
+        for known in (found for found in overview if found["pipeline"] == entry["pipeline"]):
+            if entry["last_run"] is None and known["last_run"] is not None:
+                holder = former
+                # Nobody can acknowledge any more what a ledger holds that is closed.
+                entry.update({key: known[key] for key in known if not key.startswith("unacknowledged")})
+            entry["last_success"] = entry["last_success"] or known["last_success"]
+    return holder
 
 
 def show_present(connection: sqlite3.Connection, path: Path) -> bool:

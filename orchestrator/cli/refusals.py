@@ -62,12 +62,12 @@ def record_definition_refusal(options: Options, problems: Sequence[Problem]) -> 
         with open_to_write(ledger_file) as ledger:
             pipeline = pipeline_of_path(ledger.connection, relative)
             if pipeline is not None:
-                record_refusal(ledger, pipeline, _without_values(path, problems), definition=relative)
+                record_refusal(ledger, pipeline, without_values(path, problems), definition=relative)
     except LedgerError:
         return
 
 
-def _without_values(definition: Path, problems: Sequence[Problem]) -> list[Problem]:
+def without_values(definition: Path, problems: Sequence[Problem]) -> list[Problem]:
     """
     Return *problems* without any value of the `.env` beside *definition*.
 

@@ -20,11 +20,15 @@ from ledger.canonical import blob_digest, canonical_bytes
 from ledger.errors import LedgerError, StorageError
 from ledger.store import Ledger
 from orchestrator import __version__
+from orchestrator.cli.alerting import tell_at_start, tell_of_run
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.holding import append_event, check_owner, pipeline_held, record_host
+from orchestrator.cli.measuring import cache_path, make_digester
 from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.project import Options, Prepared, Project
+from orchestrator.cli.reach import prepared_reach
+from orchestrator.cli.refusal_alerts import tell_of_error
 from orchestrator.cli.refusals import record_refusal
 from orchestrator.cli.resuming import Resumption, differing_variables, resumed_state
 from orchestrator.cli.sealing import check_signer, hold_to_last_seal, seal_run
@@ -38,10 +42,9 @@ from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState
 from orchestrator.core.tracing import TraceParent, parse_traceparent, traceparent_of
 from orchestrator.projections.queries import baselines_for, load_blob, load_json, pipeline_row
-from orchestrator.runtime.assembly import code_places, graph_document, run_plan
+from orchestrator.runtime.assembly import graph_document, run_plan
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.digest_cache import DigestCache
-from orchestrator.runtime.digests import FileDigester
 from orchestrator.runtime.engine import Engine
 from orchestrator.runtime.environment import child_environment, recorded_variables
 from orchestrator.runtime.executor import ProcessExecutor
@@ -145,6 +148,7 @@ def execute(
             git = git_state(project.folder)
             _record_definition(project, ledger, git)
             record_host(project, ledger, say=say)
+            tell_at_start(ledger, prepared, run_id, say=say)
             plan = make_plan(prepared, options, ledger, run_id=run_id, jobs=start.jobs)
             opening = _opening(prepared, options, start, plan, git, state)
             ended = _run(prepared, ledger, plan, opening, state, observers)
@@ -194,7 +198,14 @@ def _refused_without_room(prepared: Prepared) -> Iterator[None]:
 def _seal(prepared: Prepared, ledger: Ledger, run_id: str, say: Say) -> LedgerError | None:
     pipeline = prepared.project.pipeline
     clean = prepared.redactor.redact
-    return seal_run(ledger, run_id, pipeline, folder=prepared.project.folder, clean=clean, say=say)
+
+    def then() -> None:
+        tell_of_run(ledger, prepared, run_id, say=say)
+
+    unsealed = seal_run(ledger, run_id, pipeline, folder=prepared.project.folder, clean=clean, say=say, then=then)
+    if unsealed is not None:
+        tell_of_error(prepared_reach(prepared), unsealed, say=say)
+    return unsealed
 
 
 def make_plan(prepared: Prepared, options: Options, ledger: Ledger, *, run_id: str, jobs: int | None = None) -> RunPlan:
@@ -215,31 +226,6 @@ def make_plan(prepared: Prepared, options: Options, ledger: Ledger, *, run_id: s
             pipeline, rows, night=prepared.night, load=lambda value: load_json(connection, value)
         ),
     )  # fmt: skip
-
-
-def make_digester(
-    prepared: Prepared,
-    cache: DigestCache,
-    manifest: Callable[[str], bytes | None],
-    *,
-    unmeasured: str,
-) -> FileDigester:
-    """Return what measures datasets and code of the *prepared* pipeline; names of files are recorded, so secrets are masked in them."""
-    project = prepared.project
-    return FileDigester(
-        folder=project.folder,
-        datasets=prepared.places,
-        code=code_places(project.pipeline, prepared.around, prepared.places),
-        cache=cache,
-        load_manifest=manifest,
-        unmeasured=unmeasured,
-        redact=prepared.redactor.redact_name,
-    )
-
-
-def cache_path(ledger: Path) -> Path:
-    """Return where digests of files are remembered."""
-    return ledger.parent / "cache" / "digests.db"
 
 
 def _redacted_reason(prepared: Prepared, reason: str | None) -> str | None:
@@ -311,7 +297,9 @@ def _run(
         cache = DigestCache(cache_path(ledger.path))
         stack.callback(cache.close)
         measured = Manifests(ledger.blob)
-        digester = make_digester(prepared, cache, measured.get, unmeasured=plan.run_id)
+        executor = ProcessExecutor(clock=clock, new_stream=redactor.stream, wakeup_fd=inbox.fd)
+        stack.callback(executor.close)
+        digester = make_digester(prepared, cache, measured.get, executor, run_id=plan.run_id)
         workbench = RunWorkbench(
             plan,
             folder=folder,
@@ -322,8 +310,6 @@ def _run(
             parent=_trace_of(state),
         )
         stack.callback(workbench.close)
-        executor = ProcessExecutor(clock=clock, new_stream=redactor.stream, wakeup_fd=inbox.fd)
-        stack.callback(executor.close)
         pools = LedgerPools(folder / "locks" / "pools", pipeline.pools)
         stack.callback(pools.close)
         ports = Ports(

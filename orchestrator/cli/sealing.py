@@ -123,14 +123,22 @@ def seal_ledger(ledger: Ledger, size: int | None = None, *, say: Say) -> Seal:
 
 
 def seal_run(
-    ledger: Ledger, run_id: str, pipeline: Pipeline, *, folder: Path, clean: Callable[[str], str], say: Say
+    ledger: Ledger,
+    run_id: str,
+    pipeline: Pipeline,
+    *,
+    folder: Path,
+    clean: Callable[[str], str],
+    say: Say,
+    then: Callable[[], None] = lambda: None,
 ) -> LedgerError | None:
     """
-    Seal the run *run_id*, which has ended, anchor its checkpoint, and seal what came after.
+    Seal the run *run_id*, which has ended, anchor its checkpoint, do what is left to do *then*, and seal what came after.
 
     Args:
         folder: Which anchors are relative to.
         clean: Masks secrets in what is recorded of anchors.
+        then: Called once, whether the run could be sealed or not.
 
     Returns:
         What kept a checkpoint from being made, or None; the run is what it is. An anchor that failed is told and recorded.
@@ -146,6 +154,11 @@ def seal_run(
         for outcome in outcomes:
             if not outcome["ok"]:
                 say(f"warning: the checkpoint did not reach the anchor {outcome['anchor']}: {outcome['detail']}")
+    except LedgerError as error:
+        then()
+        return error
+    then()
+    try:
         seal_ledger(ledger, say=say)
     except LedgerError as error:
         return error

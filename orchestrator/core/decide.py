@@ -22,6 +22,7 @@ from orchestrator.core.fingerprint import (
     key_digest,
     known_recipe,
 )
+from orchestrator.core.output_contract import Extent
 
 LOST = ("lost", "running")
 """Statuses of a last attempt whose end nobody saw; one that runs when somebody decides has lost its orchestrator."""
@@ -80,12 +81,14 @@ class Measurement:
         material: What the key is made of, see `core.fingerprint`.
         outputs: Content digest of each dataset that the step writes; None where it does not exist.
         files: For an input, how many files were added, changed and removed since the last success.
+        extents: How much each dataset is.
         components: The material as the newest recipe has it.
     """
 
     material: Material
     outputs: Mapping[str, str | None] = attrs.field(factory=dict)
     files: Mapping[str, Mapping[str, int]] = attrs.field(factory=dict)
+    extents: Mapping[str, Extent] = attrs.field(factory=dict)
     components: Mapping[str, object] = attrs.field(
         init=False, default=attrs.Factory(lambda self: key_components(self.material), takes_self=True)
     )
@@ -122,6 +125,7 @@ class Facts:
         sources: The datasets that it reads and nobody writes.
         trusted: For each dataset that it reads and whose writer is not part of this run, what that writer last left or
             had accepted; None where the writer never succeeded.
+        weak: How a dataset that it reads or writes is measured, where that is not by its content: `listing` or `probe`.
         measurement: None until somebody has measured.
     """
 
@@ -135,6 +139,7 @@ class Facts:
     ending: str | None = None
     sources: frozenset[str] = frozenset()
     trusted: Mapping[str, str | None] = attrs.field(factory=dict)
+    weak: Mapping[str, str] = attrs.field(factory=dict)
     measurement: Measurement | None = None
 
 
@@ -245,12 +250,17 @@ def _decide_key(facts: Facts, measurement: Measurement) -> Decision:
     components = measurement.components_like(baseline.components)
     difference = first_difference(baseline.components, components)
     if difference is not None:
-        return Run(_difference_reason(difference), {**_difference_evidence(difference, measurement), **overwritten})
+        evidence = _difference_evidence(difference, measurement)
+        kind, _, name = difference.component.partition(":")
+        by = {"strength": facts.weak[name]} if kind == "input" and name in facts.weak else {}
+        return Run(_difference_reason(difference), {**evidence, **by, **overwritten})
     if touched is not None:
-        return Run("output_changed" if touched["actual"] is not None else "output_missing", touched)
+        strength = facts.weak.get(str(touched["dataset"]))
+        by = {} if strength is None else {"strength": strength}
+        return Run("output_changed" if touched["actual"] is not None else "output_missing", {**touched, **by})
     return Skip(
         "no_new_data" if facts.sources else "up_to_date",
-        {"key": key_digest(components), "since": baseline.success},
+        {"key": key_digest(components), "since": baseline.success, **({"strength": facts.weak} if facts.weak else {})},
     )
 
 

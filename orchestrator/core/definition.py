@@ -19,11 +19,17 @@ When = Literal["upstream_ok", "always", "on_failure"]
 Rerun = Literal["safe", "never"]
 DigestStrength = Literal["content", "listing", "probe"]
 ErrorClass = Literal["transient", "infrastructure", "misuse", "permanent"]
+AlertKind = Literal["failed", "recovered", "refused", "deadline", "stale", "missing", "digest"]
 
 DEFAULT_PASS = ("PATH", "HOME", "LANG")
 DEFAULT_GRACE_US = 10_000_000
 DEFAULT_LOG_LIMIT_BYTES = 1 << 30
 DEFAULT_ANCHOR_TIMEOUT_US = 30_000_000
+DEFAULT_CHANNEL_TIMEOUT_US = 10_000_000
+CHANNEL_TIMEOUT_MAX_US = 30_000_000
+DEFAULT_PING_TIMEOUT_US = 5_000_000
+PING_TIMEOUT_MAX_US = 10_000_000
+DEFAULT_PROBE_TIMEOUT_US = 30_000_000
 
 
 @attrs.frozen
@@ -70,20 +76,27 @@ class Dataset:
     Attributes:
         path: Relative to the folder of `pipeline.toml`, `${NAME}` allowed.
         pattern: Which files of a folder belong to it, a glob relative to *path*.
-        min_files: Fewer files than this in a source refuse the run.
-        probe: The command whose output stands for the content, where the dataset is no file.
+        min_files: Fewer files than this in a source refuse the run, in an output they fail the step.
+        min_rows: Fewer rows than this in an output fail the step.
+        allow_empty: An output may hold nothing.
+        probe: The command whose output stands for the content, where the dataset is no file or too big to be read.
+        env: Names of declared variables that reach the probe.
     """
 
     name: str
     path: str | None = None
     pattern: str = "**/*"
     min_files: int = 0
+    min_rows: int = 0
+    allow_empty: bool = False
     layer: Layer | None = None
     owner: str | None = None
     classification: Classification | None = None
     retention_us: int | None = None
     digest: DigestStrength = "content"
     probe: tuple[str, ...] = ()
+    probe_timeout_us: int = DEFAULT_PROBE_TIMEOUT_US
+    env: tuple[str, ...] = ()
     fresh_within: Freshness | None = None
     formerly: tuple[str, ...] = ()
 
@@ -172,6 +185,74 @@ class Redaction:
 
 
 @attrs.frozen
+class Channel:
+    """
+    Say how people are told: by one of *command*, *webhook* and *apprise*.
+
+    Attributes:
+        command: The argv as written; the message is its standard input.
+        webhook: The address that the message is posted to as JSON; `${NAME}` allowed, also of secret variables.
+        headers: What the request carries besides; `${NAME}` allowed, also of secret variables.
+        apprise: Addresses of the package apprise; `${NAME}` allowed, also of secret variables.
+        env: Names of declared variables that reach the command.
+        timeout_us: What takes longer is ended and counts as not delivered.
+    """
+
+    name: str
+    command: tuple[str, ...] = ()
+    webhook: str | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    apprise: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    timeout_us: int = DEFAULT_CHANNEL_TIMEOUT_US
+
+
+@attrs.frozen
+class AlertRule:
+    """
+    Say what is told to whom.
+
+    Attributes:
+        to: Names of channels; empty for all of them.
+        nights: How many nights have to be missing.
+        at: From when on the daily digest goes out, `HH:MM` in the schedule's zone.
+    """
+
+    on: tuple[AlertKind, ...] = ("failed", "recovered", "refused", "deadline", "stale", "missing")
+    to: tuple[str, ...] = ()
+    nights: int = 1
+    at: str = "00:00"
+
+
+@attrs.frozen
+class Alerts:
+    """
+    State who is told of what.
+
+    Attributes:
+        rules: As they stand in the file; see `effective`.
+    """
+
+    channels: Mapping[str, Channel] = attrs.field(factory=dict)
+    rules: tuple[AlertRule, ...] = ()
+
+    @property
+    def effective(self) -> tuple[AlertRule, ...]:
+        """The rules, or where there are channels alone, the one that tells all of them everything but the digest."""
+        return self.rules or ((AlertRule(),) if self.channels else ())
+
+
+@attrs.frozen
+class Deadman:
+    """State which addresses are asked for at the start and the end of a run, for whoever watches from outside; `${NAME}` allowed, also of secrets."""
+
+    start: str | None = None
+    success: str | None = None
+    failure: str | None = None
+    timeout_us: int = DEFAULT_PING_TIMEOUT_US
+
+
+@attrs.frozen
 class Pipeline:
     """
     Hold a whole definition that has been found right.
@@ -201,6 +282,8 @@ class Pipeline:
     access_group: str | None = None
     audit: Audit = Audit()
     redact: Redaction = Redaction()
+    alerts: Alerts = Alerts()
+    deadman: Deadman = Deadman()
     formerly: tuple[str, ...] = ()
     document: Mapping[str, object] = attrs.field(factory=dict, repr=False)
     digest: str = ""

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
+from ledger.errors import MissingExtraError
 from orchestrator.core.cycles import find_cycles
-from orchestrator.core.definition import Dataset, Pipeline, Step
+from orchestrator.core.definition import CHANNEL_TIMEOUT_MAX_US, PING_TIMEOUT_MAX_US, Channel, Dataset, Pipeline, Step
+from orchestrator.core.durations import format_duration
 from orchestrator.core.graph import step_edges
 from orchestrator.core.names import case_twins, shown, suggest
 from orchestrator.core.problems import Problem
-from orchestrator.core.variable_checks import check_texts, check_variables
+from orchestrator.core.variable_checks import alert_texts, check_texts, check_variables
 
 _LISTED_AT_MOST = 8
 _PATTERNS_MAX = 100
@@ -32,10 +34,12 @@ def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list
         *_check_names(document),
         *_check_formerly(pipeline),
         *check_variables(pipeline),
-        *_check_datasets(pipeline, document),
+        *_check_datasets(pipeline, document, variables),
         *_check_steps(pipeline, document, variables),
         *check_texts(pipeline, variables),
         *_check_redaction(pipeline),
+        *_check_schedule(pipeline),
+        *_check_alerts(pipeline, document, variables),
     ]
     return [*problems, *_check_cycles(pipeline)]
 
@@ -58,6 +62,72 @@ def _check_redaction(pipeline: Pipeline) -> Iterator[Problem]:
             message = f"redact.patterns[{place}] {shown(pattern)} is no pattern: {error}"
             hint = "docs/reference/redaction.md has what may stand in one"
             yield Problem("bad_pattern", message, ("redact", "patterns", place), suggestion=hint)
+
+
+def _check_schedule(pipeline: Pipeline) -> Iterator[Problem]:
+    """The schedule has to be one that fires; where the extra that knows cron is missing, whoever asks for nights says so."""
+    if pipeline.schedule_cron is None:
+        return
+    from orchestrator.core.nights import CronError, check_cron
+
+    try:
+        check_cron(pipeline.schedule_cron)
+    except CronError as error:
+        message = f"schedule.cron {shown(pipeline.schedule_cron)} is no schedule: {error}"
+        hint = "minute hour day month weekday, such as 30 2 * * * for half past two each night"
+        yield Problem("bad_value", message, ("schedule", "cron"), suggestion=hint)
+    except MissingExtraError:
+        return
+
+
+def _check_alerts(
+    pipeline: Pipeline, document: Mapping[str, object], variables: Mapping[str, object]
+) -> Iterator[Problem]:
+    channels = _defined(pipeline.alerts.channels, document, "alerts", "channels")
+    for channel in pipeline.alerts.channels.values():
+        path = ("alerts", "channels", channel.name)
+        written = _defined({}, document, *path)
+        yield from _check_way(channel, [way for way in _WAYS if way in written], path)
+        yield from _unknown(channel.env, variables, "variable", (*path, "env"))
+        yield from _check_patience(channel.timeout_us, CHANNEL_TIMEOUT_MAX_US, (*path, "timeout"))
+    yield from _check_patience(pipeline.deadman.timeout_us, PING_TIMEOUT_MAX_US, ("deadman", "timeout"))
+    for place, rule in enumerate(pipeline.alerts.rules):
+        yield from _unknown(rule.to, channels, "channel", ("alerts", "rules", place, "to"))
+        if not channels:
+            hint = 'write [alerts.channels.ops] with a command = ["…"] or a webhook = "https://…"'
+            yield Problem("missing_key", "alerts has rules and no channel", ("alerts", "rules", place), suggestion=hint)
+    for text_path, text, _ in alert_texts(pipeline):
+        if text_path[-1] in ("webhook", "start", "success", "failure") and "headers" not in text_path:
+            yield from _check_address(text, text_path)
+
+
+_WAYS = ("command", "webhook", "apprise")
+
+
+def _check_way(channel: Channel, ways: Sequence[str], path: tuple[str, ...]) -> Iterator[Problem]:
+    if len(ways) != 1:
+        what = f"has both {' and '.join(ways)}" if ways else "has no command, webhook or apprise"
+        hint = "a channel is one of them" if ways else 'write command = ["…"] or webhook = "https://…"'
+        yield Problem("one_of", f"{'.'.join(path)} {what}", path, suggestion=hint)
+    elif "command" in ways and channel.command and not channel.command[0].strip():
+        yield Problem("empty", f"{'.'.join(path)}.command names no program", (*path, "command"))
+
+
+def _check_patience(timeout_us: int, most_us: int, path: tuple[str, ...]) -> Iterator[Problem]:
+    if timeout_us > most_us:
+        message = f"{'.'.join(path)} is {format_duration(timeout_us)}, at most {format_duration(most_us)} is allowed"
+        yield Problem("out_of_range", message, path, suggestion="a run waits for it")
+
+
+def _check_address(text: str, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    where = ".".join(map(str, path))
+    if not text.startswith(("https://", "http://", "${")):
+        message = f"{where} is no address of the web: {shown(text)}"
+        yield Problem("bad_value", message, path, suggestion="it begins with https:// or http://, or is ${NAME}")
+    _, at, _ = text.partition("://")[2].partition("/")[0].partition("@")
+    if at and "${" not in text.partition("@")[0]:
+        message = f"{where} holds a user or password, and the definition is recorded and shown"
+        yield Problem("holds_secret", message, path, suggestion="put it into a secret variable and write ${NAME}")
 
 
 def _check_names(document: Mapping[str, object]) -> Iterator[Problem]:
@@ -91,7 +161,10 @@ def _check_formerly(pipeline: Pipeline) -> Iterator[Problem]:
         yield Problem("formerly_exists", message, ("pipeline", "formerly"), suggestion="remove it from formerly")
 
 
-def _check_datasets(pipeline: Pipeline, document: Mapping[str, object]) -> Iterator[Problem]:
+def _check_datasets(
+    pipeline: Pipeline, document: Mapping[str, object], variables: Mapping[str, object]
+) -> Iterator[Problem]:
+    written_by = pipeline.writers()
     for dataset in pipeline.datasets.values():
         written = _defined({}, document, "datasets", dataset.name)
         where = f"datasets.{dataset.name}"
@@ -100,11 +173,44 @@ def _check_datasets(pipeline: Pipeline, document: Mapping[str, object]) -> Itera
             yield Problem("missing_key", f"{where} has no path", path, suggestion='write path = "data/…", or a probe')
         if dataset.digest == "probe" and "probe" not in written:
             yield Problem("missing_key", f'{where} has digest = "probe" but no probe', (*path, "digest"))
+        yield from _unknown(dataset.env, variables, "variable", (*path, "env"))
+        yield from _check_probe(dataset, path)
+        yield from _check_contract(dataset, path, is_output=dataset.name in written_by)
         if dataset.pattern.startswith("/") or ".." in dataset.pattern.split("/"):
             message = f"{where}.pattern leaves the folder of the dataset: {shown(dataset.pattern)}"
             yield Problem("bad_pattern", message, (*path, "pattern"), suggestion="a pattern is relative to path")
     yield from _check_same_place(pipeline)
     yield from _check_overlaps(pipeline)
+
+
+def _check_probe(dataset: Dataset, path: tuple[str, ...]) -> Iterator[Problem]:
+    where = f"datasets.{dataset.name}"
+    if dataset.probe and dataset.digest != "probe":
+        message = f'{where} has a probe, which digest = "{dataset.digest}" does not ask'
+        yield Problem("contradiction", message, (*path, "digest"), suggestion="remove one of the two")
+    if dataset.probe and not dataset.probe[0].strip():
+        yield Problem("empty", f"{where}.probe names no program", (*path, "probe"))
+    if dataset.env and not dataset.probe:
+        message = f"{where}.env is what its probe sees, and it has none"
+        yield Problem("contradiction", message, (*path, "env"), suggestion="variables reach a step by its own env")
+
+
+def _check_contract(dataset: Dataset, path: tuple[str, ...], *, is_output: bool) -> Iterator[Problem]:
+    """What an output owes has to make sense, and a dataset that nobody writes owes nothing of it."""
+    where = f"datasets.{dataset.name}"
+    asked = {"min_files": dataset.min_files, "min_rows": dataset.min_rows, "allow_empty": dataset.allow_empty}
+    for key in ("min_rows", "allow_empty"):
+        if asked[key] and not is_output:
+            message = f"{where}.{key} is for outputs, and no step writes {dataset.name}"
+            hint = "a source is held to min_files" if key == "min_rows" else "a source may be empty: remove it"
+            yield Problem("not_an_output", message, (*path, key), suggestion=hint)
+    least = next((key for key in ("min_files", "min_rows") if asked[key]), None)
+    if dataset.allow_empty and least is not None:
+        message = f"{where} may be empty, and has {least} = {asked[least]}"
+        yield Problem("contradiction", message, (*path, "allow_empty"), suggestion="remove one of the two")
+    if dataset.min_files and dataset.path is None:
+        message = f"{where}.min_files counts files, and {dataset.name} has no path"
+        yield Problem("contradiction", message, (*path, "min_files"), suggestion="remove it")
 
 
 def _check_same_place(pipeline: Pipeline) -> Iterator[Problem]:
@@ -160,13 +266,14 @@ def _check_steps(
     writers: dict[str, str] = {}
     datasets = _defined(pipeline.datasets, document, "datasets")
     steps = _defined(pipeline.steps, document, "steps")
+    settable = {**variables, **_defined(pipeline.params, document, "params")}
     pools = _defined(pipeline.pools, document, "pools")
     for step in pipeline.steps.values():
         path = ("steps", step.name)
         yield from _unknown(step.reads, datasets, "dataset", (*path, "reads"))
         yield from _unknown(step.writes, datasets, "dataset", (*path, "writes"))
         yield from _unknown(step.needs, steps, "step", (*path, "needs"))
-        yield from _unknown(step.env, variables, "variable", (*path, "env"))
+        yield from _unknown(step.env, settable, "variable", (*path, "env"))
         yield from _unknown(step.uses, pools, "pool", (*path, "uses"))
         yield from _check_shares(pipeline, step)
         for dataset in step.writes:

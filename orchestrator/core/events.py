@@ -15,7 +15,11 @@ import attrs
 
 from orchestrator.core.errors import UnknownEventError
 from orchestrator.core.pipeline_events import (
+    AlertDelivered,
+    AlertFailed,
+    AlertRaised,
     CheckpointAnchored,
+    DeadmanPinged,
     DefinitionChanged,
     HistoryCarried,
     HostChanged,
@@ -31,9 +35,13 @@ from orchestrator.core.upcasts import UPCASTS, Upcasts, upcast
 
 __all__ = [
     "EVENT_TYPES",
+    "AlertDelivered",
+    "AlertFailed",
+    "AlertRaised",
     "AttemptFinished",
     "AttemptStarted",
     "CheckpointAnchored",
+    "DeadmanPinged",
     "DefinitionChanged",
     "Event",
     "HistoryCarried",
@@ -262,6 +270,10 @@ Event: TypeAlias = (
     | RunCancelRequested
     | CheckpointAnchored
     | HistoryCarried
+    | AlertRaised
+    | AlertDelivered
+    | AlertFailed
+    | DeadmanPinged
 )
 
 EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
@@ -282,6 +294,10 @@ EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
     "run.cancel_requested": (RunCancelRequested, 1),
     "checkpoint.anchored": (CheckpointAnchored, 1),
     "history.carried": (HistoryCarried, 1),
+    "alert.raised": (AlertRaised, 1),
+    "alert.delivered": (AlertDelivered, 1),
+    "alert.failed": (AlertFailed, 1),
+    "deadman.pinged": (DeadmanPinged, 1),
 }
 """Stored name to class and current version of its data."""
 

@@ -12,6 +12,7 @@ from orchestrator.core.durations import format_duration
 
 Evidence = Mapping[str, object]
 
+_STRENGTH = {"listing": "names, sizes and times", "probe": "probe"}
 _DIGEST_SHOWN = len("sha256:") + 12
 
 
@@ -51,6 +52,22 @@ def overwritten_text(reason: str, evidence: Evidence) -> str | None:
     if not isinstance(touched, Mapping) or touched.get("actual") is None:
         return None
     return f"{_output(touched)}; it is overwritten"
+
+
+def shortfall_text(entry: Evidence) -> str:
+    """Say of an output what was expected and what was found, as the evidence of `missing_output` has it."""
+    name, expected, found = entry.get("dataset"), entry.get("expected"), entry.get("found")
+    match entry.get("rule"):
+        case "exists":
+            return f"{name} does not exist" + (f" at {expected}" if expected else "")
+        case "not_empty":
+            return f"{name} is empty, which only allow_empty = true allows"
+        case "min_files":
+            return f"{name} has {found} files, expected at least {expected}"
+        case _ if found is None:
+            return f"{name} is to have at least {expected} rows, and how many it has is not known"
+        case _:
+            return f"{name} has {found} rows as {entry.get('by')}, expected at least {expected}"
 
 
 def next_command(detail: Mapping[str, object]) -> list[str]:
@@ -139,7 +156,7 @@ def _change(evidence: Evidence) -> str:
         case "variable":
             return f"variable {name} changed"
         case "input":
-            return f"input {name} changed{_counts(evidence)}"
+            return f"input {name} changed{_counts(evidence)}{_by(evidence)}"
         case "needs":
             return f"{name} ran again"
         case "recipe":
@@ -152,7 +169,9 @@ def _output(evidence: Evidence) -> str:
     expected, actual = short_digest(evidence.get("expected")), short_digest(evidence.get("actual"))
     if evidence.get("actual") is None:
         return f"output {evidence.get('dataset')} is gone, it was {expected}"
-    return f"output {evidence.get('dataset')} was changed by hand: {actual}, the step had left {expected}"
+    return (
+        f"output {evidence.get('dataset')} was changed by hand: {actual}, the step had left {expected}{_by(evidence)}"
+    )
 
 
 def _untrusted(evidence: Evidence) -> str:
@@ -171,12 +190,35 @@ def _nothing_upstream(evidence: Evidence) -> str:
 
 
 def _since(what: str) -> Callable[[Evidence], str]:
-    return lambda evidence: f"{what} since {evidence['since']}" if evidence.get("since") else what
+    def words(evidence: Evidence) -> str:
+        return (f"{what} since {evidence['since']}" if evidence.get("since") else what) + _by(evidence)
+
+    return words
+
+
+def _by(evidence: Evidence) -> str:
+    """Say where something weaker than content was compared."""
+    strength = evidence.get("strength")
+    if isinstance(strength, Mapping):
+        return f" ({', '.join(f'{name} by its {_STRENGTH.get(str(by), by)}' for name, by in strength.items())})"
+    return f", by its {_STRENGTH.get(str(strength), strength)}" if strength else ""
 
 
 def _limit(evidence: Evidence) -> str:
     limit = evidence.get("timeout_us")
     return f" ({format_duration(limit)})" if isinstance(limit, int) else ""
+
+
+def _shortfalls(evidence: Evidence) -> str:
+    outputs = evidence.get("outputs")
+    told = [shortfall_text(entry) for entry in outputs] if isinstance(outputs, list | tuple) else []
+    return "; ".join(told) or "it did not write what it should"
+
+
+def _unreadable(evidence: Evidence) -> str:
+    if "dataset" not in evidence:
+        return "its report cannot be read, or is not true"
+    return f"it reported another digest of {evidence['dataset']} than what is there has: {short_digest(evidence.get('actual'))}"
 
 
 def _lost(evidence: Evidence) -> str:
@@ -203,8 +245,8 @@ _FAILED: _Words = {
     "signal": lambda evidence: f"ended by {evidence.get('name', 'a signal')}",
     "timeout": lambda evidence: f"its time was up{_limit(evidence)}",
     "not_started": "it could not be started",
-    "bad_result": "its report cannot be read",
-    "missing_output": "it did not write what it should",
+    "bad_result": _unreadable,
+    "missing_output": _shortfalls,
     "reported": "it reported a failure",
     "lost": _lost,
     "cancelled": "cancelled",

@@ -14,14 +14,9 @@ Path = tuple[str | int, ...]
 
 def inert_notices(pipeline: Pipeline) -> list[Problem]:
     """Return one notice for each kind of key that *pipeline* uses and that does nothing yet, in the order of the file's tables."""
-    document = pipeline.document
     found: list[tuple[str, Path, str]] = []
-    if pipeline.schedule_cron is not None:
-        found.append(("schedule.cron", ("schedule", "cron"), "nothing is started at these times"))
     if pipeline.access_group is not None:
         found.append(("access.group", ("access", "group"), "files stay readable by their owner alone"))
-    if "alerts" in document:
-        found.append(("alerts", ("alerts",), "nobody is told"))
     found += _of_variables(pipeline)
     found += _of_datasets(pipeline)
     found += _of_steps(pipeline)
@@ -40,13 +35,9 @@ def _of_variables(pipeline: Pipeline) -> list[tuple[str, Path, str]]:
 def _of_datasets(pipeline: Pipeline) -> list[tuple[str, Path, str]]:
     datasets = pipeline.datasets.values()
     first = {
-        "fresh_within": next((item.name for item in datasets if item.fresh_within), None),
-        "probe": next((item.name for item in datasets if item.digest == "probe"), None),
         "retention": next((item.name for item in datasets if item.retention_us), None),
     }
     effects = {
-        "fresh_within": "the age of files is not looked at",
-        "probe": "the command is not run; the dataset counts as new in each run",
         "retention": "nothing is removed",
     }
     return [(key, ("datasets", name, key), effects[key]) for key, name in first.items() if name is not None]

@@ -7,7 +7,7 @@ The class alone drives retries: `transient` may pass by itself, `infrastructure`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import attrs
 
@@ -32,12 +32,14 @@ class Outcome:
         status: `succeeded`, `no_new_data`, `failed` or `cancelled`.
         reason: Why it failed or was cancelled; None otherwise.
         message: For people: what the step reported, or what was seen.
+        evidence: What was expected of an output, and what was found.
     """
 
     status: str
     reason: str | None = None
     error_class: str | None = None
     message: str | None = None
+    evidence: Mapping[str, object] = attrs.field(factory=dict)
 
 
 def classify(  # noqa: PLR0913 -- one argument for each thing that is seen of an attempt
@@ -49,21 +51,19 @@ def classify(  # noqa: PLR0913 -- one argument for each thing that is seen of an
     cancelled: str | None,
     report: StepReport | None,
     bad_result: str | None,
-    missing_outputs: Sequence[str],
     exit_codes: Mapping[int, str],
     unkillable: bool = False,
 ) -> Outcome:
     """
     Return the outcome of an attempt: the first of these that holds.
 
-    It never started; it was cancelled; its time was up; a signal ended it; its exit code says so; its report is unreadable; its report says so; an output is
-    missing; it succeeded.
+    It never started; it was cancelled; its time was up; a signal ended it; its exit code says so; its report is unreadable; its report says so; it
+    succeeded, unless its outputs say otherwise (`core.output_contract`).
 
     Args:
         not_started: Why it could not be started, or None.
         cancelled: Why it was ended with its run, `cancelled` or `deadline`, or None.
         bad_result: Why its report could not be read, or None.
-        missing_outputs: The datasets that it should have written and that do not exist; looked at only where it ended well.
         exit_codes: What the definition says of exit codes: `no_new_data`, or a class of failure.
         unkillable: Its process lives on, so that nothing may be started in its place.
     """
@@ -87,17 +87,14 @@ def classify(  # noqa: PLR0913 -- one argument for each thing that is seen of an
         return Outcome("failed", "exit", error_class, reported or bad_result)
     if bad_result is not None:
         return Outcome("failed", "bad_result", "permanent", bad_result)
-    return _ended_well(report, missing_outputs)
+    return _ended_well(report)
 
 
-def _ended_well(report: StepReport | None, missing_outputs: Sequence[str]) -> Outcome:
+def _ended_well(report: StepReport | None) -> Outcome:
     """Return the outcome of an attempt whose exit code was 0 and whose report, if any, is readable."""
     reported = None if report is None else report.message
     if report is not None and report.status == "failed":
         return Outcome("failed", "reported", report.error_class or "permanent", reported)
     if report is not None and report.status == "no_new_data":
         return Outcome("no_new_data", message=reported)
-    if missing_outputs:
-        listed = ", ".join(missing_outputs)
-        return Outcome("failed", "missing_output", "permanent", f"it ended well but did not write {listed}")
     return Outcome("succeeded", message=reported)

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
 Path = tuple[str | int, ...]
 
-_KINDS = {"steps": "step", "datasets": "dataset", "pools": "pool", "vars": "variable", "params": "parameter"}
+_KINDS = {
+    "steps": "step",
+    "datasets": "dataset",
+    "pools": "pool",
+    "vars": "variable",
+    "params": "parameter",
+    "channels": "channel",
+}
 _TYPE_NAMES = {
     "string": "a text",
     "integer": "a whole number",
@@ -185,7 +192,9 @@ def _text_problem(error: ValidationError) -> str:
 
 def _item_kind(path: Path) -> str:
     words = [part for part in path if isinstance(part, str)]
-    return {"reads": "dataset", "writes": "dataset", "needs": "step"}.get(words[-1], words[0].removesuffix("s"))
+    return {"reads": "dataset", "writes": "dataset", "needs": "step", "to": "channel"}.get(
+        words[-1], words[0].removesuffix("s")
+    )
 
 
 def _type_of(value: object) -> str:

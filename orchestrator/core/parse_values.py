@@ -7,11 +7,18 @@ from typing import Any, TypeVar
 
 from orchestrator.core.definition import (
     DEFAULT_ANCHOR_TIMEOUT_US,
+    DEFAULT_CHANNEL_TIMEOUT_US,
     DEFAULT_GRACE_US,
     DEFAULT_LOG_LIMIT_BYTES,
     DEFAULT_PASS,
+    DEFAULT_PING_TIMEOUT_US,
+    DEFAULT_PROBE_TIMEOUT_US,
+    AlertRule,
+    Alerts,
     Audit,
+    Channel,
     Dataset,
+    Deadman,
     Freshness,
     Parameter,
     Pipeline,
@@ -73,6 +80,8 @@ class _Builder:
             access_group=access.get("group"),
             audit=self._audit(document.get("audit", _NO_TABLE)),
             redact=_redaction(document.get("redact", _NO_TABLE)),
+            alerts=self._alerts(document.get("alerts", _NO_TABLE)),
+            deadman=self._deadman(document.get("deadman", _NO_TABLE)),
             formerly=tuple(head.get("formerly", ())),
         )
 
@@ -85,6 +94,31 @@ class _Builder:
             anchor_timeout_us=DEFAULT_ANCHOR_TIMEOUT_US if timeout is None else timeout,
         )
 
+    def _alerts(self, table: Table) -> Alerts:
+        channels = {name: self._channel(name, entry) for name, entry in table.get("channels", _NO_TABLE).items()}
+        return Alerts(channels, tuple(_rule(entry) for entry in table.get("rules", ())))
+
+    def _channel(self, name: str, table: Table) -> Channel:
+        timeout = self._duration(table, ("alerts", "channels", name, "timeout"))
+        return Channel(
+            name=name,
+            command=tuple(table.get("command", ())),
+            webhook=table.get("webhook"),
+            headers=table.get("headers", _NO_TABLE),
+            apprise=tuple(table.get("apprise", ())),
+            env=tuple(table.get("env", ())),
+            timeout_us=DEFAULT_CHANNEL_TIMEOUT_US if timeout is None else timeout,
+        )
+
+    def _deadman(self, table: Table) -> Deadman:
+        timeout = self._duration(table, ("deadman", "timeout"))
+        return Deadman(
+            start=table.get("start"),
+            success=table.get("success"),
+            failure=table.get("failure"),
+            timeout_us=DEFAULT_PING_TIMEOUT_US if timeout is None else timeout,
+        )
+
     def _dataset(self, name: str, table: Table) -> Dataset:
         where: Path = ("datasets", name)
         fresh = table.get("fresh_within")
@@ -94,12 +128,16 @@ class _Builder:
             path=table.get("path"),
             pattern=table.get("pattern", "**/*"),
             min_files=table.get("min_files", 0),
+            min_rows=table.get("min_rows", 0),
+            allow_empty=table.get("allow_empty", False),
             layer=table.get("layer"),
             owner=table.get("owner"),
             classification=table.get("classification"),
             retention_us=self._duration(table, (*where, "retention")),
             digest=table.get("digest", "probe" if probe else "content"),
             probe=probe,
+            probe_timeout_us=self._duration(table, (*where, "probe_timeout")) or DEFAULT_PROBE_TIMEOUT_US,
+            env=tuple(table.get("env", ())),
             fresh_within=None if fresh is None else self._freshness(fresh, (*where, "fresh_within")),
             formerly=tuple(table.get("formerly", ())),
         )
@@ -175,6 +213,16 @@ def _redaction(table: Table) -> Redaction:
     return Redaction(patterns=tuple(table.get("patterns", ())), builtin=table.get("builtin", True))
 
 
+def _rule(table: Table) -> AlertRule:
+    default = AlertRule()
+    return AlertRule(
+        on=tuple(table.get("on", default.on)),
+        to=tuple(table.get("to", ())),
+        nights=table.get("nights", default.nights),
+        at=table.get("at", default.at),
+    )
+
+
 def _variable(name: str, table: Table) -> Variable:
     return Variable(
         name=name,
@@ -201,6 +249,6 @@ def _mentions_night(table: Table, datasets: Mapping[str, Dataset]) -> bool:
     texts = [*table.get("command", ()), table.get("cwd", ""), *table.get("code", ())]
     for name in (*table.get("reads", ()), *table.get("writes", ())):
         dataset = datasets.get(name)
-        if dataset is not None and dataset.path is not None:
-            texts += [dataset.path, dataset.pattern]
+        if dataset is not None:
+            texts += [dataset.path or "", dataset.pattern, *dataset.probe]
     return any("NIGHT" in references(text) for text in texts)

@@ -174,3 +174,71 @@ class HistoryCarried:
     ledger: str
     events: int
     state: str
+
+
+@attrs.frozen
+class AlertRaised:
+    """
+    Somebody is to be told something; until `alert.delivered` follows, it is tried again at each start.
+
+    Attributes:
+        alert: Made of what it is about and of the channel, so that the same is never raised twice.
+        channel: As the definition names it; how to reach it stands there.
+        kind: failed, recovered, refused, deadline, stale, missing, digest.
+        what: In one line; the message itself is made when it is sent.
+        about: Place in the ledger of the event that it is about.
+        facts: What a finding or a refusal rests on.
+    """
+
+    alert: str
+    pipeline: str
+    channel: str
+    kind: str
+    what: str
+    run_id: str | None = None
+    about: int | None = None
+    facts: Json | None = None
+
+
+@attrs.frozen
+class AlertDelivered:
+    """A channel has taken an alert: its command ended with 0, or its address answered with a success."""
+
+    alert: str
+    pipeline: str
+    channel: str
+    attempt: int
+
+
+@attrs.frozen
+class AlertFailed:
+    """
+    A channel has not taken an alert.
+
+    Attributes:
+        attempt: Counted from 1.
+        error: Why, without secrets.
+    """
+
+    alert: str
+    pipeline: str
+    channel: str
+    attempt: int
+    error: str
+
+
+@attrs.frozen
+class DeadmanPinged:
+    """
+    An address of `[deadman]` was asked for; what came of it changes nothing for the run.
+
+    Attributes:
+        on: start, success or failure.
+        error: Why it did not answer with a success, without secrets.
+    """
+
+    pipeline: str
+    run_id: str | None
+    on: str
+    ok: bool
+    error: str | None = None

@@ -8,6 +8,7 @@ bounded, and a document that breaks the rules fails the step: a report that nobo
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
@@ -30,6 +31,7 @@ ReportStatus: TypeAlias = Literal["succeeded", "no_new_data", "failed"]
 _STATUSES = ("succeeded", "no_new_data", "failed")
 _ERROR_CLASSES = ("transient", "infrastructure", "misuse", "permanent")
 _KEYS = ("status", "error_class", "message", "metrics", "outputs")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class BadReportError(OrchestratorError):
@@ -43,7 +45,7 @@ class StepReport:
 
     Attributes:
         metrics: Name to a number, a text or a truth value.
-        outputs: Dataset to facts about it, such as `{"rows": 842}`.
+        outputs: Dataset to facts about it; `rows` and `digest` are held against what is there, see `core.output_contract`.
     """
 
     status: ReportStatus = "succeeded"
@@ -101,7 +103,20 @@ def _message(document: Mapping[str, object]) -> str | None:
 
 
 def _outputs(outputs: object) -> dict[str, dict[str, Scalar]]:
-    return {name: _facts(facts, f"outputs.{name}") for name, facts in _entries(outputs, "outputs").items()}
+    found = {name: _facts(facts, f"outputs.{name}") for name, facts in _entries(outputs, "outputs").items()}
+    for name, facts in found.items():
+        _check_claims(facts, f"outputs.{name}")
+    return found
+
+
+def _check_claims(facts: Mapping[str, Scalar], where: str) -> None:
+    """Refuse what is said of an output and could not be checked: rows that are no count, a digest that is none."""
+    rows, digest = facts.get("rows", 0), facts.get("digest")
+    is_count = not isinstance(rows, bool | str) and rows >= 0 and rows == int(rows)
+    if not is_count:
+        raise BadReportError(f"{where}.rows is {shown(rows)}, expected a whole number, 0 or more")
+    if digest is not None and not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
+        raise BadReportError(f"{where}.digest is {shown(digest)}, expected sha256: and 64 digits from 0 to f")
 
 
 def _facts(facts: object, where: str) -> dict[str, Scalar]:

@@ -10,7 +10,10 @@ from orchestrator.core.decide import NEVER_RUN, Baseline, Facts, Measurement, Ru
 from orchestrator.core.definition import Pipeline, Step
 from orchestrator.core.fingerprint import Material
 from orchestrator.core.graph import Graph
+from orchestrator.core.output_contract import Extent
 from orchestrator.core.state import RunState
+
+NO_EXTENTS: Mapping[str, Extent] = {}
 
 
 @attrs.frozen
@@ -57,6 +60,13 @@ class RunPlan:
     forced: bool
     max_parallel: int
     writers: Mapping[str, str]
+    _weak: Mapping[str, str] = attrs.field(
+        init=False,
+        default=attrs.Factory(
+            lambda self: {name: i.digest for name, i in self.pipeline.datasets.items() if i.digest != "content"},
+            takes_self=True,
+        ),
+    )
 
     @property
     def fail_fast(self) -> bool:
@@ -90,6 +100,7 @@ class RunPlan:
             ending=ending,
             sources=plan.sources,
             trusted=self._trusted(plan.step) if plan.step.reads else {},
+            weak=self._weak_of(plan.step) if self._weak else {},
             measurement=measurement,
         )
 
@@ -102,6 +113,7 @@ class RunPlan:
         outputs: Mapping[str, str | None],
         code: Mapping[str, str],
         files: Mapping[str, Mapping[str, int]],
+        extents: Mapping[str, Extent] = NO_EXTENTS,
     ) -> Measurement:
         """Join what was measured of the step *name* with the parts of its key that need no measuring."""
         plan = self.steps[name]
@@ -112,7 +124,7 @@ class RunPlan:
             inputs=inputs,
             needs={other: self.success_of(other, state) for other in plan.step.needs},
         )
-        return Measurement(material, outputs, files)
+        return Measurement(material, outputs, files, extents)
 
     def changed_since(self, name: str, outputs: Mapping[str, str | None]) -> Run | None:
         """
@@ -133,6 +145,9 @@ class RunPlan:
         if step.attempt_status in ("succeeded", "no_new_data") and step.status in ("succeeded", "skipped"):
             return f"{self.run_id}/{step.attempt}"
         return self.steps[name].baseline.success
+
+    def _weak_of(self, step: Step) -> dict[str, str]:
+        return {name: self._weak[name] for name in (*step.reads, *step.writes) if name in self._weak}
 
     def _trusted(self, step: Step) -> dict[str, str | None]:
         """What the writers that are not part of this run last left in the datasets that *step* reads."""

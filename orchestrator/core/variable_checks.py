@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterator
 
@@ -48,22 +49,42 @@ def check_texts(pipeline: Pipeline, declared: Collection[str]) -> Iterator[Probl
     Args:
         declared: The names of all variables that the file declares, also of those that could not be read.
     """
+    for path, text, secret in itertools.chain(_plain_texts(pipeline), alert_texts(pipeline)):
+        if "${" in text:
+            yield from _check_text(pipeline, declared, text, path, secret_allowed=secret)
+
+
+def _plain_texts(pipeline: Pipeline) -> Iterator[tuple[Path, str, bool]]:
     for dataset in pipeline.datasets.values():
-        for key, text in (("path", dataset.path), ("pattern", dataset.pattern)):
-            if text is not None and "${" in text:
-                yield from _check_text(pipeline, declared, text, ("datasets", dataset.name, key))
+        table: Path = ("datasets", dataset.name)
+        yield (*table, "path"), dataset.path or "", False
+        yield (*table, "pattern"), dataset.pattern, False
+        yield from (((*table, "probe", place), word, False) for place, word in enumerate(dataset.probe))
     for step in pipeline.steps.values():
-        for place, word in enumerate(step.command):
-            if "${" in word:
-                yield from _check_text(pipeline, declared, word, ("steps", step.name, "command", place))
-        for place, pattern in enumerate(step.code):
-            if "${" in pattern:
-                yield from _check_text(pipeline, declared, pattern, ("steps", step.name, "code", place))
-        if step.cwd is not None and "${" in step.cwd:
-            yield from _check_text(pipeline, declared, step.cwd, ("steps", step.name, "cwd"))
+        table = ("steps", step.name)
+        yield from (((*table, "command", place), word, False) for place, word in enumerate(step.command))
+        yield from (((*table, "code", place), pattern, False) for place, pattern in enumerate(step.code))
+        yield (*table, "cwd"), step.cwd or "", False
 
 
-def _check_text(pipeline: Pipeline, declared: Collection[str], text: str, path: Path) -> Iterator[Problem]:
+def alert_texts(pipeline: Pipeline) -> Iterator[tuple[Path, str, bool]]:
+    """Yield each text of `[alerts]` and `[deadman]` that may refer to variables: its path, the text, and whether secrets may stand in it."""
+    for channel in pipeline.alerts.channels.values():
+        path: Path = ("alerts", "channels", channel.name)
+        yield from (((*path, "command", place), word, False) for place, word in enumerate(channel.command))
+        yield from (((*path, "headers", name), value, True) for name, value in channel.headers.items())
+        yield from (((*path, "apprise", place), value, True) for place, value in enumerate(channel.apprise))
+        if channel.webhook is not None:
+            yield (*path, "webhook"), channel.webhook, True
+    pinged = pipeline.deadman
+    for event, address in (("start", pinged.start), ("success", pinged.success), ("failure", pinged.failure)):
+        if address is not None:
+            yield ("deadman", event), address, True
+
+
+def _check_text(
+    pipeline: Pipeline, declared: Collection[str], text: str, path: Path, *, secret_allowed: bool = False
+) -> Iterator[Problem]:
     where = ".".join(str(part) for part in path if isinstance(part, str))
     if is_malformed(text):
         message = f"{where} holds a '${{' that begins no ${{NAME}}: {shown(text)}"
@@ -73,13 +94,14 @@ def _check_text(pipeline: Pipeline, declared: Collection[str], text: str, path: 
             continue
         variable = pipeline.variables.get(name)
         if variable is None and name not in declared:
-            known = [NIGHT, *pipeline.params, *(item.name for item in pipeline.variables.values() if not item.secret)]
+            plain = (item.name for item in pipeline.variables.values() if secret_allowed or not item.secret)
+            known = [NIGHT, *pipeline.params, *plain]
             near = suggest(name, known)
             hint = f"did you mean ${{{near}}}?" if near else f"declare {name} in [env.vars] or [params]"
             yield Problem(
                 "unknown_reference", f"{where} refers to {name}, which is not declared", path, suggestion=hint
             )
-        elif variable is not None and variable.secret:
+        elif variable is not None and variable.secret and not secret_allowed:
             message = f"{where} refers to {name}, which is secret: paths and commands are recorded and shown"
             yield Problem("secret_reference", message, path, suggestion=f'give it to the step with env = ["{name}"]')
 

@@ -21,6 +21,9 @@ def blob_names(event: RecordedEvent) -> Iterator[str]:
     for field in _FIELDS.get(event.type, ()):
         if isinstance(digest := data.get(field), str):
             yield digest
+    evidence = data.get("evidence")
+    if isinstance(evidence, Mapping) and isinstance(digest := evidence.get("certificate"), str):
+        yield digest
     if event.type in _WITH_COMPONENTS:
         components = data.get("components")
         if isinstance(components, Mapping) and components.keys() == {"blob"}:

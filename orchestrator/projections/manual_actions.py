@@ -114,6 +114,17 @@ def recorded_definition(connection: sqlite3.Connection, pipeline: str) -> Row:
     return document
 
 
+def lateness_terms(connection: sqlite3.Connection, pipeline: str) -> bool:
+    """Whether the definition that *pipeline* last ran with says when it is due or how fresh its data must be; the definition is not read for it."""
+    row = connection.execute(
+        "WITH document (text) AS (SELECT CAST(b.bytes AS TEXT) FROM pipelines p JOIN blobs b ON b.digest = p.definition WHERE p.pipeline = ?)"
+        " SELECT json_extract(text, '$.schedule.cron') IS NOT NULL OR EXISTS (SELECT 1 FROM json_each(text, '$.datasets') d"
+        " WHERE json_extract(d.value, '$.fresh_within') IS NOT NULL) FROM document",
+        (pipeline,),
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
 def requires_reason(document: Row) -> bool:
     """Whether the definition *document* refuses manual actions that give no reason."""
     audit = document.get("audit")

@@ -14,9 +14,13 @@ import attrs
 from ledger.canonical import canonical_text
 from ledger.events import RecordedEvent
 from orchestrator.core.events import (
+    AlertDelivered,
+    AlertFailed,
+    AlertRaised,
     AttemptFinished,
     AttemptStarted,
     CheckpointAnchored,
+    DeadmanPinged,
     DefinitionChanged,
     HistoryCarried,
     HostChanged,
@@ -271,6 +275,7 @@ _HANDLERS: Mapping[type[object], Callable[..., None]] = {
     OutputAccepted: of_pipeline.accepted,
     NoteAdded: of_pipeline.note_added,
     RunAcknowledged: of_pipeline.acknowledged,
-    RunCancelRequested: lambda *_: None,  # How the run ended is what its own events say.
     CheckpointAnchored: of_pipeline.anchored,
+    # How a run that was to be cancelled ended is what its own events say; alerts are folded where they are needed.
+    **dict.fromkeys((RunCancelRequested, AlertRaised, AlertDelivered, AlertFailed, DeadmanPinged), lambda *_: None),
 }

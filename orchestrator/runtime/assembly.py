@@ -26,7 +26,7 @@ class Surroundings:
         folder: Of the definition, absolute.
         values: What `${NAME}` stands for: plain variables, parameters and `NIGHT`.
         secret_names: Declared variables whose value must not be looked at here.
-        variables: Declared variables with their value; secrets included, only to be handed to processes.
+        variables: Declared variables and parameters with their value; secrets included, only to be handed to processes.
     """
 
     folder: Path
@@ -135,10 +135,13 @@ def graph_document(pipeline: Pipeline, graph: Graph) -> dict[str, object]:
 
 def _place(dataset: Dataset, around: Surroundings) -> DatasetPlace:
     pattern = resolve(dataset.pattern, around.values)
-    if dataset.path is None:
-        return DatasetPlace(None, pattern, dataset.digest)
-    path = os.path.normpath(around.folder / resolve(dataset.path, around.values))
-    return DatasetPlace(path, pattern, dataset.digest)
+    path = None
+    if dataset.path is not None:
+        path = os.path.normpath(around.folder / resolve(dataset.path, around.values))
+    if not dataset.probe:
+        return DatasetPlace(path, pattern, dataset.digest)
+    probe = tuple(resolve(word, around.values) for word in dataset.probe)
+    return DatasetPlace(path, pattern, dataset.digest, probe, dataset.probe_timeout_us)
 
 
 def _code_place(step: Step, around: Surroundings, data: Sequence[DatasetPlace]) -> CodePlace:

@@ -6,12 +6,17 @@ import contextlib
 import os
 import select
 import signal
+from collections.abc import Callable
+from typing import TypeAlias
 
 import attrs
 
-from orchestrator.runtime.output import AttemptOutput
+from orchestrator.runtime.output import Output
 from orchestrator.runtime.ports import Exited, Launch, Survivor
 from orchestrator.runtime.strays import Owner
+
+Told: TypeAlias = Callable[[Exited], None]
+"""Who is told of the end of a process that is no attempt."""
 
 READ_BYTES = 1 << 16
 READS_A_TURN = 16
@@ -23,6 +28,7 @@ class Attempt:
     Hold an attempt from the start of its process until its end is told.
 
     Attributes:
+        told: Who is told of its end where it is a process of another kind, or None.
         drain_until_us: When the rest of the output is waited for no longer, once the process has ended.
         eof: The output has come to its end.
         is_paused: Its output is not read, since there is no room for it.
@@ -37,7 +43,8 @@ class Attempt:
     pid: int
     pidfd: int
     pipe: int
-    output: AttemptOutput
+    output: Output
+    told: Told | None
     owner: Owner
     started_us: int
     deadline_us: int | None

@@ -13,20 +13,30 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
 import attrs
 
 from ledger.canonical import canonical_bytes, parse_canonical
+from orchestrator.core.definition import DEFAULT_PROBE_TIMEOUT_US
+from orchestrator.core.output_contract import NOTHING, Extent
 from orchestrator.runtime.digest_cache import DigestCache
-from orchestrator.runtime.ports import Measured, MeasureRequest
+from orchestrator.runtime.ports import Measured, MeasureRequest, Prober
+from orchestrator.runtime.rows import UncountableError, count_rows
 from orchestrator.runtime.walking import walk_files
 
 _CHUNK_BYTES = 1 << 20
 _BUDGET_NS = 10_000_000
 _FILES_BEFORE_YIELD = 256
+
+
+class _Waits:
+    """Says that nothing can be done before a probe has ended."""
+
+
+_WAITS = _Waits()
 
 
 @attrs.frozen
@@ -35,14 +45,17 @@ class DatasetPlace:
     Where a dataset lies.
 
     Attributes:
-        path: Absolute, all variables resolved; None where the dataset is no file (`probe`).
+        path: Absolute, all variables resolved; None where the dataset is no file.
         pattern: Which files of a folder belong to it.
-        strength: `content` or `listing`.
+        strength: `content`, `listing` or `probe`.
+        probe: The command whose output stands for the content, all variables resolved.
     """
 
     path: str | None
     pattern: str
     strength: str
+    probe: tuple[str, ...] = ()
+    probe_timeout_us: int = DEFAULT_PROBE_TIMEOUT_US
 
 
 @attrs.frozen
@@ -62,6 +75,7 @@ class FileDigester:
         datasets: Where each dataset lies.
         code: Where each step's code lies.
         load_manifest: Returns the manifest of a digest that the ledger keeps, or None.
+        probes: Asks datasets that have a probe.
         redact: Removes secrets from the names of files, which are recorded.
     """
 
@@ -73,7 +87,7 @@ class FileDigester:
         code: Mapping[str, CodePlace],
         cache: DigestCache,
         load_manifest: Callable[[str], bytes | None],
-        unmeasured: str,
+        probes: Prober | None = None,
         redact: Callable[[str], str] = str,
     ) -> None:
         self._folder = str(folder)
@@ -81,52 +95,74 @@ class FileDigester:
         self._code = code
         self._cache = cache
         self._load_manifest = load_manifest
-        self._unmeasured = unmeasured
+        self._probes = probes
         self._redact = redact
-        self._jobs: deque[tuple[MeasureRequest, Iterator[Measured | None]]] = deque()
+        self._jobs: deque[tuple[MeasureRequest, Generator[Measured | _Waits | None, None, None]]] = deque()
+        self._waits = False
 
     def submit(self, request: MeasureRequest) -> None:
         """Ask for a measurement; `advance` will return it."""
         self._jobs.append((request, self._measure(request)))
+        self._waits = False
 
     def drop(self, step: str) -> None:
         """Forget what was asked for the decision about *step*; what was asked for its success goes on."""
+        for request, job in self._jobs:
+            if request.step == step and request.code:
+                job.close()
         self._jobs = deque(job for job in self._jobs if job[0].step != step or not job[0].code)
 
     @property
     def busy(self) -> bool:
-        """Whether a measurement is under way."""
-        return bool(self._jobs)
+        """Whether there is something to measure; not while all that was asked for waits for probes."""
+        return bool(self._jobs) and not self._waits
 
     def advance(self) -> list[Measured]:
-        """Work for about ten milliseconds and return what is complete, in the order in which it was asked for."""
+        """Work for about ten milliseconds and return what is complete, in the order in which it was asked for, but for what waits for a probe."""
         done: list[Measured] = []
         until = time.monotonic_ns() + _BUDGET_NS
-        while self._jobs:
+        waiting = 0
+        while waiting < len(self._jobs):
             measured = next(self._jobs[0][1])
-            if measured is not None:
+            if isinstance(measured, Measured):
                 done.append(measured)
                 self._jobs.popleft()
+            elif measured is not None:
+                self._jobs.rotate(-1)
+                waiting += 1
             elif time.monotonic_ns() > until:
                 break
+        self._waits = waiting == len(self._jobs)
         return done
 
-    def missing(self, datasets: Sequence[str]) -> list[str]:
-        """Return those of *datasets* that do not exist now; one `stat` each."""
-        paths = {name: self._datasets[name].path for name in datasets}
-        return [name for name, path in paths.items() if path is not None and not os.path.exists(path)]
+    def measure(self, request: MeasureRequest) -> Measured:
+        """Return the answer to *request*; for those who have nothing else to do meanwhile."""
+        self.submit(request)
+        while not (found := self.advance()):
+            if self._waits:
+                assert self._probes is not None
+                self._probes.wait()
+        return found[0]
 
-    def _measure(self, request: MeasureRequest) -> Iterator[Measured | None]:
+    def _measure(self, request: MeasureRequest) -> Generator[Measured | _Waits | None, None, None]:
         manifests: dict[str, bytes] = {}
+        extents: dict[str, Extent] = {}
         inputs: dict[str, str | None] = {}
         outputs: dict[str, str | None] = {}
         for found, names in ((inputs, tuple(request.inputs)), (outputs, request.outputs)):
             for name in names:
-                yield from self._dataset(name, found, manifests)
+                manifest, extents[name] = yield from self._dataset(name, count=name in request.rows)
+                found[name] = None
+                if manifest is not None:
+                    found[name] = digest = "sha256:" + sha256(manifest).hexdigest()
+                    manifests[digest] = manifest
         files = {
             name: self._count_changes(before, manifests.get(after))
             for name, before in request.inputs.items()
-            if before is not None and (after := inputs[name]) is not None and before != after
+            if before is not None
+            and (after := inputs[name]) is not None
+            and before != after
+            and not self._datasets[name].probe
         }
         code: dict[str, str] = {}
         if request.code and request.step in self._code:
@@ -135,48 +171,68 @@ class FileDigester:
                     yield None
                 else:
                     code[entry[0]] = entry[1]
-        yield Measured(request.step, inputs, outputs, code, manifests, files)
+        yield Measured(request.step, inputs, outputs, code, manifests, files, extents)
 
-    def _dataset(self, name: str, found: dict[str, str | None], manifests: dict[str, bytes]) -> Iterator[None]:
-        """Yield to give way; at last the digest of the dataset *name* is in *found* and its manifest in *manifests*."""
+    def _dataset(self, name: str, *, count: bool) -> Generator[_Waits | None, None, tuple[bytes | None, Extent]]:
+        """Yield to give way; return the manifest of the dataset *name*, None where it does not exist, and how much it is."""
         place = self._datasets[name]
         if place.path is None:
-            found[name] = self._unmeasured
-            return
-        manifest = None
-        for manifest in self._manifest(place.path, place):
-            if manifest is None:
-                yield None
-        found[name] = None
-        if manifest is not None:
-            found[name] = digest = "sha256:" + sha256(manifest).hexdigest()
-            manifests[digest] = manifest
-
-    def _manifest(self, path: str, place: DatasetPlace) -> Iterator[bytes | None]:
-        """Yield None to give way, at last the manifest; nothing where *path* does not exist."""
+            return (yield from self._asked(name))
         try:
-            kind = os.stat(path)
+            kind = os.stat(place.path)
         except OSError:
-            return  # As `missing` sees it: a link to itself, or what lies behind a closed folder, is not there for a step either.
+            # A link to itself, or what lies behind a closed folder, is not there for a step either.
+            return None, NOTHING
+        if place.probe:
+            return (yield from self._asked(name))
         listed: list[list[object]] = []
-        if stat.S_ISDIR(kind.st_mode):
-            for relative in walk_files(path, place.pattern):
-                if relative is None:
-                    yield None
-                    continue
-                for entry in self._entry(os.path.join(path, relative), relative, place.strength):
-                    if entry is None:
-                        yield None
-                    else:
-                        listed.append(entry)
-        else:
-            for entry in self._entry(path, "", place.strength):
+        paths: list[str] = []
+        single = not stat.S_ISDIR(kind.st_mode)
+        for relative in [""] if single else walk_files(place.path, place.pattern):
+            if relative is None:
+                yield None
+                continue
+            path = os.path.join(place.path, relative) if relative else place.path
+            for entry in self._entry(path, relative, place.strength):
                 if entry is None:
                     yield None
                 else:
                     listed.append(entry)
+                    paths.append(path)
         listed.sort(key=lambda entry: str(entry[0]))
-        yield canonical_bytes({"files": listed, "recipe": 1, "strength": place.strength})
+        extent = Extent(
+            files=len(listed),
+            bytes=sum(int(str(entry[1])) for entry in listed),
+            file_digest=str(listed[0][2]) if single and listed and place.strength == "content" else None,
+        )
+        if count:
+            extent = yield from self._counted(extent, paths)
+        return canonical_bytes({"files": listed, "recipe": 1, "strength": place.strength}), extent
+
+    def _asked(self, name: str) -> Generator[_Waits, None, tuple[bytes | None, Extent]]:
+        """Yield while the probe of the dataset *name* runs; what does not answer does not exist."""
+        assert self._probes is not None
+        answer = self._probes.ask(name)
+        try:
+            while not answer.is_there:
+                yield _WAITS
+        finally:
+            self._probes.cancel(answer)
+        failure = None if answer.failure is None else f"its probe failed: {answer.failure}"
+        return answer.manifest, Extent(bytes=answer.bytes, failure=failure)
+
+    def _counted(self, extent: Extent, paths: list[str]) -> Generator[None, None, Extent]:
+        rows = 0
+        for path in paths:
+            try:
+                for found in count_rows(path):
+                    if found is None:
+                        yield None
+                    else:
+                        rows += found
+            except UncountableError as error:
+                return attrs.evolve(extent, failure=str(error))
+        return attrs.evolve(extent, rows=rows)
 
     def _entry(self, path: str, relative: str, strength: str) -> Iterator[list[object] | None]:
         try:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import attrs
 
 from ledger.events import NewEvent
+from orchestrator.core.certificates import certified
 from orchestrator.core.decide import Fail, Measure, Measurement, Run, Skip, decide
 from orchestrator.core.events import (
     Event,
@@ -23,19 +24,25 @@ from orchestrator.core.events import (
     event_type,
 )
 from orchestrator.core.outcome import Outcome
+from orchestrator.core.output_contract import rows_to_count
 from orchestrator.core.plan import Frontier
+from orchestrator.core.report import StepReport
 from orchestrator.core.retry import is_retried, wait_us
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState, initial_state
 from orchestrator.runtime.ports import Exited, Measured, MeasureRequest, Ports
 from orchestrator.runtime.recording import (
+    ENDED_WELL,
     attempt_finished,
     attempt_started,
     ended_evidence,
+    held,
     judged,
+    measurement_of,
     retry_scheduled,
     run_finished,
     step_finished,
+    wanted,
 )
 from orchestrator.runtime.waiting import Waiting
 
@@ -84,7 +91,7 @@ class Engine:
         self._running: set[str] = set()
         self._measuring: set[str] = set()
         self._checking: set[str] = set()
-        self._finishing: dict[str, tuple[Outcome, Exited]] = {}
+        self._finishing: dict[str, tuple[Outcome, Exited, StepReport | None]] = {}
         self._waiting = Waiting(ports.pools, lambda name: plan.steps[name].step.uses)
         self._decided_us: dict[str, int] = {}
         self._ending: str | None = None
@@ -102,8 +109,7 @@ class Engine:
         self._advance()
         self._commit()
         while self._state.status == "running":
-            exits = self._unstarted + self._ports.executor.poll(self._patience_us())
-            self._unstarted = []
+            exits, self._unstarted = self._unstarted + self._ports.executor.poll(self._patience_us()), []
             self._take_interrupts()
             for exited in exits:
                 self._attempt_ended(exited)
@@ -188,13 +194,8 @@ class Engine:
         decision = decide(facts)
         match decision:
             case Measure():
-                step, baseline = facts.step, facts.baseline
-                known = baseline.components.get("inputs")
-                former = known if isinstance(known, Mapping) else {}
                 self._measuring.add(name)
-                self._ports.digester.submit(
-                    MeasureRequest(name, {dataset: former.get(dataset) for dataset in step.reads}, step.writes)
-                )
+                self._ports.digester.submit(wanted(facts.step, facts.baseline))
             case Run():
                 assert measurement is not None
                 self._attempt(name, decision, measurement)
@@ -205,6 +206,11 @@ class Engine:
                     self._keep(name)
                 else:
                     self._attempt(name, needed, measurement)
+            case Skip(reason="no_new_data" | "up_to_date"):
+                assert measurement is not None
+                evidence, documents = certified(decision.evidence, facts.baseline, measurement)
+                self._blobs.update(documents)
+                self._finish_step(name, "skipped", decision.reason, evidence=evidence)
             case Skip():
                 self._finish_step(name, "skipped", decision.reason, evidence=decision.evidence)
             case Fail():
@@ -221,8 +227,7 @@ class Engine:
         self._measuring.discard(name)
         self._blobs.update(measured.manifests)
         if name in self._finishing:
-            outcome, exited = self._finishing.pop(name)
-            self._succeed(name, outcome, exited, measured.outputs)
+            self._conclude(*self._finishing.pop(name), measured)
             return
         if name in self._checking:
             self._checking.discard(name)
@@ -231,17 +236,7 @@ class Engine:
             else:
                 self._consider(name, None)
             return
-        self._consider(
-            name,
-            self._plan.measurement(
-                name,
-                self._state,
-                inputs=measured.inputs,
-                outputs=measured.outputs,
-                code=measured.code,
-                files=measured.files,
-            ),
-        )
+        self._consider(name, measurement_of(self._plan, self._state, measured))
 
     def _launch(self, ready: _Ready) -> None:
         if self._is_over(ready.step):
@@ -264,16 +259,13 @@ class Engine:
         self._waiting.leave(name)
         cancelled = "deadline" if self._ending == "deadline" else "cancelled"
         outcome, report = judged(exited, step, self._ports, cancelled=cancelled)
-        self._record(attempt_finished(self._plan.run_id, exited, outcome, report, self._ports.workbench.redact))
-        if outcome.status == "failed" and self._is_retried(name, outcome.error_class):
-            self._schedule_retry(name)
-        elif outcome.status not in ("succeeded", "no_new_data"):
-            self._finish_step(name, outcome.status, outcome.reason, outcome=outcome, exited=exited)
-        elif step.writes:
-            self._finishing[name] = (outcome, exited)
-            self._ports.digester.submit(MeasureRequest(name, outputs=step.writes, code=False))
+        if outcome.status in ENDED_WELL and step.writes:
+            # How it ended depends on what it has left.
+            rows = rows_to_count(step, self._plan.pipeline.datasets, report)
+            self._finishing[name] = (outcome, exited, report)
+            self._ports.digester.submit(MeasureRequest(name, outputs=step.writes, code=False, rows=rows))
         else:
-            self._succeed(name, outcome, exited, {})
+            self._conclude(outcome, exited, report, Measured(name))
 
     def _is_retried(self, name: str, error_class: str | None) -> bool:
         policy, tried = self._plan.steps[name].step.retry, self._state.step(name).tried
@@ -285,9 +277,19 @@ class Engine:
         self._record(event)
         self._waiting.until(name, clock.monotonic_us() + event.delay_us)
 
-    def _succeed(self, name: str, outcome: Outcome, exited: Exited, outputs: Mapping[str, str | None]) -> None:
+    def _conclude(self, outcome: Outcome, exited: Exited, report: StepReport | None, left: Measured) -> None:
+        """Record the end of an attempt, with the outputs that it has *left* held against what it owes."""
+        name, plan, redact = exited.step, self._plan, self._ports.workbench.redact
+        outcome = held(outcome, report, left, plan, redact)
+        self._record(attempt_finished(plan.run_id, exited, outcome, report, redact))
+        if outcome.status == "failed" and self._is_retried(name, outcome.error_class):
+            self._schedule_retry(name)
+            return
+        if outcome.status not in ENDED_WELL:
+            self._finish_step(name, outcome.status, outcome.reason, outcome=outcome, exited=exited)
+            return
         status, reason = ("succeeded", None) if outcome.status == "succeeded" else ("skipped", "no_new_data")
-        self._finish_step(name, status, reason, outcome=outcome, exited=exited, outputs=outputs)
+        self._finish_step(name, status, reason, outcome=outcome, exited=exited, outputs=left.outputs)
 
     def _finish_step(
         self,
@@ -304,7 +306,7 @@ class Engine:
         self._waiting.leave(name)
         self._decided_us.pop(name, None)
         if evidence is None:
-            evidence = ended_evidence(exited, timeout_us=self._plan.steps[name].step.timeout_us)
+            evidence = ended_evidence(exited, outcome, timeout_us=self._plan.steps[name].step.timeout_us)
         self._record(
             step_finished(name, step, status, reason, evidence, outcome=outcome, exited=exited, outputs=outputs)
         )
@@ -359,16 +361,14 @@ class Engine:
                 self._ports.executor.stop(name, force=force)
 
     def _finish_run(self) -> None:
-        duration_us = self._ports.clock.monotonic_us() - self._started_us
-        steps = self._plan.graph.order
+        duration_us, steps = self._ports.clock.monotonic_us() - self._started_us, self._plan.graph.order
         self._record(run_finished(self._state, steps, self._ending, signal=self._signal, duration_us=duration_us))
 
     # Recording
 
     def _record(self, event: Event) -> None:
         self._state.evolve(event)
-        name, version = event_type(event)
-        self._events.append(NewEvent(name, version, event_data(event)))
+        self._events.append(NewEvent(*event_type(event), event_data(event)))
 
     def _commit(self) -> None:
         """Make the turn's events durable, then do what they say."""

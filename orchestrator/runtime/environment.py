@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from orchestrator.core.definition import Parameter, Pipeline, Variable
+from orchestrator.core.definition import Dataset, Parameter, Pipeline, Step, Variable
 from orchestrator.core.interpolation import UnresolvedReferenceError, references, resolve
 from orchestrator.core.names import shown, suggest
 from orchestrator.core.parameters import check_parameter_value
@@ -113,18 +113,36 @@ def surroundings(pipeline: Pipeline, environment: Environment, folder: Path, nig
     secrets = frozenset(name for name, variable in pipeline.variables.items() if variable.secret)
     plain = {name: item.value for name, item in environment.variables.items() if name not in secrets}
     values = {**plain, **{name: item.value for name, item in environment.params.items()}, "NIGHT": night}
-    return Surroundings(folder, values, secrets, {name: item.value for name, item in environment.variables.items()})
+    given = {**environment.variables, **environment.params}
+    return Surroundings(folder, values, secrets, {name: item.value for name, item in given.items()})
 
 
 def child_environment(
     pipeline: Pipeline, environment: Environment, environ: Mapping[str, str]
 ) -> dict[str, dict[str, str]]:
     """Return for each step the variables that reach it: those that it declares, and of the parent's those that are passed on."""
+    return _reaching(pipeline.steps, pipeline, environment, environ)
+
+
+def probe_environment(
+    pipeline: Pipeline, environment: Environment, environ: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """Return for each dataset with a probe the variables that reach it, as for steps."""
+    asked = {name: dataset for name, dataset in pipeline.datasets.items() if dataset.probe}
+    return _reaching(asked, pipeline, environment, environ)
+
+
+def _reaching(
+    declaring: Mapping[str, Step] | Mapping[str, Dataset],
+    pipeline: Pipeline,
+    environment: Environment,
+    environ: Mapping[str, str],
+) -> dict[str, dict[str, str]]:
     passed = {name: environ[name] for name in pipeline.env_pass if name in environ and name not in pipeline.variables}
-    known = environment.variables
+    known = {**environment.variables, **environment.params}
     return {
-        step.name: passed | {name: known[name].value for name in step.env if name in known} if step.env else passed
-        for step in pipeline.steps.values()
+        item.name: passed | {name: known[name].value for name in item.env if name in known} if item.env else passed
+        for item in declaring.values()
     }
 
 
@@ -209,17 +227,18 @@ def _default(item: Variable | Parameter) -> Resolved | None:
 
 
 def _needed(pipeline: Pipeline, selected: Iterable[str]) -> tuple[set[str], set[str]]:
-    """Return the variables that the *selected* steps need, and all names that their texts refer to."""
+    """Return the variables that the *selected* steps need, and all names that their texts refer to or that they are given."""
     needed: set[str] = set()
     texts: list[str] = []
     for name in selected:
         step = pipeline.steps[name]
         needed.update(step.env)
         texts += [*step.command, *step.code, step.cwd or ""]
-        for dataset in (*step.reads, *step.writes):
-            texts += [pipeline.datasets[dataset].path or "", pipeline.datasets[dataset].pattern]
-    referred = {reference for text in texts for reference in references(text)}
-    return needed | referred & pipeline.variables.keys(), referred
+        for dataset in (pipeline.datasets[name] for name in (*step.reads, *step.writes)):
+            texts += [dataset.path or "", dataset.pattern, *dataset.probe]
+            needed.update(dataset.env)
+    referred = {reference for text in texts for reference in references(text)} | needed & pipeline.params.keys()
+    return (needed | referred) & pipeline.variables.keys(), referred
 
 
 def _check_patterns(pipeline: Pipeline, selected: Collection[str], values: Mapping[str, str]) -> Iterator[Problem]:

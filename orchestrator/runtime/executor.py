@@ -14,9 +14,9 @@ import select
 import signal
 from collections.abc import Callable
 
-from orchestrator.runtime.attempt import READS_A_TURN, Attempt
+from orchestrator.runtime.attempt import READS_A_TURN, Attempt, Told
 from orchestrator.runtime.log_writer import LogWriter
-from orchestrator.runtime.output import AttemptOutput, RedactingStream
+from orchestrator.runtime.output import AttemptOutput, Output, RedactingStream
 from orchestrator.runtime.ports import Clock, Exited, Launch, Survivor
 from orchestrator.runtime.spawning import Spawner, start_error
 from orchestrator.runtime.strays import Owner, are_all_ours, process_name, strays_of
@@ -51,7 +51,7 @@ class ProcessExecutor:
         self._watched: dict[int, tuple[Attempt, bool]] = {}
         self._running: dict[str, Attempt] = {}
         self._unkillable: dict[str, Attempt] = {}
-        self._failed_starts: list[Exited] = []
+        self._failed_starts: list[tuple[Exited, Told | None]] = []
         self._spawner = Spawner()
         self._all_ours = are_all_ours()
         self._logs = LogWriter()
@@ -68,13 +68,15 @@ class ProcessExecutor:
         """
         before = self._living_before(launch.step)
         if before is not None:
-            self._failed_starts.append(Exited(launch.step, launch.attempt, not_started=before))
+            self._failed_starts.append((Exited(launch.step, launch.attempt, not_started=before), None))
             return
-        try:
-            self._start(launch)
-        except (OSError, ValueError) as error:
-            text = start_error(launch, error)
-            self._failed_starts.append(Exited(launch.step, launch.attempt, not_started=text))
+        self._start_or_tell(
+            launch, AttemptOutput(launch.log_path, self._new_stream(), launch.log_limit_bytes, self._logs), None
+        )
+
+    def start_aside(self, launch: Launch, output: Output, told: Told) -> None:
+        """Start what is no attempt: it prints into *output*, and `poll` hands its end to *told* instead of returning it."""
+        self._start_or_tell(launch, output, told)
 
     def poll(self, timeout_us: int | None) -> list[Exited]:
         """Wait until something has ended or *timeout_us* has passed (None: for ever), and return what has ended."""
@@ -89,13 +91,15 @@ class ProcessExecutor:
             self._happened(descriptor)
         if due_us is not None:
             self._enforce(self._clock.monotonic_us())
-        ended = self._failed_starts
-        self._failed_starts = []
+        ended, self._failed_starts = self._failed_starts, []
         for attempt in [attempt for attempt in self._running.values() if attempt.ended_us is not None]:
             if self._is_over(attempt):
                 del self._running[attempt.launch.step]
-                ended.append(attempt.finish())
-        return ended
+                ended.append((attempt.finish(), attempt.told))
+        for exited, told in ended:
+            if told is not None:
+                told(exited)
+        return [exited for exited, told in ended if told is None]
 
     def _happened(self, descriptor: int) -> None:
         if descriptor == self._wakeup_fd:
@@ -164,7 +168,14 @@ class ProcessExecutor:
         name = process_name(before.pid)
         return f"not started: process {before.pid} ({name}) of attempt {before.launch.attempt} could not be killed, and lives"
 
-    def _start(self, launch: Launch) -> None:
+    def _start_or_tell(self, launch: Launch, output: Output, told: Told | None) -> None:
+        try:
+            self._start(launch, output, told)
+        except (OSError, ValueError) as error:
+            text = start_error(launch, error)
+            self._failed_starts.append((Exited(launch.step, launch.attempt, not_started=text), told))
+
+    def _start(self, launch: Launch, output: Output, told: Told | None) -> None:
         started_us = self._clock.monotonic_us()
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         try:
@@ -185,7 +196,8 @@ class ProcessExecutor:
                 pid=pid,
                 pidfd=pidfd,
                 pipe=read_end,
-                output=AttemptOutput(launch.log_path, self._new_stream(), launch.log_limit_bytes, self._logs),
+                output=output,
+                told=told,
                 owner=Owner.of(launch, pid),
                 started_us=started_us,
                 deadline_us=None if launch.timeout_us is None else started_us + launch.timeout_us,

@@ -36,7 +36,6 @@ class RememberingDigester:
         self._digester = digester
         self._manifests = manifests
         self.submit: Callable[[MeasureRequest], None] = digester.submit
-        self.missing = digester.missing
         self.drop = digester.drop
 
     @property

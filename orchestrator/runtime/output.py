@@ -34,6 +34,46 @@ class RedactingStream(Protocol):
         ...
 
 
+class Output(Protocol):
+    """Where what a process prints goes."""
+
+    @property
+    def last_line(self) -> str | None:
+        """The last line so far, redacted; None before there is one."""
+        ...
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why it could not be kept, or None."""
+        ...
+
+    @property
+    def has_room(self) -> bool:
+        """Whether to read on."""
+        ...
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether all that was fed is where it belongs, or cannot be."""
+        ...
+
+    def feed(self, data: bytes) -> None:
+        """Take what the process has printed."""
+        ...
+
+    def end(self) -> None:
+        """Take note that nothing more comes."""
+        ...
+
+    def give_up(self) -> None:
+        """Wait no longer for what is not kept yet."""
+        ...
+
+    def finish(self) -> Log | None:
+        """Let go of it, and return what is kept of it, or None."""
+        ...
+
+
 class AttemptOutput:
     """
     Keep the output of one attempt in *path* through *stream*.

@@ -10,6 +10,7 @@ import attrs
 
 from ledger.events import NewEvent, RecordedEvent
 from orchestrator.core.decide import Measurement
+from orchestrator.core.output_contract import Extent
 from orchestrator.core.report import StepReport
 
 
@@ -141,12 +142,14 @@ class MeasureRequest:
         inputs: Dataset names to digest as inputs, with what the last success saw (manifest digest) for comparison.
         outputs: Dataset names to digest as outputs.
         code: Also digest the code files of the step.
+        rows: Those of the outputs whose rows are to be counted.
     """
 
     step: str
     inputs: Mapping[str, str | None] = attrs.field(factory=dict)
     outputs: tuple[str, ...] = ()
     code: bool = True
+    rows: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -159,6 +162,7 @@ class Measured:
         code: File, relative to the definition's folder, to content digest.
         manifests: The manifests by digest, to be kept in the ledger.
         files: For each input, the counts `added`, `changed`, `removed` against what the last success saw.
+        extents: How much each dataset is.
     """
 
     step: str
@@ -167,6 +171,40 @@ class Measured:
     code: Mapping[str, str] = attrs.field(factory=dict)
     manifests: Mapping[str, bytes] = attrs.field(factory=dict)
     files: Mapping[str, Mapping[str, int]] = attrs.field(factory=dict)
+    extents: Mapping[str, Extent] = attrs.field(factory=dict)
+
+
+@attrs.define(eq=False)
+class Answer:
+    """
+    Hold what a probe has said, as soon as it has.
+
+    Attributes:
+        is_there: The probe has ended, or could not be started.
+        manifest: Stands for the content; None where the probe failed, and *failure* says why.
+        bytes: How much it printed.
+    """
+
+    is_there: bool = False
+    manifest: bytes | None = None
+    bytes: int = 0
+    failure: str | None = None
+
+
+class Prober(Protocol):
+    """Ask datasets that are no files."""
+
+    def ask(self, dataset: str) -> Answer:
+        """Start the probe of *dataset*, or let it wait for its turn."""
+        ...
+
+    def cancel(self, answer: Answer) -> None:
+        """End a probe whose answer nobody waits for any more."""
+        ...
+
+    def wait(self) -> None:
+        """Wait until a probe has ended; for those who have no loop."""
+        ...
 
 
 class Digester(Protocol):
@@ -187,10 +225,6 @@ class Digester(Protocol):
 
     def advance(self) -> list[Measured]:
         """Work for some milliseconds and return what is complete."""
-        ...
-
-    def missing(self, datasets: Sequence[str]) -> list[str]:
-        """Return those of *datasets* that do not exist now."""
         ...
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from ledger.errors import LedgerError
 from ledger.reader import LedgerReader
 from orchestrator.core.definition import Dataset, Pipeline
+from orchestrator.core.freshness import Limits, freshness_text, state_of
 from orchestrator.core.interpolation import UnresolvedReferenceError, resolve
 from orchestrator.core.problems import Problem
 from orchestrator.runtime.assembly import Surroundings
 from orchestrator.runtime.digests import DatasetPlace
+from orchestrator.runtime.freshness import age_by_files
 from orchestrator.runtime.room import NO_GROWTH, Growth, existing, free_bytes, needed_bytes, recent_growth, shown_bytes
 from orchestrator.runtime.walking import walk_files
 
@@ -71,6 +73,33 @@ def _count(folder: Path, pattern: str, enough: int) -> int:
         return 0
     found = (name for name in walk_files(str(folder), pattern) if name is not None and os.path.isfile(folder / name))
     return sum(1 for _ in islice(found, enough))
+
+
+def check_freshness(
+    pipeline: Pipeline, places: Mapping[str, DatasetPlace], *, selected: Iterable[str], now_us: int
+) -> list[Problem]:
+    """
+    Return what is older than its `fresh_within` of the datasets that the *selected* steps read and none of them writes.
+
+    It is an error where the dataset says `refuse` and `error` is passed, else a warning.
+    """
+    steps = [pipeline.steps[step] for step in selected]
+    read = {name for step in steps for name in step.reads} - {name for step in steps for name in step.writes}
+    found: list[Problem] = []
+    for name, dataset in pipeline.datasets.items():
+        place, fresh = places.get(name), dataset.fresh_within
+        if name not in read or fresh is None or place is None or place.path is None:
+            continue
+        age, limits = age_by_files(place.path, place.pattern, now_us), Limits(fresh.warn_us, fresh.error_us)
+        if age is None or state_of(age, limits) == "fresh" or not os.path.lexists(place.path):
+            continue  # What is not there or cannot be looked at is said elsewhere.
+        refuses = fresh.refuse and state_of(age, limits) == "error"
+        where = ("datasets", name, "fresh_within")
+        hint = f"deliver it; a run goes on without it where {name} says refuse = false" if refuses else None
+        severity = "error" if refuses else "warning"
+        message = freshness_text(name, age, limits)
+        found.append(Problem("stale_dataset", message, where, suggestion=hint, severity=severity))
+    return found
 
 
 def missing_files(pipeline: Pipeline, around: Surroundings, selected: Iterable[str]) -> list[Problem]:

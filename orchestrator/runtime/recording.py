@@ -1,23 +1,25 @@
-"""What was seen of the end of an attempt, or of a run, as the event that records it."""
+"""Between what is seen and what is recorded: measurements as decisions need them, starts and ends of attempts and of runs as their events."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from ledger.canonical import blob_digest, canonical_bytes
-from orchestrator.core.decide import Measurement, Run
+from orchestrator.core.certificates import recorded_material
+from orchestrator.core.decide import Baseline, Measurement, Run
 from orchestrator.core.definition import RetryPolicy, Step
 from orchestrator.core.events import AttemptFinished, AttemptStarted, RetryScheduled, RunFinished, StepFinished
 from orchestrator.core.outcome import Outcome, classify
+from orchestrator.core.output_contract import held_to_contract
 from orchestrator.core.printable import as_utf8
 from orchestrator.core.report import StepReport
 from orchestrator.core.retry import delay_us, time_after
+from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState, StepState, verdict
-from orchestrator.runtime.ports import Exited, Log, Ports, Survivor
+from orchestrator.runtime.ports import Exited, Log, Measured, MeasureRequest, Ports, Survivor
 from orchestrator.runtime.result import BadResultError
 
-_INLINE_BYTES = 4096
+ENDED_WELL = ("succeeded", "no_new_data")
 _WAIT_NOTED_US = 1000
 _SURVIVORS_AT_MOST = 100
 _SURVIVORS_NAMED = 3
@@ -53,6 +55,26 @@ def _root_cause(state: RunState) -> Mapping[str, object] | None:
     return {key: value for key, value in cause.items() if value is not None}
 
 
+def wanted(step: Step, baseline: Baseline) -> MeasureRequest:
+    """Return what has to be measured for a decision about *step*, whose last success is *baseline*."""
+    known = baseline.components.get("inputs")
+    former = known if isinstance(known, Mapping) else {}
+    return MeasureRequest(step.name, {dataset: former.get(dataset) for dataset in step.reads}, step.writes)
+
+
+def measurement_of(plan: RunPlan, state: RunState, measured: Measured) -> Measurement:
+    """Return what a decision rests on, of what was *measured*."""
+    return plan.measurement(
+        measured.step,
+        state,
+        inputs=measured.inputs,
+        outputs=measured.outputs,
+        code=measured.code,
+        files=measured.files,
+        extents=measured.extents,
+    )
+
+
 def attempt_started(
     step: str, attempt: int, decision: Run, measurement: Measurement, *, waited_us: int
 ) -> tuple[AttemptStarted, dict[str, bytes]]:
@@ -62,13 +84,7 @@ def attempt_started(
     Args:
         waited_us: Since the decision; what is less than a millisecond is no waiting.
     """
-    components = measurement.components
-    text = canonical_bytes(components)
-    key = blob_digest(text)  # which is what `key_digest` says, without making the text again
-    blobs = {}
-    if len(text) > _INLINE_BYTES:
-        blobs[key] = text
-        components = {"blob": key}
+    key, components, blobs = recorded_material(measurement.components)
     waited = waited_us if waited_us >= _WAIT_NOTED_US else None
     return AttemptStarted(step, attempt, decision.reason, decision.evidence, key, components, waited), blobs
 
@@ -87,7 +103,6 @@ def judged(exited: Exited, step: Step, ports: Ports, *, cancelled: str) -> tuple
             report = ports.workbench.collect(exited.step, exited.attempt)
         except BadResultError as error:
             bad_result = str(error)
-    clean = exited.exit_code == 0 and not exited.timed_out and not exited.stopped
     outcome = classify(
         exit_code=exited.exit_code,
         signal=exited.signal,
@@ -96,7 +111,6 @@ def judged(exited: Exited, step: Step, ports: Ports, *, cancelled: str) -> tuple
         cancelled=cancelled if exited.stopped else None,
         report=report,
         bad_result=bad_result,
-        missing_outputs=ports.digester.missing(step.writes) if clean and step.writes else (),
         exit_codes=step.exit_codes,
         unkillable=exited.unkillable,
     )
@@ -107,6 +121,18 @@ def retry_scheduled(run_id: str, name: str, step: StepState, policy: RetryPolicy
     """Return the event that says when the step *name*, whose attempt has failed at *now*, is tried again."""
     after_us = delay_us(policy, run_id=run_id, step=name, attempt=step.attempt, tried=step.tried)
     return RetryScheduled(name, step.attempt + 1, str(step.error_class), after_us, time_after(now, after_us))
+
+
+def held(
+    outcome: Outcome, report: StepReport | None, left: Measured, plan: RunPlan, redact: Callable[[str], str]
+) -> Outcome:
+    """Return *outcome*, or the failure that the outputs make of it which the attempt has *left*."""
+    if outcome.status not in ENDED_WELL:
+        return outcome
+    step, datasets = plan.steps[left.step].step, plan.pipeline.datasets
+    return held_to_contract(
+        outcome, step, datasets, report=report, digests=left.outputs, extents=left.extents, redact=redact
+    )
 
 
 def attempt_finished(
@@ -199,9 +225,11 @@ def step_finished(
     )
 
 
-def ended_evidence(exited: Exited | None, *, timeout_us: int | None = None) -> dict[str, object]:
+def ended_evidence(
+    exited: Exited | None, outcome: Outcome | None = None, *, timeout_us: int | None = None
+) -> Mapping[str, object]:
     """
-    Return what a step's failure rests on: its timeout, its signal or its exit code; empty where there is none of them.
+    Return what a step's failure rests on: its timeout, its signal, its exit code or its outputs; empty where there is none of them.
 
     Args:
         timeout_us: Of an attempt of the step.
@@ -212,7 +240,9 @@ def ended_evidence(exited: Exited | None, *, timeout_us: int | None = None) -> d
         return {"timeout_us": timeout_us}
     if exited.signal is not None:
         return {"signal": exited.signal, "name": signal_name(exited.signal)}
-    return {} if exited.exit_code in (None, 0) else {"exit_code": exited.exit_code}
+    if exited.exit_code not in (None, 0):
+        return {"exit_code": exited.exit_code}
+    return {} if outcome is None else outcome.evidence
 
 
 def signal_name(number: int) -> str:

@@ -55,7 +55,7 @@ class Owner:
     @classmethod
     def of(cls, launch: Launch, pid: int) -> Owner:
         """Return the owner of what *launch*, started as *pid*, leaves behind."""
-        names = ("ORCHESTRATE_RUN_ID", "ORCHESTRATE_STEP", "ORCHESTRATE_ATTEMPT")
+        names = ("ORCHESTRATE_RUN_ID", "ORCHESTRATE_STEP", "ORCHESTRATE_ATTEMPT", "ORCHESTRATE_PROBE")
         marks = (os.fsencode(f"{name}={launch.env[name]}") for name in names if name in launch.env)
         return cls(pid, frozenset(marks))
 

@@ -35,7 +35,7 @@ from tests.examples.flights import (
     rows_of,
     table,
 )
-from tests.programs import program, value_of
+from tests.programs import data_of, ledger_of, program, value_of
 
 pytestmark = pytest.mark.system
 
@@ -389,6 +389,30 @@ def none(text: str) -> str | None:
 def number(text: str) -> float | None:
     """Return the number that *text* is, or None where there is no value."""
     return None if text == "NA" else float(text)
+
+
+class TestContract:
+    """Gold owes a number of files and rows."""
+
+    def test_rows_are_kept(self, history: History) -> None:
+        """Given a good night, then the rows that the step reported stand in its event, and are those of its tables."""
+        gold = history.pipeline.data / "gold" / "airports"
+        ended = data_of(ledger_of(history.pipeline.folder), "attempt.finished")
+        reported = [event["reported"]["gold_airports"]["rows"] for event in ended if event["step"] == "gold_airports"]
+        assert reported[-1] == sum(pl.read_parquet(path).height for path in gold.iterdir())
+
+    def test_too_few_rows(self, tmp_path: Path) -> None:
+        """Given a gold table that should have more rows than it gets, then its step fails, the report is not made, and both are told."""
+        pipeline = Pipeline(tmp_path)
+        definition = tmp_path / "pipeline.toml"
+        definition.write_text(definition.read_text().replace("min_rows = 2 ", "min_rows = 9999 "))
+        pipeline.deliver(STORM[0])
+        run = pipeline.run(STORM[0], code=1)
+        tables = [pl.read_parquet(path).height for path in (pipeline.data / "gold" / "carriers").iterdir()]
+        told = f"gold_carriers has {sum(tables)} rows as counted, expected at least 9999"
+        assert run.message("gold_carriers") == f"it ended well, but {told}"
+        assert (run.statuses["gold_carriers"], run.reasons["report"]) == ("failed", "upstream_failed")
+        assert run.statuses["gold_airports"] == "succeeded"
 
 
 class TestGold:

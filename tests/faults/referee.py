@@ -15,7 +15,6 @@ import attrs
 from ledger.events import RecordedEvent
 from orchestrator.core.definition import Pipeline, Step
 from orchestrator.core.graph import Graph
-from orchestrator.core.inert import inert_notices
 
 FINAL = {"succeeded", "failed", "skipped", "cancelled"}
 Data = Mapping[str, Any]
@@ -64,7 +63,6 @@ class Referee:
         self._pipeline = pipeline
         self._graph = graph
         self._above = {name: graph.above([name]) - {name} for name in graph.order}
-        self._pools = {} if any("pools" in item.path for item in inert_notices(pipeline)) else pipeline.pools
         self.steps = {name: StepRecord() for name in graph.order}
         self.status = "pending"
         self._settled: set[str] = set()
@@ -128,7 +126,6 @@ class Referee:
             yield "it was lost and must not run twice"
         self._settled.discard(name)
         self.steps[name] = StepRecord("running", None, step.attempts + 1, step.tries + 1)
-        yield from self._within_limits()
 
     def _may_run(self, step: Step, seq: int, around: Circumstances) -> Iterator[str]:
         failed = self._failed_above(step.name)
@@ -141,14 +138,6 @@ class Referee:
             yield "nothing above it failed"
         elif step.when == "always" and not any(self.steps[other].attempts for other in self._above[step.name]):
             yield "nothing above it was attempted"
-
-    def _within_limits(self) -> Iterator[str]:
-        running = [self._pipeline.steps[name] for name, step in self.steps.items() if step.is_running]
-        if len(running) > (self._pipeline.max_parallel or 0):
-            yield f"{len(running)} run at once"
-        for pool, size in self._pools.items():
-            if (used := sum(step.uses.get(pool, 0) for step in running)) > size:
-                yield f"{used} shares of {pool} are used"
 
     def _attempt_finished(self, data: Data) -> Iterator[str]:
         step = self.steps[data["step"]]

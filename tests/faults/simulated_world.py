@@ -264,7 +264,17 @@ class Executor(SimulatedExecutor):
         self._run.begun.append(launch.step)
         outside.tell(f"{launch.step}.{launch.attempt} is started and is going to be {behaviour}")
         super().start(launch)
+        self._hold_limits()
         outside.dealing("end of start")
+
+    def _hold_limits(self) -> None:
+        """Not more run at once than may: who starts them knows, while the record has an end only when its outputs have been looked at."""
+        pipeline, wrong = self._outside.pipeline, self._outside.story.wrong
+        if len(self.running) > (pipeline.max_parallel or 0):
+            wrong.append(f"{sorted(self.running)} run at once")
+        for pool, size in pipeline.pools.items():
+            if sum(pipeline.steps[name].uses.get(pool, 0) for name in self.running) > size:
+                wrong.append(f"{sorted(self.running)} use more than {size} of {pool}")
 
     def poll(self, timeout_us: int | None) -> list[Exited]:
         """Wait as the clock has it, but for a signal."""

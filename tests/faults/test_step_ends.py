@@ -20,7 +20,7 @@ from orchestrator.runtime.executor import ProcessExecutor
 from orchestrator.runtime.ports import Exited
 from orchestrator.runtime.signals import prepare_process
 from tests.faults.steps import HEAD, attempts, launch, log_of, verifies, write
-from tests.programs import PROGRAM, ended, program, refused, value_of, wait_until
+from tests.programs import PROGRAM, data_of, ended, ledger_of, program, refused, value_of, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -188,17 +188,72 @@ def test_51_attempt_after_one_whose_grandchild_holds_a_lock(tmp_path: Path) -> N
     assert [item["name"] for item in attempts(tmp_path)[0]["survivors"]] == ["flock", "sleep"]
 
 
+@pytest.mark.parametrize("rule", ["", "allow_empty = true"])
 @pytest.mark.parametrize(
-    ("shell", "reason"),
-    [("true", "missing_output"), ("mkdir out", None), (": > out", None)],
-    ids=["missing", "empty folder", "empty file"],
+    ("shell", "told"),
+    [
+        ("true", "out does not exist at out"),
+        ("mkdir out", "out is empty, which only allow_empty = true allows"),
+        ("mkdir out; : > out/a; : > out/b", "out is empty, which only allow_empty = true allows"),
+        (": > out", "out is empty, which only allow_empty = true allows"),
+    ],
+    ids=["missing", "empty folder", "empty files", "empty file"],
 )
-def test_52_promised_output(tmp_path: Path, shell: str, reason: str | None) -> None:
-    """Given a step that ends well, then an output that does not exist fails it, and one that is empty is an output."""
-    write(tmp_path, 'writes = ["out"]\n[datasets.out]\npath = "out"\n', a=shell)
-    value = value_of(program("run", "--json", cwd=tmp_path), "run", code=None)
-    assert value["steps"][0]["reason"] == reason
-    assert value["exit_code"] == (0 if reason is None else 1)
+def test_52_promised_output(tmp_path: Path, shell: str, told: str, rule: str) -> None:
+    """Given a step that ends well, then an output that is missing or empty fails it; one that may be empty has to exist."""
+    write(tmp_path, f'writes = ["out"]\n[datasets.out]\npath = "out"\n{rule}\n', a=shell)
+    failed = not rule or shell == "true"
+    value = value_of(program("run", "--json", cwd=tmp_path), "run", code=int(failed))
+    assert value["steps"][0]["reason"] == ("missing_output" if failed else None)
+    if failed:
+        (attempt,) = attempts(tmp_path)
+        assert (attempt["reason"], attempt["message"]) == ("missing_output", f"it ended well, but {told}")
+        assert told in program("explain", "latest", "a", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("rule", "shell", "told"),
+    [
+        ("min_files = 2", "mkdir out; echo 1 > out/a", "out has 1 files, expected at least 2"),
+        ("min_files = 2", "mkdir out; echo 1 > out/a; echo 2 > out/b", None),
+        ("min_rows = 2", "mkdir out; printf 'n\\n1\\n' > out/a.csv", "out has 1 rows as counted, expected at least 2"),
+        ("min_rows = 2", "mkdir out; printf 'n\\n1\\n2\\n' > out/a.csv", None),
+        ("min_rows = 2", "mkdir out; echo 1 > out/a; echo 2 > out/b", "out is to have at least 2 rows, and how many it has is not known"),
+        ("min_rows = 2", 'echo x > out; echo \'{"outputs": {"out": {"rows": 2}}}\' > $ORCHESTRATE_RESULT', None),
+        ("min_rows = 2", 'echo x > out; echo \'{"outputs": {"out": {"rows": 1}}}\' > $ORCHESTRATE_RESULT', "out has 1 rows as reported, expected at least 2"),
+    ],
+)  # fmt: skip
+def test_52_output_with_too_little_in_it(tmp_path: Path, rule: str, shell: str, told: str | None) -> None:
+    """Given a least number of files or rows, then fewer fail the step; rows are what it reports, else what is counted."""
+    write(tmp_path, f'writes = ["out"]\n[datasets.out]\npath = "out"\n{rule}\n', a=shell)
+    assert program("run", "-q", cwd=tmp_path).returncode == (0 if told is None else 1)
+    (attempt,) = attempts(tmp_path)
+    assert attempt.get("reason") == (None if told is None else "missing_output")
+    assert told is None or told in attempt["message"]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "told"),
+    [
+        ('{"out": {"digest": "sha256:0f00000000000000000000000000000000000000000000000000000000000000"}}', "what is there has sha256:"),
+        ('{"other": {"rows": 1}}', "the report tells of an output other, which is none of the step's: it writes out"),
+        ('{"correct\'\'-horse-battery": {"rows": 1}}', "the report tells of an output ***, which is none of the step's"),
+        ('{"out": {"rows": -1}}', "outputs.out.rows is -1, expected a whole number, 0 or more"),
+        ('{"out": {"digest": "\'$(sha256sum < out | cut -c1-64)\'"}}', "digest is"),
+        ('{"out": {"digest": "sha256:\'$(sha256sum < out | cut -c1-64)\'", "rows": 3}}', None),
+    ],
+    ids=["digest", "name", "secret name", "rows", "no digest", "true"],
+)  # fmt: skip
+def test_52_report_that_is_not_true(tmp_path: Path, outputs: str, told: str | None) -> None:
+    """Given a report that says of an output what is not so, then the step fails as `bad_result`; what is true is kept."""
+    shell = f"echo 1 > out; echo '{{\"outputs\": {outputs}}}' > $ORCHESTRATE_RESULT"
+    write(tmp_path, 'writes = ["out"]\n[datasets.out]\npath = "out"\n[env.vars]\nTOKEN = { secret = true }\n', a=shell)
+    (tmp_path / ".env").write_text("TOKEN=correct-horse-battery\n", encoding="utf-8")
+    assert program("run", "-q", cwd=tmp_path).returncode == (0 if told is None else 1)
+    (attempt,) = attempts(tmp_path)
+    assert attempt.get("reason") == (None if told is None else "bad_result"), attempt
+    assert told in attempt["message"] if told else attempt["reported"]["out"]["rows"] == 3
+    assert "correct-horse" not in json.dumps(data_of(ledger_of(tmp_path), "step.finished"))
 
 
 @pytest.mark.parametrize("there", ["ln -s $PWD/.env", "mkfifo"])

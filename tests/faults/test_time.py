@@ -21,6 +21,7 @@ import pytest
 from tests.faults.clock import CLOCK, JUMPS
 from tests.faults.oracle import broken_promises
 from tests.programs import (
+    AT,
     PROGRAM,
     Done,
     data_of,
@@ -171,20 +172,6 @@ class TestClock:
         assert len(set_back) == (1 if JUMPS[jump] < 0 else 0)
 
 
-AT = """
-import datetime, os, time
-offset = int(os.environ["AT"]) * 10**9 - time.time_ns()
-real = time.time_ns
-time.time_ns = lambda: real() + offset
-class Moved(datetime.datetime):
-    @classmethod
-    def now(cls, tz=None):
-        return cls.fromtimestamp(time.time_ns() / 1e9, tz)
-datetime.datetime = Moved
-from orchestrator.cli.app import main
-main()
-"""
-"""The program at a time that a variable gives, in seconds since the epoch."""
 NIGHTS = {
     "2026-03-28T22:59:00Z": "2026-03-28",
     "2026-03-28T23:00:00Z": "2026-03-29",

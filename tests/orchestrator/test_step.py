@@ -8,11 +8,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from orchestrator import step
+from orchestrator.runtime.digest_cache import DigestCache
+from orchestrator.runtime.digests import DatasetPlace, FileDigester
+from orchestrator.runtime.ports import MeasureRequest
 from tests.conftest import OrchestrateCommand
 
 PIPELINE = """
@@ -47,7 +51,7 @@ found = {
 }
 Path("out.json").write_text(json.dumps(found))
 step.report(metrics={"rows": 1})
-step.report(metrics={"rows": 842, "share": 0.5, "ok": True}, outputs={"out": {"rows": 842}}, message="done")
+step.report(metrics={"rows": 842, "share": 0.5, "ok": True}, outputs={"out": {"rows": 842, "digest": step.digest("out.json")}}, message="done")
 """
 
 
@@ -177,6 +181,25 @@ class TestInAProcess:
             step.report(metrics={"rows": value})
 
         assert {"status": "succeeded"} == json.loads((tmp_path / "result.json").read_text())
+
+    @pytest.mark.parametrize("pattern", ["**/*", "*.csv", "**"])
+    def test_digest(self, tmp_path: Path, pattern: str) -> None:
+        """What it says of a folder is what the orchestrator says, whatever the names; of a file it is the file's own."""
+        data = tmp_path / "data"
+        (data / "sub").mkdir(parents=True)
+        for name in ("b.csv", "a b.csv", "sub/ä\u2028\x01\t\x7f.csv", 'sub/"\\.txt', "sub/😀", ".hidden"):
+            (data / name).write_text(name)
+        digester = FileDigester(
+            folder=tmp_path,
+            datasets={"data": DatasetPlace(str(data), pattern, "content")},
+            code={},
+            cache=DigestCache(None),
+            load_manifest=lambda _: None,
+        )
+        digester.submit(MeasureRequest("step", {"data": None}))
+        (measured,) = digester.advance()
+        assert step.digest(data, pattern) == measured.inputs["data"]
+        assert step.digest(data / "b.csv") == f"sha256:{sha256(b'b.csv').hexdigest()}"
 
     def test_no_new_data_ends_well(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """With a report, and exit code 0."""

@@ -14,14 +14,16 @@ from orchestrator.schemas import load_schema
 
 VALIDATOR = Draft202012Validator(load_schema("result"))
 
-NAMES = st.sampled_from(["rows", "a-b_1", "9", "x" * 128, "x" * 129, "", "a b", "-x", "é", "status", "metrics"])
+NAMES = st.sampled_from(
+    ["rows", "digest", "a-b_1", "9", "x" * 128, "x" * 129, "", "a b", "-x", "é", "status", "metrics"]
+)
 SCALARS = (
     st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
     | st.integers(-(2**60), 2**60)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.booleans()
     | st.none()
-    | st.sampled_from(["x" * 1_000, "x" * 1_001, "é" * 1_000])
+    | st.sampled_from(["x" * 1_000, "x" * 1_001, "é" * 1_000, f"sha256:{'0a' * 32}", f"sha256:{'0A' * 32}", 1e300])
 )
 FACTS = st.dictionaries(NAMES, SCALARS, max_size=3)
 MANY = st.sampled_from([1_000, 1_001]).map(lambda count: {f"k{number}": 1 for number in range(count)})

@@ -28,6 +28,7 @@ from orchestrator.core.graph import build_graph
 from orchestrator.core.state import FINAL, RESUMABLE, RunState, fold
 from orchestrator.projections.queries import baselines_for, load_json
 from orchestrator.projections.read_models import ReadModels
+from orchestrator.projections.skip_audit import TYPES, SkipAudit
 from orchestrator.runtime.assembly import graph_document
 from orchestrator.runtime.engine import Engine
 from orchestrator.runtime.ports import Measured, Ports
@@ -193,7 +194,9 @@ class Nights(RuleBasedStateMachine):
         assert self.world.starts == []
 
     def teardown(self) -> None:
-        """Close and remove the ledger."""
+        """Every skip is shown to have been right by what the history held before it; close and remove the ledger."""
+        audit = SkipAudit(self.store.blob)
+        assert [what for event in self.store.read_all() if event.type in TYPES for what in audit.take(event)] == []
         self.store.close()
         shutil.rmtree(self.folder)
 

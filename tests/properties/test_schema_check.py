@@ -62,7 +62,11 @@ RIGHT: dict[str, object] = {
     "schedule": {"cron": "0 3 * * *", "timezone": "Europe/Berlin"},
     "access": {"group": "data"},
     "audit": {"require_reason": True, "anchors": ["a"], "anchor_command": ["c"], "anchor_timeout": "5s"},
-    "alerts": {"x": 1},
+    "alerts": {
+        "channels": {"ops": {"command": ["mail"], "env": ["V"], "timeout": "5s"}, "x": {"webhook": "http://x"}},
+        "rules": [{"on": ["failed", "missing"], "to": ["ops"], "nights": 2}, {"on": ["digest"], "at": "07:00"}],
+    },
+    "deadman": {"start": "http://x/1", "success": "http://x", "timeout": "1s"},
 }
 
 WORDS = st.sampled_from(

@@ -12,6 +12,7 @@ import pytest
 
 from ledger import open_ledger
 from tests.conftest import OrchestrateCommand
+from tests.programs import data_of, ledger_of, program, refused
 
 pytestmark = pytest.mark.system
 
@@ -265,3 +266,44 @@ class TestLeaks:
         shop.run("--reason", "tried with s3cret-value")
 
         assert shop.events("run.started")[0]["reason"] == "tried with ***"
+
+
+class TestParameters:
+    """Parameters are given to steps as variables, recorded with the run, and part of the key."""
+
+    DEFINITION = """\
+[pipeline]
+name = "p"
+[params]
+size = { type = "integer", default = 3, choices = [3, 5] }
+[datasets.raw]
+path = "raw"
+[steps.use]
+shell = "echo size $size"
+env = ["size"]
+reads = ["raw"]
+"""
+
+    def test_from_the_command_line_to_the_step(self, tmp_path: Path) -> None:
+        """Given --set, then the step sees the value, the run has it with its origin, and another value makes it run again."""
+        (tmp_path / "raw").mkdir()
+        (tmp_path / "pipeline.toml").write_text(self.DEFINITION, encoding="utf-8")
+        assert 0 == program("run", cwd=tmp_path).returncode
+        assert 0 == program("run", "--set", "size=5", cwd=tmp_path).returncode
+        assert "no_new_data" in program("run", "--set", "size=5", "--json", cwd=tmp_path).stdout
+
+        recorded = [data["variables"]["size"] for data in data_of(ledger_of(tmp_path), "run.started")]
+        assert [{"origin": "default", "value": "3"}, *[{"origin": "--set", "value": "5"}] * 2] == recorded
+        starts = data_of(ledger_of(tmp_path), "attempt.started")
+        assert ["never_succeeded", "variables_changed"] == [data["reason"] for data in starts]
+        logs = sorted((tmp_path / ".orchestrate" / "logs").glob("*/use.1.log"))
+        assert ["size 3\n", "size 5\n"] == [log.read_text(encoding="utf-8") for log in logs]
+
+    def test_without_a_value(self, tmp_path: Path) -> None:
+        """Given a parameter without a default that nobody gives, then the run is refused and says how to give it."""
+        text = self.DEFINITION.replace(", default = 3", "")
+        (tmp_path / "raw").mkdir()
+        (tmp_path / "pipeline.toml").write_text(text, encoding="utf-8")
+        (problem,) = refused(program("run", "--json", cwd=tmp_path))
+
+        assert ("missing_parameter", "give it with --set size=…") == (problem["kind"], problem["suggestion"])

@@ -32,7 +32,11 @@ def work() -> Outcome:
     write_parquet(origins, TARGET / "origin_nights.parquet")
     write_parquet(destinations, TARGET / "destinations.parquet")
     message = f"3 origins, {destinations.height} destinations over {night_count} nights"
-    return Outcome(message, {"destinations": destinations.height, "nights": night_count})
+    return Outcome(
+        message,
+        {"destinations": destinations.height, "nights": night_count},
+        outputs={"gold_airports": {"rows": origins.height + destinations.height}},
+    )
 
 
 if __name__ == "__main__":

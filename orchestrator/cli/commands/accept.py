@@ -14,6 +14,7 @@ from orchestrator.cli import render
 from orchestrator.cli.errors import RefusedError, UsageRefusedError
 from orchestrator.cli.holding import append_event, check_owner, pipeline_held
 from orchestrator.cli.manual import checked_text
+from orchestrator.cli.measuring import measuring
 from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.options import (
     environment_options,
@@ -24,7 +25,6 @@ from orchestrator.cli.options import (
     step_argument,
 )
 from orchestrator.cli.project import Options, Prepared, Project, load_project, prepare
-from orchestrator.cli.running import cache_path, make_digester
 from orchestrator.cli.sealing import sealing_after
 from orchestrator.core.events import OutputAccepted, event_data
 from orchestrator.core.explain import short_digest
@@ -33,7 +33,6 @@ from orchestrator.core.printable import as_utf8
 from orchestrator.core.selection import Selection
 from orchestrator.projections.find_run import RunLookupError, check_step, find_run
 from orchestrator.projections.queries import accepted_basis
-from orchestrator.runtime.digest_cache import DigestCache
 from orchestrator.runtime.ports import MeasureRequest
 from orchestrator.runtime.provenance import current_actor
 
@@ -140,16 +139,11 @@ def _measured(prepared: Prepared, step: str) -> dict[str, object]:
     writes = prepared.project.pipeline.steps[step].writes
     if not set(writes) <= prepared.places.keys():
         raise RefusedError(prepared.errors)
-    cache = DigestCache(cache_path(prepared.project.ledger))
-    try:
-        digester = make_digester(prepared, cache, lambda _: None, unmeasured="accepted")
-        digester.submit(MeasureRequest(step, outputs=writes, code=False))
-        while not (found := digester.advance()):
-            pass
-    finally:
-        cache.close()
-    outputs = dict(found[0].outputs)
-    missing = [f"{name} ({prepared.places[name].path})" for name, digest in outputs.items() if digest is None]
+    with measuring(prepared, lambda _: None, read_only=False) as digester:
+        measured = digester.measure(MeasureRequest(step, outputs=writes, code=False))
+    outputs = dict(measured.outputs)
+    places = {name: prepared.places[name].path or measured.extents[name].failure for name in writes}
+    missing = [f"{name} ({places[name]})" for name, digest in outputs.items() if digest is None]
     if missing:
         raise UsageRefusedError("missing_output", f"step {step} has outputs that do not exist: {', '.join(missing)}")
     return dict(outputs)

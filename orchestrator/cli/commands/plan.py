@@ -13,10 +13,11 @@ from orchestrator.cli import render
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.holding import owner_problem
+from orchestrator.cli.measuring import measuring
 from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, load_project, prepare
 from orchestrator.cli.reading import show_present
-from orchestrator.cli.running import cache_path, make_digester, make_plan
+from orchestrator.cli.running import make_plan
 from orchestrator.core.decide import Measurement
 from orchestrator.core.explain import overwritten_text, reason_text
 from orchestrator.core.forecast import Forecast, forecast
@@ -25,7 +26,6 @@ from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import initial_state
 from orchestrator.projections.estimates import expected_seconds, history_of_graph
 from orchestrator.runtime.assembly import graph_document, run_plan
-from orchestrator.runtime.digest_cache import DigestCache
 from orchestrator.runtime.digests import FileDigester
 from orchestrator.runtime.ports import MeasureRequest
 
@@ -107,24 +107,16 @@ def _forecast(prepared: Prepared, options: Options) -> tuple[Sequence[Forecast],
 
 
 def _entries(prepared: Prepared, plan: RunPlan, ledger: Ledger | None) -> list[Forecast]:
-    cache = DigestCache(cache_path(prepared.project.ledger), read_only=True)
-    digester = make_digester(prepared, cache, (lambda _: None) if ledger is None else ledger.blob, unmeasured="plan")
-    try:
+    with measuring(prepared, (lambda _: None) if ledger is None else ledger.blob, read_only=True) as digester:
         return forecast(plan, lambda step: _measure(plan, digester, step))
-    finally:
-        cache.close()
 
 
 def _measure(plan: RunPlan, digester: FileDigester, name: str) -> Measurement:
     entry = plan.steps[name]
     known = entry.baseline.components.get("inputs")
     former = known if isinstance(known, Mapping) else {}
-    digester.submit(
-        MeasureRequest(name, {dataset: former.get(dataset) for dataset in entry.step.reads}, entry.step.writes)
-    )
-    while not (found := digester.advance()):
-        pass
-    (measured,) = found
+    reads = {dataset: former.get(dataset) for dataset in entry.step.reads}
+    measured = digester.measure(MeasureRequest(name, reads, entry.step.writes))
     return plan.measurement(
         name,
         initial_state(),

@@ -15,6 +15,7 @@ from orchestrator.cli.manual import checked_text
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument
 from orchestrator.cli.project import Options, Project, load_project, prepare
+from orchestrator.cli.refusal_alerts import refusals_told
 from orchestrator.cli.refusals import record_definition_refusal
 from orchestrator.cli.resuming import resumption_of
 from orchestrator.cli.running import Start, execute
@@ -67,30 +68,31 @@ def command(
     if reason is not None and reason.strip():
         checked_text(reason, "--reason")
     options = Options(pipeline, ledger, env_files=env_files)
-    project = _project(options)
-    resumption = resumption_of(project, run, options, accepted=accept_definition)
-    watching = Watching(log_file=log_file, verbose=verbose, silent=quiet)
+    with refusals_told(options, say=render.err):
+        project = _project(options)
+        resumption = resumption_of(project, run, options, accepted=accept_definition)
+        watching = Watching(log_file=log_file, verbose=verbose, silent=quiet)
 
-    @contextlib.contextmanager
-    def observers(plan: RunPlan, store: Ledger, last_line: Callable[[str], str | None]) -> Iterator[list[Observer]]:
+        @contextlib.contextmanager
+        def observers(plan: RunPlan, store: Ledger, last_line: Callable[[str], str | None]) -> Iterator[list[Observer]]:
+            if not quiet:
+                render.err(f"run {plan.run_id} of {plan.pipeline.name}, night {plan.night}, goes on")
+            with watching.observers(plan, store, last_line) as chosen:
+                yield chosen
+
+        prepared = prepare(project, resumption.options, os.environ)
         if not quiet:
-            render.err(f"run {plan.run_id} of {plan.pipeline.name}, night {plan.night}, goes on")
-        with watching.observers(plan, store, last_line) as chosen:
-            yield chosen
-
-    prepared = prepare(project, resumption.options, os.environ)
-    if not quiet:
-        for problem in (*project.warnings, *prepared.problems):
-            if problem.severity == "warning":
-                render.err(f"warning: {problem}")
-    ended = execute(
-        lambda _: prepared,  # A resume never waits.
-        resumption.options,
-        Start(jobs=jobs, reason=reason),
-        observers=observers,
-        say=render.err,
-        resumption=resumption,
-    )
+            for problem in (*project.warnings, *prepared.problems):
+                if problem.severity == "warning":
+                    render.err(f"warning: {problem}")
+        ended = execute(
+            lambda _: prepared,  # A resume never waits.
+            resumption.options,
+            Start(jobs=jobs, reason=reason),
+            observers=observers,
+            say=render.err,
+            resumption=resumption,
+        )
     return show_end(project.ledger, resumption.run_id, ended.unsealed, quiet=quiet, as_json=as_json)
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import click
 
-from orchestrator.cli import render
 from orchestrator.cli.ending import show_end
 from orchestrator.cli.manual import checked_text
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.options import json_option, run_options
-from orchestrator.cli.project import Options, Prepared, load_project, prepare
-from orchestrator.cli.refusals import record_definition_refusal
-from orchestrator.cli.running import Start, execute
-from orchestrator.core.errors import DefinitionError
+from orchestrator.cli.project import Options
+from orchestrator.cli.running import Start
+from orchestrator.cli.starting import run_once
 
 EXAMPLES = """\b
 Examples:
@@ -58,36 +53,5 @@ def command(
         checked_text(reason, "--reason")
     watching = Watching(log_file=log_file, verbose=verbose, silent=quiet or as_json)
     start = Start(jobs=jobs, wait=wait, moved=moved, reason=reason)
-    path, run_id, unsealed = _ran(options, start, watching, quiet=quiet)
+    path, run_id, unsealed = run_once(options, start, watching, quiet=quiet, told=set())
     return show_end(path, run_id, unsealed, quiet=quiet, as_json=as_json)
-
-
-def _ran(options: Options, start: Start, watching: Watching, *, quiet: bool) -> tuple[Path, str, Exception | None]:
-    """
-    Run, and return the path of the ledger, the id of the run, and what kept its checkpoint from being made.
-
-    What the run was made of goes with this frame, before the reports take their own memory.
-    """
-    told: set[str] = set()
-
-    def prepared(options: Options) -> Prepared:
-        found = _prepared(options)
-        warnings = [str(item) for item in (*found.project.warnings, *found.problems) if item.severity == "warning"]
-        for warning in () if quiet else warnings:
-            if warning not in told:
-                render.err(f"warning: {warning}")
-        told.update(warnings)
-        return found
-
-    ended = execute(prepared, options, start, observers=watching.observers, say=render.err)
-    return ended.ledger, ended.state.run_id, ended.unsealed
-
-
-def _prepared(options: Options) -> Prepared:
-    """Prepare the run; a definition that is refused is recorded where the ledger knows whose it is."""
-    try:
-        project = load_project(options)
-    except DefinitionError as error:
-        record_definition_refusal(options, error.problems)
-        raise
-    return prepare(project, options, os.environ)

@@ -13,10 +13,15 @@ import click
 from orchestrator.cli import render
 from orchestrator.cli.locate import definition_path, ledger_path
 from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option
-from orchestrator.cli.reading import View, viewing_if_any
+from orchestrator.cli.reading import View, complete_from_former, viewing_if_any
 from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.printable import printable
-from orchestrator.projections.manual_actions import acknowledged_text, recorded_definition, requires_reason
+from orchestrator.projections.manual_actions import (
+    acknowledged_text,
+    lateness_terms,
+    recorded_definition,
+    requires_reason,
+)
 from orchestrator.projections.queries import pipeline_overview
 from orchestrator.runtime.room import DAYS_WARNED, free_bytes, recent_growth, shown_bytes
 
@@ -72,11 +77,12 @@ def _warn_of_room(view: View) -> None:
 
 
 def _entries(view: View, *, local: bool) -> list[dict[str, object]]:
-    today = datetime.now(UTC).date().isoformat()
+    now = datetime.now(UTC)
+    today = now.date().isoformat()
     overview = pipeline_overview(view.connection, today=today)
     entries = [entry for entry in overview if view.pipeline in (None, entry["pipeline"])]
     for entry in entries:
-        holder = view if entry["last_success"] is not None else _completed(entry, view, today=today)
+        holder = view if entry["last_success"] is not None else complete_from_former(entry, view, today=today)
         entry["alive"], entry["next"], entry["acknowledged"] = None, [], None
         last = entry["last_run"]
         if isinstance(last, Mapping):
@@ -89,23 +95,21 @@ def _entries(view: View, *, local: bool) -> list[dict[str, object]]:
 
                 detail = holder.detail(run_id, history=False)
                 entry["next"], entry["acknowledged"] = next_command(detail), detail["acknowledged"]
-        entry["next"] = [*_list(entry["next"]), *_acknowledge(view, entry)]
+        entry["next"] = [*_list(entry["next"]), *_late(entry, view, now), *_acknowledge(view, entry)]
         entry["attention"] = _attention(entry, local=local)
     return entries
 
 
-def _completed(entry: dict[str, object], view: View, *, today: str) -> View:
-    """Complete *entry* with what ledgers know that the one of *view* continues, and return the view that holds its last run."""
-    holder = view
-    for former in view.former():
-        overview = pipeline_overview(former.connection, today=today)
-        for known in (found for found in overview if found["pipeline"] == entry["pipeline"]):
-            if entry["last_run"] is None and known["last_run"] is not None:
-                holder = former
-                # Nobody can acknowledge any more what a ledger holds that is closed.
-                entry.update({key: known[key] for key in known if not key.startswith("unacknowledged")})
-            entry["last_success"] = entry["last_success"] or known["last_success"]
-    return holder
+def _late(entry: dict[str, object], view: View, now: datetime) -> list[str]:
+    """Complete *entry* with what is late, and return what to type for nights that are missing by a schedule; nothing is loaded where none is said."""
+    name = str(entry["pipeline"])
+    entry["schedule"], entry["freshness"] = None, []
+    if not lateness_terms(view.connection, name):
+        return []
+    from orchestrator.cli.lateness import add_lateness, run_missing
+
+    add_lateness(entry, view, now)
+    return run_missing(_list(entry["missing_nights"]), view.where(name)) if entry["schedule"] else []
 
 
 def _acknowledge(view: View, entry: Mapping[str, object]) -> list[str]:
@@ -139,14 +143,27 @@ def _attention(entry: Mapping[str, object], *, local: bool) -> list[str]:
     if refused:
         what = "a start was" if refused == 1 else f"{refused} starts were"
         found.append(f"{what} refused since; `orchestrate runs --refused` tells why")
+    return [*found, *_late_text(entry)]
+
+
+def _late_text(entry: Mapping[str, object]) -> Iterator[str]:
     for name, words in (
         ("failed_nights", "nights that did not end well and were not run again"),
         ("missing_nights", "nights without a run"),
     ):
         nights = _list(entry[name])
         if nights:
-            found.append(f"{words}: {_some(nights)}")
-    return found
+            yield f"{words}: {_some(nights)}"
+    if isinstance(entry["schedule"], dict) and entry["schedule"]["problem"]:
+        yield str(entry["schedule"]["problem"])
+    yield from (str(data["text"]) for data in _list(entry["freshness"]) if data["state"] in ("warn", "error"))
+
+
+def _data_text(data: Mapping[str, object]) -> str:
+    if data["age_seconds"] is None:
+        return f"{data['dataset']} {'without a file' if data['basis'] == 'files' else 'not within reach'}"
+    how = " (by its last writing)" if data["basis"] == "writer" else ""
+    return f"{data['dataset']} {shown_seconds(data['age_seconds'])} old{how}"
 
 
 def _unacknowledged_text(entry: Mapping[str, object]) -> str:
@@ -176,6 +193,10 @@ def _lines(entry: Mapping[str, object], *, local: bool) -> Iterator[str]:
         yield f"{entry['pipeline']}: {status}{took}, night {last['night']}, {when}, run {last['run_id']}"
     if isinstance(last, Mapping) and isinstance(good, Mapping) and good["run_id"] != last["run_id"]:
         yield f"  last success: night {good['night']}, {shown_time(good['finished_at'], local=local)}, run {good['run_id']}"
+    if isinstance(entry["schedule"], dict) and entry["schedule"]["next"]:
+        yield f"  next night due: {shown_time(entry['schedule']['next'], local=local)}"
+    if entry["freshness"]:
+        yield f"  data: {', '.join(_data_text(data) for data in _list(entry['freshness']))}"
     yield from (f"  {printable(str(line))}" for line in _list(entry["attention"]))
     commands = _list(entry["next"])
     yield from (f"  next: {line}" if number == 0 else f"        {line}" for number, line in enumerate(commands))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import click
 
+from ledger.errors import MissingExtraError
 from ledger.reader import LedgerReader
 from orchestrator.cli import render
 from orchestrator.cli.errors import RefusedError
@@ -19,6 +20,7 @@ from orchestrator.cli.reading import show_present
 from orchestrator.core.inert import inert_notices
 from orchestrator.core.interpolation import references, resolve
 from orchestrator.core.problems import Problem
+from orchestrator.core.variable_checks import alert_texts
 from orchestrator.runtime.assembly import step_argv
 from orchestrator.runtime.definition_file import place_problems
 from orchestrator.runtime.environment import child_environment
@@ -56,6 +58,7 @@ def command(
     project = prepared.project
     commands = _commands(prepared, environ)
     found = [*inert_notices(project.pipeline), *_unused(prepared), *_missing_commands(prepared, commands)]
+    found += _unasked_schedule(project)
     found += missing_files(project.pipeline, prepared.around, prepared.selected)
     problems = [*project.warnings, *place_problems(project.definition, found, shown=project.shown), *prepared.problems]
     problems += _owned(project)
@@ -89,6 +92,19 @@ def command(
     render.out_lines(_shown(prepared, commands))
     render.out_lines(["", "withheld from every step: " + (", ".join(withheld) or "nothing")] if show_env else [])
     return ExitCode.OK
+
+
+def _unasked_schedule(project: Project) -> list[Problem]:
+    """Return the notice that nobody can tell which nights are due, where what knows cron's fields is not installed."""
+    if project.pipeline.schedule_cron is None:
+        return []
+    from orchestrator.core.nights import check_cron
+
+    try:
+        check_cron(project.pipeline.schedule_cron)
+    except MissingExtraError as error:
+        return [Problem("missing_extra", str(error), ("schedule", "cron"), severity="warning")]
+    return []
 
 
 def _owned(project: Project) -> list[Problem]:
@@ -171,8 +187,10 @@ def _unused(prepared: Prepared) -> Iterator[Problem]:
     pipeline = prepared.project.pipeline
     texts = [word for step in pipeline.steps.values() for word in (*step.command, *step.code, step.cwd or "")]
     texts += [text for dataset in pipeline.datasets.values() for text in (dataset.path or "", dataset.pattern)]
+    texts += [text for _, text, _ in alert_texts(pipeline)]
     used = {name for text in texts for name in references(text)}
     used.update(name for step in pipeline.steps.values() for name in step.env)
+    used.update(name for channel in pipeline.alerts.channels.values() for name in channel.env)
     for name in pipeline.variables:
         if name not in used:
             message = f"variable {name} is declared, but no step takes it"

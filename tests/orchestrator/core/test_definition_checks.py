@@ -113,6 +113,41 @@ class TestDatasets:
         """Given one mistake in a dataset, then it is told where it stands."""
         assert [expected] == told(STEPS + text)
 
+    @pytest.mark.parametrize(
+        ("keys", "written", "kind", "message"),
+        [
+            ("min_rows = 1", False, "not_an_output", "min_rows is for outputs, and no step writes d (a source is held to min_files)"),
+            ("allow_empty = true", False, "not_an_output", "allow_empty is for outputs, and no step writes d (a source may be empty: remove it)"),
+            ("min_files = 1\nallow_empty = true", True, "contradiction", "d may be empty, and has min_files = 1 (remove one of the two)"),
+            ("min_rows = 1\nallow_empty = true", True, "contradiction", "d may be empty, and has min_rows = 1 (remove one of the two)"),
+            ("probe = ['x']\ndigest = 'listing'", True, "contradiction", 'd has a probe, which digest = "listing" does not ask (remove one of the two)'),
+            ("probe = [' ']", True, "empty", "d.probe names no program"),
+            ("env = ['V']", True, "contradiction", "d.env is what its probe sees, and it has none (variables reach a step by its own env)"),
+            ("probe = ['x']\nenv = ['W']", True, "unknown_variable", "no such variable: 'W' (defined are: V)"),
+            ("probe = ['x', '${W}']", True, "unknown_reference", "datasets.d.probe refers to W, which is not declared (declare W in [env.vars] or [params])"),
+        ],
+    )  # fmt: skip
+    def test_contract_and_probe(self, keys: str, kind: str, message: str, *, written: bool) -> None:
+        """Given keys of a dataset that make no sense together or where they stand, then that is told."""
+        text = f"[env.vars]\nV = {{}}\n[datasets.d]\npath = 'x'\n{keys}\n{STEPS}" + (
+            "writes = ['d']" if written else "reads = ['d']"
+        )
+        ((found, told_),) = told(text)
+        assert found == kind
+        assert told_.endswith(message)
+
+    def test_files_of_what_has_no_path(self) -> None:
+        """Given a number of files of what is no file, then that is told."""
+        text = f"[datasets.d]\nprobe = ['x']\nmin_files = 1\n{STEPS}writes = ['d']"
+        assert [kind for kind, _ in told(text)] == ["contradiction"]
+
+    @pytest.mark.parametrize(
+        "keys", ["min_rows = 2\nmin_files = 1", "allow_empty = true", "probe = ['x', '${V}']\nenv = ['V']"]
+    )
+    def test_contract_that_makes_sense(self, keys: str) -> None:
+        """Given keys that go together, then nothing is wrong."""
+        assert told(f"[env.vars]\nV = {{}}\n[datasets.d]\npath = 'x'\n{keys}\n{STEPS}writes = ['d']") == []
+
     def test_two_names_for_one_written_place(self) -> None:
         """Given a written dataset under a second name, then the second writer that this would hide is told."""
         text = "[datasets]\nx.path = 'd/x'\ny.path = './d//x/'\n" + STEPS + "writes = ['x']\n"

@@ -22,6 +22,7 @@ VALUES = {
     "int": st.integers(-(2**53) + 1, 2**53 - 1),
     "Json": JSON,
     "tuple[str, ...]": st.lists(st.text("abc")).map(tuple),
+    "tuple[int, ...]": st.lists(st.integers(-5, 5)).map(tuple),
     "tuple[Json, ...]": st.lists(JSON).map(tuple),
 }
 

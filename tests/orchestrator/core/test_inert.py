@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from orchestrator.core.definition import Dataset, Freshness, Pipeline, Variable
+from orchestrator.core.definition import Dataset, Pipeline, Variable
 from orchestrator.core.inert import inert_notices
 from orchestrator.core.parse import parse_pipeline
 from orchestrator.schemas import load_schema
@@ -26,30 +26,14 @@ class TestInertNotices:
         ("pipeline", "message", "path"),
         [
             (
-                attrs.evolve(PLAIN, schedule_cron="0 3 * * *"),
-                "schedule.cron does nothing yet: nothing is started at these times",
-                ("schedule", "cron"),
-            ),
-            (
                 attrs.evolve(PLAIN, access_group="data"),
                 "access.group does nothing yet: files stay readable by their owner alone",
                 ("access", "group"),
             ),
-            (attrs.evolve(PLAIN, document={"alerts": {}}), "alerts does nothing yet: nobody is told", ("alerts",)),
             (
                 attrs.evolve(PLAIN, variables={"V": Variable("V"), "K": Variable("K", secret=True, rekey=True)}),
                 "rekey does nothing yet: a secret takes part in keys by its name alone",
                 ("env", "vars", "K", "rekey"),
-            ),
-            (
-                with_datasets(Dataset("x"), Dataset("y", fresh_within=Freshness(warn_us=1))),
-                "fresh_within does nothing yet: the age of files is not looked at",
-                ("datasets", "y", "fresh_within"),
-            ),
-            (
-                with_datasets(Dataset("y", digest="probe", probe=("x",))),
-                "probe does nothing yet: the command is not run; the dataset counts as new in each run",
-                ("datasets", "y", "probe"),
             ),
             (
                 with_datasets(Dataset("y", retention_us=1), Dataset("z", retention_us=1)),
@@ -76,7 +60,7 @@ class TestInertNotices:
     def test_every_path_stands_in_the_file(self) -> None:
         """Given a file that uses all of them, then each notice points at something that the file has."""
         text = (
-            "pipeline = { name = 'p', fail_fast = true }\nschedule.cron = '0 3 * * *'\naccess.group = 'g'\nalerts = {}\n"
+            "pipeline = { name = 'p', fail_fast = true }\nschedule.cron = '0 3 * * *'\naccess.group = 'g'\n"
             "env.vars.K = { secret = true, rekey = true }\n"
             "datasets.d = { probe = ['x'], classification = 'public', retention = '1d', fresh_within = { warn = '1h' } }\n"
             "steps.a = { command = ['a'] }\n"
@@ -85,7 +69,7 @@ class TestInertNotices:
 
         notices = inert_notices(pipeline)
 
-        assert 8 == len(notices)
+        assert 4 == len(notices)
         for notice in notices:
             value: object = pipeline.document
             for key in notice.path:

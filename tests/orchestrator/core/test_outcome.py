@@ -22,7 +22,6 @@ class Seen:
     cancelled: str | None = None
     report: StepReport | None = None
     bad_result: str | None = None
-    missing_outputs: tuple[str, ...] = ()
     exit_codes: dict[int, str] = attrs.field(factory=dict)
     unkillable: bool = False
 
@@ -37,7 +36,6 @@ def outcome(seen: Seen) -> Outcome:
         cancelled=seen.cancelled,
         report=seen.report,
         bad_result=seen.bad_result,
-        missing_outputs=seen.missing_outputs,
         exit_codes=seen.exit_codes,
         unkillable=seen.unkillable,
     )
@@ -91,22 +89,9 @@ class TestTable:
             (Seen(exit_code=75, exit_codes=CODES, report=TRANSIENT), Outcome("failed", "exit", "transient")),
             (Seen(exit_code=1, bad_result="no JSON"), Outcome("failed", "exit", "permanent", "no JSON")),
             (Seen(bad_result="no JSON"), Outcome("failed", "bad_result", "permanent", "no JSON")),
-            (
-                Seen(bad_result="no JSON", missing_outputs=("a",)),
-                Outcome("failed", "bad_result", "permanent", "no JSON"),
-            ),
             (Seen(report=FAILED), Outcome("failed", "reported", "permanent", "said")),
             (Seen(report=TRANSIENT), Outcome("failed", "reported", "transient")),
             (Seen(report=NOTHING_NEW), Outcome("no_new_data", message="said")),
-            (Seen(report=NOTHING_NEW, missing_outputs=("a",)), Outcome("no_new_data", message="said")),
-            (
-                Seen(missing_outputs=("a", "b")),
-                Outcome("failed", "missing_output", "permanent", "it ended well but did not write a, b"),
-            ),
-            (
-                Seen(report=SAID, missing_outputs=("a",)),
-                Outcome("failed", "missing_output", "permanent", "it ended well but did not write a"),
-            ),
         ],
     )
     def test_case(self, given_: Seen, then: Outcome) -> None:
@@ -123,7 +108,6 @@ class TestTable:
             cancelled=st.sampled_from([None, "cancelled", "deadline"]),
             report=st.none() | st.sampled_from([SAID, NOTHING_NEW, FAILED, TRANSIENT]),
             bad_result=st.none() | st.just("x"),
-            missing_outputs=st.lists(st.just("a"), max_size=1).map(tuple),
             exit_codes=st.just(CODES),
         )
     )

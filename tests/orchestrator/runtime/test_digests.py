@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from orchestrator.core.output_contract import Extent
 from orchestrator.runtime.digest_cache import DigestCache
 from orchestrator.runtime.digests import (
     CodePlace,
@@ -37,12 +38,10 @@ class Bench:
             folder=self.folder,
             datasets={
                 "data": DatasetPlace(str(self.folder / "data"), self.pattern, self.strength),
-                "probe": DatasetPlace(None, "", "probe"),
             },
             code={"step": self.code},
             cache=cache or DigestCache(None),
             load_manifest=self.manifests.get,
-            unmeasured="run-1",
             redact=lambda name: name.replace("s3cret", "***"),
         )
         digester.submit(request)
@@ -148,10 +147,6 @@ class TestDataset:
         assert before == same
         assert before != bench.digest()
 
-    def test_what_is_no_file_counts_as_new(self, bench: Bench) -> None:
-        """A dataset without a path is never taken for unchanged."""
-        assert bench.measure(MeasureRequest("step", {"probe": None})).inputs == {"probe": "run-1"}
-
     def test_changes_against_the_last_success_are_counted(self, bench: Bench) -> None:
         """Given the manifest of last time, then added, changed and removed files are counted."""
         path = bench.write("a.csv", "1")
@@ -174,20 +169,25 @@ class TestDataset:
 
         assert ["\\xff", "a"] == sorted(manifest_files(next(iter(measured.manifests.values()))))
 
-    def test_missing_names_what_does_not_exist(self, bench: Bench) -> None:
-        """Existence is asked for apart from content."""
-        digester = FileDigester(
-            folder=bench.folder,
-            datasets={"data": DatasetPlace(str(bench.folder / "data"), "*", "content")},
-            code={},
-            cache=DigestCache(None),
-            load_manifest=lambda _: None,
-            unmeasured="",
-        )
+    def test_extent(self, bench: Bench) -> None:
+        """How much a dataset is comes with its digest; the digest of a file that is a dataset too."""
+        bench.write("a.csv", "n\n1\n")
+        bench.write("sub/b.csv", "n\n1\n2\n")
+        request = MeasureRequest("step", outputs=("data",), code=False)
+        assert bench.measure(request).extents == {"data": Extent(2, 10)}
+        counted = bench.measure(attrs.evolve(request, rows=("data",))).extents
+        assert counted == {"data": Extent(2, 10, rows=3)}
 
-        assert digester.missing(["data"]) == ["data"]
-        bench.write("a", "")
-        assert digester.missing(["data"]) == []
+    def test_extent_of_a_file(self, bench: Bench) -> None:
+        """The digest of a file that is a dataset is known too, where its content was read."""
+        (bench.folder / "data").write_text("1")
+        digest = "sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
+        request = MeasureRequest("step", outputs=("data",), rows=("data",), code=False)
+        found = bench.measure(request).extents["data"]
+        assert (found.files, found.bytes, found.file_digest, found.rows) == (1, 1, digest, None)
+        assert "are counted" in (found.failure or "")
+        bench.strength = "listing"
+        assert bench.measure(request).extents["data"].file_digest is None
 
 
 class TestOddThings:
@@ -215,7 +215,9 @@ class TestOddThings:
         (bench.folder / "file").touch()
         places = {"data": DatasetPlace(str(bench.folder / "file" / "data"), "*", "content")}
 
-        assert ["data"] == digester(bench, places).missing(["data"])
+        asked = digester(bench, places)
+        asked.submit(MeasureRequest("step", {"data": None}))
+        assert asked.advance()[0].inputs == {"data": None}
 
     def test_link_to_a_file_counts_with_its_content(self, bench: Bench) -> None:
         """What a step would read is what is measured."""
@@ -279,7 +281,6 @@ class TestLargeFile:
             code={},
             cache=DigestCache(None),
             load_manifest=lambda _: None,
-            unmeasured="",
         )
         digester.submit(MeasureRequest("step", {"data": None}))
 
@@ -395,7 +396,6 @@ def digester(bench: Bench, places: dict[str, DatasetPlace]) -> FileDigester:
         code={},
         cache=DigestCache(None),
         load_manifest=lambda _: None,
-        unmeasured="",
     )
 
 

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from orchestrator.core.decide import Measurement
-from orchestrator.core.definition import Pipeline, Step
+from orchestrator.core.definition import Dataset, Pipeline, Step
 from orchestrator.core.events import AttemptStarted
 from orchestrator.core.report import StepReport
 from orchestrator.core.state import RunState, fold
@@ -271,7 +271,8 @@ class TestResume:
         tonight.run()
         steps = dict(tonight.world.pipeline.steps)
         steps["a"] = attrs.evolve(steps["a"], writes=("a", "more"))
-        tonight.world.pipeline = attrs.evolve(tonight.world.pipeline, steps=steps)
+        datasets = {**tonight.world.pipeline.datasets, "more": Dataset("more", path="more")}
+        tonight.world.pipeline = attrs.evolve(tonight.world.pipeline, steps=steps, datasets=datasets)
         if there:
             tonight.world.contents["more"] = "by hand"
 

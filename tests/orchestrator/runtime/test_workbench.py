@@ -48,7 +48,6 @@ class Bench:
             code={"a": CodePlace()},
             cache=DigestCache(None),
             load_manifest=self.manifests.get,
-            unmeasured="",
         )
         digester.submit(MeasureRequest("a", {"raw": None}))
         (measured,) = digester.advance()

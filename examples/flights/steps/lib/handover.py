@@ -32,11 +32,12 @@ class StepError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step did; with `changed` false it found nothing to do."""
+    """What a step did, and facts about what it wrote; with `changed` false it found nothing to do."""
 
     message: str
     metrics: Metrics = field(default_factory=dict)
     changed: bool = True
+    outputs: Mapping[str, Metrics] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def run_step(work: Callable[[], Outcome]) -> None:
     for name, value in outcome.metrics.items():
         print(f"  {name} = {value}")
     status = "succeeded" if outcome.changed else "no_new_data"
-    _report({"status": status, "message": outcome.message, "metrics": dict(outcome.metrics)})
+    metrics, outputs = dict(outcome.metrics), dict(outcome.outputs)
+    _report({"status": status, "message": outcome.message, "metrics": metrics, "outputs": outputs})
 
 
 def _report(result: Mapping[str, object]) -> None:

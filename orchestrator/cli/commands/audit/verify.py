@@ -14,6 +14,7 @@ Examples:
   orchestrate audit verify --key operator.vkey
   orchestrate audit verify --key operator.vkey --checkpoint last-visit.checkpoint --witness anna.vkey
   orchestrate audit verify --ledger /mnt/copy/ledger.db --key operator.vkey --strict --json
+  orchestrate audit verify --skips
 """
 
 
@@ -41,6 +42,9 @@ Examples:
     help="Pin this public key of a witness, or the one in a file.",
 )
 @click.option("--strict", is_flag=True, help="Count unsealed events and keys replaced without a signature as problems.")
+@click.option(
+    "--skips", is_flag=True, help="Recompute from its certificate that each step that was skipped was skipped rightly."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing where all is well; the exit code tells.")
 @pipeline_option
 @ledger_option
@@ -53,6 +57,7 @@ def command(
     ledger: str | None,
     *,
     strict: bool,
+    skips: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -63,13 +68,19 @@ def command(
     it says of keys is not believed. Level 2 needs the operator's public key from elsewhere, level 3 a checkpoint that you kept, level 4 the key of a
     witness. Exit code 0 where nothing was found, else 3.
     """
-    from orchestrator.cli.audit.verifying import verdict_json, verdict_lines, verified
+    from orchestrator.cli.audit.skips import skips_checked
+    from orchestrator.cli.audit.verifying import verdict_json, verdict_lines, verified, watching
 
     verdict = verified(
         pipeline, ledger, keys=keys, checkpoints=checkpoints, witnesses=witnesses, strict=strict, quiet=quiet or as_json
     )
+    checked = None
+    if skips:
+        with watching("checking skips", quiet=quiet or as_json) as watch:
+            verdict, checked = skips_checked(verdict, watch)
     if as_json:
-        render.out_json(verdict_json(verdict))
+        render.out_json(verdict_json(verdict) | ({} if checked is None else {"skips": checked.as_json()}))
     elif not quiet or not verdict.ok:
         render.out_lines(verdict_lines(verdict))
+        render.out_lines(() if checked is None else checked.lines())
     return ExitCode.OK if verdict.ok else ExitCode.UNVERIFIED

@@ -1,0 +1,318 @@
+"""
+Telling people: what is due is raised in the outbox, which is part of the ledger, and what waits there is sent.
+
+A run waits for it half a minute at its start and half a minute at its end at most, and its result is recorded and sealed before. What goes wrong here is said on
+standard error and changes nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ledger.errors import LedgerError, WrongExpectedVersionError
+from ledger.events import NewEvent
+from ledger.locks import KernelLock
+from ledger.reader import LedgerReader
+from ledger.store import Ledger
+from orchestrator.cli.holding import append_event
+from orchestrator.cli.project import Prepared
+from orchestrator.cli.reach import Reach, prepared_reach, recorded_reach
+from orchestrator.cli.tails import last_lines
+from orchestrator.core.alerts import (
+    Occasion,
+    digest_occasion,
+    due_alerts,
+    missing_occasions,
+    run_occasion,
+    shows_log,
+    stale_occasion,
+    told_channels,
+)
+from orchestrator.core.definition import Alerts, Pipeline
+from orchestrator.core.events import AlertDelivered, AlertFailed, AlertRaised, DeadmanPinged, event_data, event_type
+from orchestrator.core.outbox import Row, stream_of, undelivered
+from orchestrator.core.parse_values import build_pipeline
+from orchestrator.core.state import RESUMABLE
+from orchestrator.projections.alert_facts import definition_of_run, last_ended, outbox_of, outboxes, run_end
+from orchestrator.projections.alert_message import Message, Tail, alert_message
+from orchestrator.runtime.provenance import host_name
+
+Say = Callable[[str], None]
+
+ROUND_SECONDS = 30.0
+"""All sending at the start or the end of a run takes no longer than this."""
+
+_TAIL_LINES = 15
+_RUNS_LOOKED_AT = 3
+_POLL_SECONDS = 0.1
+
+
+@contextlib.contextmanager
+def harmless(say: Say) -> Iterator[None]:
+    """Say what goes wrong within the block, and go on: a night does not fail because nobody could be told of it."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - alerts change no result, whatever is wrong with them
+        say(f"warning: alerts: {type(error).__name__}: {error}")
+
+
+def tell_at_start(ledger: Ledger, prepared: Prepared, run_id: str, *, say: Say) -> None:
+    """
+    Raise what a run that was cut off could not, send what waits in any outbox of *ledger*, and ask for the address that a start asks for.
+
+    The caller holds the lock of the pipeline, and has closed what a dead orchestrator left.
+    """
+    pipeline = prepared.project.pipeline
+    with harmless(say):
+        names = (pipeline.name, *pipeline.formerly)
+        for ended, _ in last_ended(ledger.connection, names, _RUNS_LOOKED_AT):
+            _raise_of_run(ledger, ended, names)
+        waiting = outboxes(ledger.connection)
+        if waiting:
+            sending = Round(ledger, prepared_reach(prepared), say=say)
+            for name in waiting:
+                sending.send(name)
+    if pipeline.deadman.start is not None:
+        with harmless(say):
+            ping(prepared_reach(prepared), "start", run_id=run_id, ledger=ledger, say=say)
+
+
+def tell_of_run(ledger: Ledger, prepared: Prepared, run_id: str, *, say: Say) -> None:
+    """Tell people how the run *run_id* has ended; what cannot be raised in the outbox is sent all the same."""
+    pipeline, connection = prepared.project.pipeline, ledger.connection
+    if not pipeline.alerts.channels and not (pipeline.deadman.success or pipeline.deadman.failure):
+        return
+    with harmless(say):
+        reach = prepared_reach(prepared)
+        end = run_end(connection, run_id, (pipeline.name, *pipeline.formerly))
+        if end is None:
+            return
+        ping(reach, "failure" if end.status in RESUMABLE else "success", run_id=run_id, ledger=ledger, say=say)
+        occasion = run_occasion(end)
+        tell(ledger, reach, [*([] if occasion is None else [occasion]), *digests(pipeline)], say=say)
+
+
+def tell(ledger: Ledger, reach: Reach, occasions: Sequence[Occasion], *, say: Say) -> None:
+    """Raise what the rules ask for about *occasions* in the outbox and send what waits there; send it without where it cannot be raised."""
+    pipeline = reach.pipeline
+    try:
+        raise_alerts(ledger, pipeline.name, pipeline.alerts, occasions)
+    except LedgerError as error:
+        say(f"warning: alerts could not be recorded, and are sent without: {error}")
+        from orchestrator.cli.direct_alerts import send_directly
+
+        send_directly(reach, occasions, ledger=ledger, say=say)
+        return
+    Round(ledger, reach, say=say).send(pipeline.name, wait=True)
+
+
+def tell_lateness(
+    path: Path, rows: Sequence[Mapping[str, Any]], findings: Sequence[Mapping[str, Any]], *, say: Say
+) -> None:
+    """
+    Tell people of what `check` found in the ledger at *path*; the same is told once, or once a day, however often one looks.
+
+    The ledger is opened to write only where somebody is to be told.
+
+    Args:
+        rows: For each pipeline `pipeline`, `last_run`, `missing_nights` and `freshness`, a list of `dataset`, `state` and `text`.
+        findings: `pipeline`, `kind` and `message` of each; those of the kind `too_old` are told here.
+    """
+    day = datetime.now(UTC).date().isoformat()
+    for row in rows:
+        name, last = str(row["pipeline"]), row["last_run"]
+        occasions = missing_occasions(name, row["missing_nights"], None if last is None else str(last["night"]))
+        texts = [(data["dataset"], data["text"]) for data in row["freshness"] if data["state"] == "error"]
+        old = (finding for finding in findings if (finding["pipeline"], finding["kind"]) == (name, "too_old"))
+        texts += [(finding["kind"], finding["message"]) for finding in old]
+        occasions += [stale_occasion(name, subject, text=text, day=day) for subject, text in texts]
+        if occasions:
+            with harmless(say):
+                _tell_findings(path, name, occasions, say)
+
+
+def _tell_findings(path: Path, pipeline: str, occasions: Sequence[Occasion], say: Say) -> None:
+    from orchestrator.cli.direct_alerts import send_directly
+    from orchestrator.cli.opening import open_to_write, refuse_other_users
+    from orchestrator.cli.sealing import sealing_after
+
+    # What the definition of another user has for commands is not for this one to run.
+    refuse_other_users(path)
+    with LedgerReader(path) as reader:
+        reach = recorded_reach(reader.connection, path, pipeline)
+    if reach is None or not any(told_channels(reach.pipeline.alerts, occasion) for occasion in occasions):
+        return
+    try:
+        with open_to_write(path) as ledger, sealing_after(ledger, say=say):
+            tell(ledger, reach, occasions, say=say)
+    except LedgerError as error:
+        say(f"warning: alerts could not be recorded, and are sent without: {error}")
+        send_directly(reach, occasions, ledger=None, say=say)
+
+
+def send_waiting(ledger: Ledger, pipelines: Sequence[str] | None, *, say: Say) -> dict[str, set[str]]:
+    """
+    Raise the digest of each pipeline that asks for one, and send whatever waits, also what was given up.
+
+    Args:
+        pipelines: Only of these, or None for all that the ledger knows.
+
+    Returns:
+        The ids of the alerts that were to be sent, by pipeline.
+    """
+    connection = ledger.connection
+    known = [name for (name,) in connection.execute("SELECT pipeline FROM pipelines ORDER BY pipeline")]
+    for name in known if pipelines is None else pipelines:
+        reach = recorded_reach(connection, ledger.path, name)
+        if reach is not None:
+            raise_alerts(ledger, name, reach.pipeline.alerts, digests(reach.pipeline))
+    sending = Round(ledger, None, say=say, again=True)
+    names = outboxes(connection) if pipelines is None else pipelines
+    waiting = {name: undelivered(outbox_of(connection, name), given_up=True) for name in names}
+    for name in names:
+        sending.send(name, wait=True)
+    return {name: {str(row["alert"]) for row in rows} for name, rows in waiting.items()}
+
+
+def digests(pipeline: Pipeline) -> list[Occasion]:
+    """Return the digest of today where a rule of *pipeline* asks for one; whether it is time yet stands in the rule."""
+    if not any("digest" in rule.on for rule in pipeline.alerts.effective):
+        return []
+    now = datetime.now(ZoneInfo(pipeline.timezone))
+    return [digest_occasion(pipeline.name, now.date().isoformat(), f"{now:%H:%M}")]
+
+
+def raise_alerts(ledger: Ledger, pipeline: str, alerts: Alerts, occasions: Sequence[Occasion]) -> list[AlertRaised]:
+    """Raise what *alerts* ask for about *occasions* and what was not raised before, and return it; whoever does the same meanwhile, it is raised once."""
+    stream = stream_of(pipeline)
+    while True:
+        version = ledger.stream_version(stream)
+        due = due_alerts(pipeline, alerts, occasions, outbox_of(ledger.connection, pipeline))
+        if not due:
+            return []
+        with contextlib.suppress(WrongExpectedVersionError):
+            events = [NewEvent(*event_type(event), event_data(event)) for event in due]
+            ledger.append(stream, events, expected_version=version)
+            return due
+
+
+def _raise_of_run(ledger: Ledger, run_id: str, names: Sequence[str]) -> None:
+    """Raise what there is to tell of the run *run_id* by the rules that it had; it was raised at its end, unless that was cut off."""
+    end = run_end(ledger.connection, run_id, names)
+    occasion = None if end is None else run_occasion(end)
+    if end is not None and occasion is not None:
+        document = definition_of_run(ledger.connection, run_id)
+        alerts = build_pipeline({"alerts": document.get("alerts", {})})[0].alerts
+        raise_alerts(ledger, end.pipeline, alerts, [occasion])
+
+
+def ping(reach: Reach, on: str, *, run_id: str | None, ledger: Ledger | None, say: Say) -> None:
+    """Ask for the address of `[deadman]` that belongs to *on*, if there is one, and record what came of it, if *ledger* is given."""
+    address = {"start": reach.pipeline.deadman.start, "success": reach.pipeline.deadman.success}.get(
+        on, reach.pipeline.deadman.failure
+    )
+    if address is None:
+        return
+    error = reach.ask(address)
+    if error is not None:
+        say(f"warning: deadman.{on} was not reached: {error}")
+    if ledger is not None:
+        name = reach.pipeline.name
+        append_event(ledger, f"pipeline/{name}", DeadmanPinged(name, run_id, on, error is None, error))
+
+
+class Round:
+    """
+    Send what waits, for half a minute at most; a channel that has not taken one alert is left alone for the rest of the round.
+
+    What was tried least goes first, so that an alert that a channel will never take keeps no other waiting.
+
+    Args:
+        own: How the people of the present pipeline are reached; those of others as their definitions say.
+        again: Also send what was given up.
+    """
+
+    def __init__(self, ledger: Ledger, own: Reach | None, *, say: Say, again: bool = False) -> None:
+        self._ledger = ledger
+        self._reaches: dict[str, Reach | None] = {} if own is None else {own.pipeline.name: own}
+        self._say = say
+        self._again = again
+        self._until = time.monotonic() + ROUND_SECONDS
+        self._tried: set[str] = set()
+        self._silent: set[tuple[str, str]] = set()
+
+    def send(self, pipeline: str, *, wait: bool = False) -> None:
+        """Send what waits in the outbox of *pipeline*; where somebody else is sending it, that is left to him, or with *wait* waited for."""
+        lock = KernelLock(self._ledger.path.parent / "locks" / f"{pipeline}.alerts.lock")
+        while not lock.acquire():
+            if not wait or self._left_seconds() <= 0:
+                return
+            time.sleep(_POLL_SECONDS)
+        try:
+            while rows := self._untried(pipeline):
+                for row in rows:
+                    self._tried.add(row["alert"])
+                    self._send(pipeline, row)
+        finally:
+            lock.release()
+
+    def _untried(self, pipeline: str) -> list[Row]:
+        rows = undelivered(outbox_of(self._ledger.connection, pipeline), given_up=self._again)
+        return [row for row in rows if row["alert"] not in self._tried]
+
+    def _send(self, pipeline: str, row: Row) -> None:
+        left = self._left_seconds()
+        channel = (pipeline, row["channel"])
+        if left <= 0 or channel in self._silent:
+            return
+        reach = self._reach(pipeline)
+        error = "the ledger does not know its definition any more"
+        if reach is not None:
+            message = message_of(row, reach, self._ledger)
+            told = reach.send(row["channel"], message, round(left * 1e6))
+            error = "" if told is None else told
+        event: AlertDelivered | AlertFailed
+        if error:
+            self._silent.add(channel)
+            self._say(f"warning: alert {row['alert']} was not delivered: {error}")
+            event = AlertFailed(row["alert"], pipeline, row["channel"], row["attempts"] + 1, error)
+        else:
+            event = AlertDelivered(row["alert"], pipeline, row["channel"], row["attempts"] + 1)
+        append_event(self._ledger, stream_of(pipeline), event)
+
+    def _reach(self, pipeline: str) -> Reach | None:
+        if pipeline not in self._reaches:
+            self._reaches[pipeline] = recorded_reach(self._ledger.connection, self._ledger.path, pipeline)
+        return self._reaches[pipeline]
+
+    def _left_seconds(self) -> float:
+        return self._until - time.monotonic()
+
+
+def message_of(row: Row, reach: Reach, ledger: Ledger | None) -> Message:
+    """Return the message of the alert *row* as it stands now, with secrets in it; *ledger* is None where it cannot be read."""
+    return alert_message(
+        None if ledger is None else ledger.connection,
+        row,
+        where=reach.where,
+        host=host_name(),
+        today=datetime.now(UTC).date().isoformat(),
+        tail=None if ledger is None or row["run_id"] is None else _tail_of(ledger, str(row["run_id"])),
+    )
+
+
+def _tail_of(ledger: Ledger, run_id: str) -> Tail:
+    document, folder = definition_of_run(ledger.connection, run_id), ledger.path.parent
+
+    def tail(_: Mapping[str, Any], step: Mapping[str, Any]) -> Sequence[str]:
+        if not shows_log(document, str(step["step"])):
+            return []
+        return last_lines(folder / str(step["log"]), _TAIL_LINES)
+
+    return tail

@@ -1,0 +1,143 @@
+"""Handing a text to a command of the user's on its standard input: it gets its time, and nothing of it goes on after that."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_KEPT_BYTES = 2000
+_BLOCK_BYTES = 1 << 16
+
+
+def hand_over(
+    command: Sequence[str],
+    data: bytes,
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    timeout_us: int,
+    clean: Callable[[str], str] | None = None,
+) -> str | None:
+    """
+    Hand *data* to *command* and return None where it ended well, else what went wrong.
+
+    What has not ended in time, or when this program is told to end, is killed with its session.
+
+    Args:
+        clean: Masks secrets in what the command said last on its standard error; without it nothing of that is repeated.
+    """
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if clean is None else subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return f"it could not be started: {error.strerror}"
+    except ValueError:
+        return "it could not be started: a word or a variable of it cannot be handed over"
+    with process, _no_survivor(process):
+        said = _served(process, data, time.monotonic() + timeout_us / 1e6)
+        if said is None:
+            return f"it did not end within {timeout_us / 1e6:g} s"
+        code = process.wait()
+    words = said.decode("utf-8", "replace").strip().splitlines()
+    told = f": {clean(words[-1])}" if clean is not None and words else ""
+    return None if code == 0 else f"it ended with exit code {code}{told}"
+
+
+def _served(process: subprocess.Popen[bytes], data: bytes, deadline: float) -> bytes | None:
+    """Write *data* to *process* and read what it says, until it has ended; return the end of that, or None where *deadline* came first."""
+    assert process.stdin is not None
+    said = b""
+    with contextlib.closing(_Descriptor(os.pidfd_open(process.pid))) as ended, selectors.DefaultSelector() as selector:
+        os.set_blocking(process.stdin.fileno(), False)
+        selector.register(process.stdin, selectors.EVENT_WRITE)
+        selector.register(ended, selectors.EVENT_READ)
+        if process.stderr is not None:
+            os.set_blocking(process.stderr.fileno(), False)
+            selector.register(process.stderr, selectors.EVENT_READ)
+        while (left := deadline - time.monotonic()) > 0:
+            for key, _ in selector.select(left):
+                if key.fileobj is process.stdin:
+                    data = _write_some(process.stdin, data)
+                    if not data:
+                        selector.unregister(process.stdin)
+                        _close(process.stdin)
+                elif key.fileobj is ended:
+                    # What it has left running may hold the pipe open; what is in it now is what it said itself.
+                    return (said + _read_some(process.stderr))[-_KEPT_BYTES:]
+                else:
+                    block = _read_some(process.stderr)
+                    said = (said + block)[-_KEPT_BYTES:]
+                    if not block:
+                        selector.unregister(key.fileobj)
+    return None
+
+
+class _Descriptor:
+    """A descriptor as a selector takes it, and as `closing` closes it."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def fileno(self) -> int:
+        """Return it."""
+        return self._number
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._number)
+
+
+def _write_some(pipe: IO[bytes], data: bytes) -> bytes:
+    """Write what *pipe* takes and return the rest; nothing is left where nobody reads."""
+    try:
+        return data[os.write(pipe.fileno(), data) :]
+    except BlockingIOError:
+        return data
+    except OSError:
+        return b""
+
+
+def _read_some(pipe: IO[bytes] | None) -> bytes:
+    """Return what is in *pipe* now, a block of it at most; nothing at its end, and where there is none."""
+    return b"" if pipe is None else pipe.read(_BLOCK_BYTES) or b""
+
+
+def _close(pipe: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):
+        pipe.close()
+
+
+@contextlib.contextmanager
+def _no_survivor(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Kill *process* and what it has started in its session where it has not ended with the block, which TERM and HUP end too."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    former = {number: signal.signal(number, leave) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        # Only while its first process is not waited for is the id of the group certainly its own.
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
