@@ -18,6 +18,8 @@ from typing import TypeAlias
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import counting
+
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = Path(sys.executable).with_name("orchestrate")
 
@@ -67,8 +69,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"system tools not found: {', '.join(missing)}")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Give what the test counts to its report, which reaches the controller also from another process."""
+    try:
+        return (yield)
+    finally:
+        item.user_properties += counting.taken()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the system tools that are not there, and what therefore went untested."""
+    """Say what was counted, which system tools are not there, and what therefore went untested."""
+    ended = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    if counted := counting.lines(ended):
+        terminalreporter.section("counted")
+        terminalreporter.write_line("\n".join(counted))
     for tool, purpose in SYSTEM_TOOLS.items():
         if shutil.which(tool) is None:
             terminalreporter.write_line(f"system tool not found: {tool} (untested: {purpose})", yellow=True)

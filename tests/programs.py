@@ -18,6 +18,7 @@ from typing import Any
 import jsonschema
 
 from orchestrator.schemas import load_schema
+from tests.counting import count
 
 PROGRAM = Path(sys.executable).with_name("orchestrate")
 PATIENCE_SECONDS = 30.0
@@ -96,6 +97,7 @@ def refused(done: Done, code: int = 2) -> list[Json]:
     value = value_of(done, "refusal", code=code)
     assert value["exit_code"] == code
     no_traceback(done)
+    count("bad inputs refused")
     problems: list[Json] = value["problems"]
     return problems
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import attrs
 
 from ledger.canonical import blob_digest, canonical_bytes
+from ledger.times import format_utc
 from orchestrator.core.baselines import Rows, step_baselines
 from orchestrator.core.decide import Measurement
 from orchestrator.core.definition import Pipeline
@@ -30,16 +31,26 @@ from orchestrator.runtime.ports import Exited, Launch, Measured, MeasureRequest
 FOLDER = Path("/simulated")
 
 
+_NEW_YEAR_US = 1_767_225_600_000_000
+"""The beginning of 2026."""
+
+
 class SimulatedClock:
-    """A clock that moves when it is told to."""
+    """
+    A clock that moves when it is told to.
+
+    Attributes:
+        us: Of the monotonic clock.
+        ahead_us: How far the wall clock has been set forward, or back, since the beginning.
+    """
 
     def __init__(self) -> None:
         self.us = 1_000_000
+        self.ahead_us = 0
 
     def now(self) -> str:
         """Return the simulated wall time."""
-        seconds, micros = divmod(self.us, 1_000_000)
-        return f"2026-01-01T{seconds // 3600 % 24:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{micros:06d}Z"
+        return format_utc(_NEW_YEAR_US + self.us + self.ahead_us)
 
     def monotonic_us(self) -> int:
         """Return the simulated time."""
@@ -57,6 +68,7 @@ class World:
         behaviour: How the next attempts of a step end: `ok`, `exit:3`, `signal:9`, `no_new_data`, `missing`, `not_started`, `hang`.
         first: How the very next ones end, before `behaviour` holds.
         present: How the attempt that was started last ends.
+        stubborn: Steps whose processes do not obey TERM.
     """
 
     pipeline: Pipeline
@@ -67,6 +79,7 @@ class World:
     present: dict[str, str] = attrs.field(factory=dict)
     duration_us: dict[str, int] = attrs.field(factory=dict)
     starts: list[str] = attrs.field(factory=list)
+    stubborn: set[str] = attrs.field(factory=set)
 
     def written(self, step: str, dataset: str) -> str:
         """Return what *step* writes into *dataset* now."""
@@ -96,13 +109,40 @@ class World:
         return clean.contents
 
 
+@attrs.define
+class SimulatedProcess:
+    """Hold what runs: since when, until when by itself, and since when it has been told to end."""
+
+    launch: Launch
+    started_us: int
+    due_us: int
+    is_stubborn: bool = False
+    told_us: int | None = None
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether its timeout ends it, if nobody else does before."""
+        return self.launch.timeout_us is not None and self.started_us + self.launch.timeout_us < self.due_us
+
+    @property
+    def ends_us(self) -> int:
+        """When it ends."""
+        ends = [self.due_us]
+        patience = self.launch.grace_us if self.is_stubborn else 0
+        if self.is_overdue and self.launch.timeout_us is not None:
+            ends.append(self.started_us + self.launch.timeout_us + patience)
+        if self.told_us is not None:
+            ends.append(self.told_us + patience)
+        return min(ends)
+
+
 class SimulatedExecutor:
     """Processes that end when the clock reaches them."""
 
     def __init__(self, world: World, clock: SimulatedClock) -> None:
         self._world = world
         self._clock = clock
-        self.running: dict[str, tuple[int, Launch, int]] = {}
+        self.running: dict[str, SimulatedProcess] = {}
         self._ended: list[Exited] = []
         self.most_at_once = 0
 
@@ -115,8 +155,11 @@ class SimulatedExecutor:
         if behaviour == "not_started":
             self._ended.append(Exited(launch.step, launch.attempt, not_started="could not start: simulated"))
             return
+        now = self._clock.us
         duration = 10**12 if behaviour == "hang" else self._world.duration_us.get(launch.step, 1000)
-        self.running[launch.step] = (self._clock.us + duration, launch, self._clock.us)
+        self.running[launch.step] = SimulatedProcess(
+            launch, now, now + duration, is_stubborn=launch.step in self._world.stubborn
+        )
         self.most_at_once = max(self.most_at_once, len(self.running))
 
     def poll(self, timeout_us: int | None) -> list[Exited]:
@@ -124,51 +167,55 @@ class SimulatedExecutor:
         if self._ended:
             ended, self._ended = self._ended, []
             return ended
-        due = self._next_due()
+        due = min((process.ends_us for process in self.running.values()), default=None)
         if due is None or (timeout_us is not None and due > self._clock.us + timeout_us):
             assert timeout_us is not None, "the engine would wait for ever"
             self._clock.us += timeout_us
             return []
         self._clock.us = max(self._clock.us, due)
-        return [self._end(name) for name, entry in sorted(self.running.items()) if self._due(entry) <= self._clock.us]
+        return [self._end(name) for name in sorted(self.running) if self.running[name].ends_us <= self._clock.us]
 
     def stop(self, step: str, *, force: bool = False) -> None:
-        """End the process of *step* at once, by TERM or KILL."""
-        if step in self.running:
-            _, launch, started = self.running.pop(step)
-            number = signal.SIGKILL if force else signal.SIGTERM
-            self._ended.append(
-                Exited(step, launch.attempt, signal=number, stopped=True, duration_us=self._clock.us - started)
-            )
+        """End the process of *step*, by TERM or KILL: at once, or after its grace where it is stubborn."""
+        process = self.running.get(step)
+        if process is None:
+            return
+        if process.is_stubborn and not force:
+            process.told_us = self._clock.us if process.told_us is None else process.told_us
+            return
+        number = signal.SIGKILL if force else signal.SIGTERM
+        self._ended.append(self._stopped(step, number))
 
     def last_line(self, step: str) -> str | None:
         """Nothing is printed here."""
         return None
 
-    def _due(self, entry: tuple[int, Launch, int]) -> int:
-        due, launch, started = entry
-        return due if launch.timeout_us is None else min(due, started + launch.timeout_us)
-
-    def _next_due(self) -> int | None:
-        return min((self._due(entry) for entry in self.running.values()), default=None)
+    def _stopped(self, name: str, number: int) -> Exited:
+        process = self.running.pop(name)
+        duration = self._clock.us - process.started_us
+        return Exited(name, process.launch.attempt, signal=number, stopped=True, duration_us=duration)
 
     def _end(self, name: str) -> Exited:
-        due, launch, started = self.running.pop(name)
-        duration = self._clock.us - started
-        if self._due((due, launch, started)) < due:
-            return Exited(name, launch.attempt, signal=15, timed_out=True, killed=("SIGTERM",), duration_us=duration)
+        process = self.running[name]
+        if process.told_us is not None and process.ends_us < process.due_us:
+            return self._stopped(name, signal.SIGKILL)
+        del self.running[name]
+        attempt, duration = process.launch.attempt, self._clock.us - process.started_us
+        if process.is_overdue:
+            last, killed = (9, ("SIGTERM", "SIGKILL")) if process.is_stubborn else (15, ("SIGTERM",))
+            return Exited(name, attempt, signal=last, timed_out=True, killed=killed, duration_us=duration)
         kind, _, number = self._world.present[name].partition(":")
         if kind == "signal":
-            return Exited(name, launch.attempt, signal=int(number), duration_us=duration)
+            return Exited(name, attempt, signal=int(number), duration_us=duration)
         if kind == "exit":
-            return Exited(name, launch.attempt, exit_code=int(number), duration_us=duration)
+            return Exited(name, attempt, exit_code=int(number), duration_us=duration)
         if kind == "ok":
             written = {item: self._world.written(name, item) for item in self._world.pipeline.steps[name].writes}
             self._world.contents.update(written)
         elif kind == "missing":
             for dataset in self._world.pipeline.steps[name].writes:
                 self._world.contents.pop(dataset, None)
-        return Exited(name, launch.attempt, exit_code=0, duration_us=duration)
+        return Exited(name, attempt, exit_code=0, duration_us=duration)
 
 
 class SimulatedDigester:

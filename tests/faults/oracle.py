@@ -11,12 +11,13 @@ import contextlib
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ledger.audit.verdict import Options
 from ledger.audit.verify import verify
+from ledger.times import utc_now
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.projections.blob_names import blob_names
 from orchestrator.projections.read_models import ReadModels
@@ -59,17 +60,18 @@ def recovered(folder: Path) -> list[str]:
     return wrong + broken_promises(folder, finished=True) + [*_undone(folder)]
 
 
-def broken_promises(folder: Path, *, finished: bool) -> list[str]:
+def broken_promises(folder: Path, *, finished: bool, now: Callable[[], str] = utc_now) -> list[str]:
     """
     Return what does not hold in *folder*.
 
     Args:
         finished: A run has ended undisturbed since, so that no run may be open, and nothing may lie or live about.
+        now: The time, where the clock of the runs was ahead of it.
     """
     ledger = folder / ".orchestrate" / "ledger.db"
     if not ledger.exists():
         return ["there is no ledger"] if finished else []
-    verdict = verify(ledger, Options([ReadModels()], blobs_of=blob_names))
+    verdict = verify(ledger, Options([ReadModels()], blobs_of=blob_names, now=now))
     wrong = [f"verify: {problem.kind}: {problem.detail}" for problem in verdict.problems]
     events, statuses = _history(ledger)
     wrong += _unrecorded(folder, events)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 
 from ledger.schema import FORMAT
 from orchestrator.cli.app import run_command
+from tests.counting import count
 from tests.programs import (
     PROGRAM,
     Done,
@@ -93,9 +96,20 @@ class TestNames:
             shown = Done([], code, *capsys.readouterr())
             no_traceback(shown)
             assert (code, shown.stdout) == (2, ""), (name, shown)
+            count("bad inputs refused")
             assert not set("\x1b\u202e") & set(shown.stderr), (name, shown.stderr)
         assert lasting(tmp_path) == before
         assert len(data_of(ledger_of(tmp_path), "run.started")) == 1
+
+
+BOUNDED = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_AS, ({1 << 30}, {1 << 30}))
+resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
+from orchestrator.cli.app import main
+main()
+"""
+"""The program in a gigabyte of memory and two minutes of time."""
 
 
 class TestGraphs:
@@ -112,6 +126,25 @@ class TestGraphs:
         define(tmp_path, f'[pipeline]\nname = "p"\n[steps.s0]\ncommand = ["true"]\n{"".join(steps)}')
         done = program("plan", "--json", cwd=tmp_path, timeout=30)
         assert len(value_of(done, "plan")["steps"]) == 10_000
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("by", ["data", "needs"])
+    def test_75_a_million_edges(self, tmp_path: Path, by: str) -> None:
+        """Given a thousand steps below each of a thousand others, then they are validated and planned in bounded memory and time."""
+        above = [f"a{number}" for number in range(1000)]
+        table = "reads" if by == "data" else "needs"
+        datasets = [f'[datasets.{name}]\npath = "{name}"\n' for name in above] if by == "data" else []
+        writers = [
+            f'[steps.{name}]\ncommand = ["true"]\n' + (f'writes = ["{name}"]\n' if by == "data" else "")
+            for name in above
+        ]
+        readers = [f'[steps.b{number}]\ncommand = ["true"]\n{table} = {json.dumps(above)}\n' for number in range(1000)]
+        define(tmp_path, "".join(['[pipeline]\nname = "p"\n', *datasets, *writers, *readers]))
+        done = subprocess.run(
+            [sys.executable, "-c", BOUNDED, "plan", "--json"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert len(json.loads(done.stdout)["steps"]) == 2000
 
 
 class TestEnvironmentFile:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.counting import count
 from tests.faults.injection import traced
 from tests.faults.oracle import broken_promises, make_project, recovered
 from tests.faults.power_loss import CALLS, Call, Disk, calls_of
@@ -116,7 +117,7 @@ class TestPowerLoss:
         with ThreadPoolExecutor(2) as pool:
             wrong = [what for found in pool.map(checked, snapshots) for what in found]
         assert not wrong, "\n".join(wrong)
-        print(f"power lost {len(snapshots)} times, at {len(taken)} of {len(points)} points")  # noqa: T201
+        count("states of the disk after a power loss", len(snapshots))
 
     def test_after_the_end(self, recorded: tuple[Path, list[Call]], tmp_path: Path) -> None:
         """Given the power gone when the exit code was told, then every event is there, whatever else is lost."""
@@ -128,3 +129,4 @@ class TestPowerLoss:
         for seed in range(20):
             disk.write_out(tmp_path / str(seed), random.Random(seed))  # noqa: S311
             assert events_in(tmp_path / str(seed) / ".orchestrate" / "ledger.db") == expected
+            count("states of the disk after a power loss")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.counting import count
 from tests.programs import (
     PROGRAM,
     data_of,
@@ -131,6 +132,7 @@ def test_10_much_output_without_a_line_break(tmp_path: Path) -> None:
         assert event["masked"] == {"TOKEN": size}
         assert only_log(folder).stat().st_size == size * ((1 << 20) + 3)
         only_log(folder).unlink()
+        count("bytes redacted", size << 20)
     assert peaks[256] - peaks[1] < 32 * 1024  # KiB
 
 

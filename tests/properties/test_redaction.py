@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from orchestrator.core.needles import SPACE_BYTES_MAX
 from orchestrator.core.redaction import Redactor
 from orchestrator.core.secret_forms import FORM_BYTES_MIN, Form, forms_of
+from tests.counting import count
 
 SECRETS = st.lists(
     st.one_of(
@@ -69,12 +70,14 @@ def printed(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
         else:
             data += draw(st.one_of(st.text(alphabet="ab* \n", max_size=6).map(str.encode), st.binary(max_size=4)))
     cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=6)))
+    count("generated secrets", len(secrets))
     return secrets, [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
 
 def fed(redactor: Redactor, chunks: list[bytes]) -> tuple[bytes, dict[str, int]]:
     """Return all that a stream shows of *chunks*, and its counts."""
     stream = redactor.stream()
+    count("bytes redacted", sum(map(len, chunks)))
     shown = b"".join([stream.feed(chunk) for chunk in chunks])
     return shown + stream.flush(), stream.counts
 

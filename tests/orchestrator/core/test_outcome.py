@@ -71,7 +71,7 @@ class TestTable:
             (Seen(exit_code=None, signal=15, timed_out=True), Outcome("failed", "timeout", "transient")),
             (Seen(exit_code=0, timed_out=True), Outcome("failed", "timeout", "transient")),
             (Seen(exit_code=None, timed_out=True, unkillable=True), Outcome("failed", "timeout", "permanent")),
-            (Seen(exit_code=None, cancelled=True, unkillable=True), Outcome("cancelled", "cancelled")),
+            (Seen(exit_code=None, cancelled="cancelled", unkillable=True), Outcome("cancelled", "cancelled")),
             (Seen(exit_code=None, signal=9), Outcome("failed", "signal", "infrastructure")),
             (Seen(exit_code=None, signal=11, report=SAID), Outcome("failed", "signal", "permanent", "said")),
             (Seen(exit_code=None, signal=15), Outcome("failed", "signal", "permanent")),

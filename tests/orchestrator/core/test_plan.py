@@ -24,6 +24,7 @@ class TestFrontier:
         graph = build_graph(pipeline_of(edges))
         frontier, finished, taken = Frontier(graph), set[str](), list[str]()
         while not frontier.done:
+            assert frontier.has_ready
             step = frontier.take()
             taken.append(step)
             assert set(graph.upstream[step]) <= finished
@@ -63,6 +64,13 @@ class TestFrontier:
         frontier.finish(frontier.take(), failed=True, attempted=False)
 
         assert Upstream("a", attempted=True) == frontier.upstream(frontier.take())
+
+    def test_an_attempt_stays_known_beside_a_failure_without_one(self) -> None:
+        """Given two upstreams, one that was attempted and one that failed without an attempt, then both are known below."""
+        frontier = Frontier(build_graph(pipeline_of({"a": [], "b": [], "c": ["a", "b"]})))
+        frontier.finish("a", failed=False, attempted=True, begun=1)
+        frontier.finish("b", failed=True, attempted=False)
+        assert frontier.upstream("c") == Upstream("b", attempted=True, begun=1)
 
     def test_finishing_twice_is_a_bug(self) -> None:
         """A step leaves the frontier once."""
