@@ -66,8 +66,8 @@ def stream_version(connection: sqlite3.Connection, stream: str) -> int:
 @contextlib.contextmanager
 def one_writer(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """Give *connection* within a transaction that nobody else writes in; all of it is recorded when the block ends, or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("BEGIN IMMEDIATE")  # which can fail after it has begun
         yield connection
         connection.execute("COMMIT")
     except BaseException:
