@@ -138,13 +138,13 @@ def integrity_problems(
             with _limited(connection, look):
                 found = list(_found(connection, pragma))
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorname", "") != "SQLITE_INTERRUPT" and not isinstance(
-                error, sqlite3.DataError
-            ):
+            name = getattr(error, "sqlite_errorname", "")
+            what = "is not done after 10 s, or needs a value of more than 100 kB"
+            if name == "SQLITE_ERROR":
+                what = f"fails: {error}"
+            elif name != "SQLITE_INTERRUPT" and not isinstance(error, sqlite3.DataError):
                 raise
-            found = [
-                f"{table}: what the file computes for it is not done after 10 s, or needs a value of more than 100 kB"
-            ]
+            found = [f"{table}: what the file computes for it {what}"]
         yield from found
 
 

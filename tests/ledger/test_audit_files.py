@@ -61,6 +61,7 @@ class TestFiles:
         verdict = looked_at(place, lambda done, total: told.append((done, total)))
         assert verdict.ok
         assert verdict.files == FilesSeen(same=2, bytes=2 * len(TEXT))
+        assert verdict.files.named == 2
         assert told == [(9, 18), (18, 18), (18, 18)]
 
     def test_nobody_asked(self, tmp_path: Path) -> None:

@@ -182,6 +182,23 @@ class TestIntegrity:
                 "CHECK constraint failed in mine"
             ]
 
+    def test_failing(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given a column that cannot be computed, then it is named; given a disk that fails meanwhile, then that says nothing about the file."""
+        with changing(path) as connection:
+            connection.executescript("CREATE TABLE mine (x, y NOT NULL AS (x + 1)); INSERT INTO mine VALUES (1)")
+        rewrite_schema(path, "mine", lambda sql: sql.replace("x + 1", "abs(-9223372036854775807 - x)"))
+        (problem,) = verify(path, Options([Tally()])).problems
+        assert problem.detail == "mine: what the file computes for it fails: integer overflow"
+
+        def fail(*_: object) -> list[str]:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorname = "SQLITE_IOERR"
+            raise error
+
+        monkeypatch.setattr("ledger.computing._found", fail)
+        with changing(path) as connection, pytest.raises(sqlite3.OperationalError, match="disk"):
+            list(integrity_problems(connection, path, {}))
+
     def test_names(self, path: Path) -> None:
         """Given a table whose name SQLite takes for a number, then all tables are not looked at in its place."""
         with changing(path) as connection:

@@ -20,6 +20,7 @@ class TestTrusted:
         """Given a new ledger, then its schema is known by its fingerprint; where tables or views change, the new one has to be written down."""
         with open_ledger(tmp_path / "l.db", projections=[ReadModels()]) as ledger:
             assert trusted.fingerprint(schema_rows(ledger.connection)) == trusted.FINGERPRINT
+            trusted.refuse_untrusted(ledger.connection, ledger.path)
 
     def test_others(self, tmp_path: Path) -> None:
         """Given objects of somebody else, then they do not matter; given a view of ours that was changed, then it is named."""
