@@ -100,6 +100,12 @@ class TestRefused:
                 {"outputs": {"d": {"rows": []}}},
                 "outputs.d.rows is an array, expected a number, a text or a truth value",
             ),
+            ({"outputs": {"d": {"rows": 1.5}}}, "outputs.d.rows is 1.5, expected a whole number, 0 or more"),
+            ({"outputs": {"d": {"rows": True}}}, "outputs.d.rows is True, expected a whole number, 0 or more"),
+            (
+                {"outputs": {"d": {"digest": "sha256:A"}}},
+                "outputs.d.digest is 'sha256:A', expected sha256: and 64 digits from 0 to f",
+            ),
         ],
     )
     def test_message(self, content: object, message: str) -> None:
