@@ -11,6 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from orchestrator.core.cycles import find_cycles
 from orchestrator.core.definition import Dataset, Pipeline, Step
+from orchestrator.core.flow_checks import check_flows
 from orchestrator.core.graph import step_edges
 from orchestrator.core.names import case_twins, shown, suggest
 from orchestrator.core.problems import Problem
@@ -35,6 +36,7 @@ def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list
         *_check_datasets(pipeline, document),
         *_check_steps(pipeline, document, variables),
         *check_texts(pipeline, variables),
+        *check_flows(pipeline, document),
         *_check_redaction(pipeline),
     ]
     return [*problems, *_check_cycles(pipeline)]

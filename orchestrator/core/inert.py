@@ -46,12 +46,10 @@ def _of_datasets(pipeline: Pipeline) -> list[tuple[str, Path, str]]:
     first = {
         "fresh_within": next((item.name for item in datasets if item.fresh_within), None),
         "probe": next((item.name for item in datasets if item.digest == "probe"), None),
-        "retention": next((item.name for item in datasets if item.retention_us), None),
     }
     effects = {
         "fresh_within": "the age of files is not looked at",
         "probe": "the command is not run; the dataset counts as new in each run",
-        "retention": "nothing is removed",
     }
     return [(key, ("datasets", name, key), effects[key]) for key, name in first.items() if name is not None]
 
@@ -62,8 +60,4 @@ def _of_steps(pipeline: Pipeline) -> list[tuple[str, Path, str]]:
     retried = next((item.name for item in steps if item.retry != RetryPolicy()), None)
     if retried is not None:
         found.append(("retry", ("steps", retried, "retry"), "a failed attempt is not tried again"))
-    if any(item.classification for item in pipeline.datasets.values()):
-        path: Path = ("datasets", next(name for name, item in pipeline.datasets.items() if item.classification))
-        effect = "a flow from a higher to a lower class is not refused"
-        found.append(("classification", (*path, "classification"), effect))
     return found

@@ -24,6 +24,7 @@ class StepPlan:
         command: The step's command as a component of its key.
         variables: Its declared variables as a component of its key; None stands for a secret.
         sources: The datasets that it reads and nobody writes.
+        touches: The highest class of what it reads and writes, or None.
     """
 
     step: Step
@@ -33,6 +34,7 @@ class StepPlan:
     variables: Mapping[str, str | None] = attrs.field(factory=dict)
     sources: frozenset[str] = frozenset()
     baseline: Baseline = NEVER_RUN
+    touches: str | None = None
 
 
 @attrs.frozen

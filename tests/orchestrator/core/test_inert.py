@@ -62,16 +62,6 @@ class TestInertNotices:
                 ("datasets", "y", "probe"),
             ),
             (
-                with_datasets(Dataset("y", retention_us=1), Dataset("z", retention_us=1)),
-                "retention does nothing yet: nothing is removed",
-                ("datasets", "y", "retention"),
-            ),
-            (
-                with_datasets(Dataset("x"), Dataset("y", classification="personal")),
-                "classification does nothing yet: a flow from a higher to a lower class is not refused",
-                ("datasets", "y", "classification"),
-            ),
-            (
                 attrs.evolve(PLAIN, steps={"b": attrs.evolve(PLAIN.steps["b"], retry=RetryPolicy(attempts=2))}),
                 "retry does nothing yet: a failed attempt is not tried again",
                 ("steps", "b", "retry"),
@@ -93,14 +83,14 @@ class TestInertNotices:
         text = (
             "pipeline = { name = 'p', deadline = '1h' }\nschedule.cron = '0 3 * * *'\naccess.group = 'g'\nalerts = {}\n"
             "pools.db = 1\nenv.vars.K = { secret = true, rekey = true }\n"
-            "datasets.d = { probe = ['x'], classification = 'public', retention = '1d', fresh_within = { warn = '1h' } }\n"
+            "datasets.d = { probe = ['x'], fresh_within = { warn = '1h' } }\n"
             "steps.a = { command = ['a'], retry = { attempts = 2 } }\n"
         )
         pipeline = parse_pipeline(text, file="f", schema=load_schema("pipeline")).pipeline
 
         notices = inert_notices(pipeline)
 
-        assert 11 == len(notices)
+        assert 9 == len(notices)
         for notice in notices:
             value: object = pipeline.document
             for key in notice.path:
