@@ -338,7 +338,7 @@ READERS: Mapping[str, tuple[Callable[[sqlite3.Connection], object], set[str]]] =
     ),
     "run_detail": (
         lambda connection: queries.run_detail(connection, "r2"),
-        {"runs", "steps", "blobs", "notes", "acknowledgements", "moves", "checkpoints"},
+        {"runs", "steps", "events", "blobs", "notes", "acknowledgements", "moves", "checkpoints"},
     ),
 }
 """What reading commands call, and the tables that it reads past the views: for what none of these shows."""
