@@ -5,7 +5,7 @@ from __future__ import annotations
 NAME = "orchestrator"
 """Under which the ledger knows these tables."""
 
-VERSION = 3
+VERSION = 4
 """Raised when the tables or what they hold change; they are then made anew."""
 
 TABLES = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,22 @@ class TestPersonal:
         assert "bad_result" == finished["reason"]
         assert f"the report breaks its rules; which of them is {WITHHELD}" == finished["message"]
         assert NAME not in everything_shown(tmp_path)
+
+    def test_bundle_for_others(self, tmp_path: Path) -> None:
+        """Given a bundle of the run with its logs, then that one is left out, and said to be."""
+        crm(tmp_path)
+        program("run", "--quiet", cwd=tmp_path)
+
+        done = program("audit", "prove", "--run", "latest", "--logs", "--out", "night.zip", cwd=tmp_path)
+
+        assert (0, True) == (
+            done.returncode,
+            "holds what a step says of personal data, so it is not included" in done.stderr,
+        )
+        with zipfile.ZipFile(tmp_path / "night.zip") as bundle:
+            assert not any(NAME.encode() in bundle.read(name) for name in bundle.namelist())
+            (stated,) = json.loads(bundle.read(next(name for name in bundle.namelist() if name.endswith("logs.json"))))
+        assert "withheld" == stated["file"]
 
     def test_inherited(self, tmp_path: Path) -> None:
         """Given a step that reads what has no class and is made of personal data, then its output is withheld as well."""
