@@ -24,9 +24,12 @@ from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.keyring import operator_folder, signer_of
 from orchestrator.cli.opening import user_name
 from orchestrator.cli.reading import show_present
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.problems import Problem
 from orchestrator.core.sizes import parse_size
 from orchestrator.projections.manual_actions import recorded_definition
+from orchestrator.runtime.definition_file import read_definition
+from orchestrator.runtime.environment import file_problems
 from orchestrator.runtime.room import (
     DAYS_WARNED,
     NO_GROWTH,
@@ -166,6 +169,15 @@ def _owner_problems(ledger: Path, folder: Path) -> Iterator[Problem]:
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             message = f"others than its owner may write to {place} ({stat.S_IMODE(status.st_mode):04o})"
             yield Problem("open_to_others", message, suggestion=f"chmod go-w {place}", severity="warning")
+
+
+def environment_problems(definition: Path) -> list[Problem]:
+    """Return who else may read or write the files that the definition at *definition* takes variables from; nothing where it cannot be used."""
+    try:
+        pipeline = read_definition(definition).pipeline
+    except DefinitionError:
+        return []
+    return file_problems(pipeline, definition.parent)
 
 
 def _status(place: Path) -> os.stat_result | None:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.errors import UsageRefusedError, mask_bugs_with
 from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.graph import Graph, build_graph
@@ -140,6 +140,8 @@ def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> P
         settings=options.settings,
         environ=environ,
     )
+    # Made when it is needed: that costs something, and a bug is rare.
+    mask_bugs_with(lambda text: redactor_of(pipeline, environment).redact(text))
     problems = [*_future(night, pipeline.timezone), *environment.problems, *check_leaks(pipeline, environment)]
     around = surroundings(pipeline, environment, project.folder, night)
     resolvable = _resolvable(pipeline, around)
