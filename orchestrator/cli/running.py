@@ -23,6 +23,7 @@ from orchestrator import __version__
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.holding import append_event, check_owner, pipeline_held, record_host
+from orchestrator.cli.keying import key_notices, keyed_in, keyed_surroundings
 from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.project import Options, Prepared, Project
 from orchestrator.cli.refusals import record_refusal
@@ -143,7 +144,9 @@ def execute(
             git = git_state(project.folder)
             _record_definition(project, ledger, git)
             record_host(project, ledger, say=say)
-            plan = make_plan(prepared, options, ledger, run_id=run_id, jobs=start.jobs)
+            plan = make_plan(prepared, options, ledger, run_id=run_id, jobs=start.jobs, make_key=True)
+            for notice in key_notices(plan, {} if resumption is None else resumption.variables):
+                say(f"warning: {notice}")
             opening = _opening(prepared, options, start, plan, git, state)
             ended = _run(prepared, ledger, plan, opening, state, observers)
             return Ended(project.ledger, ended, _seal(prepared, ledger, run_id, say))
@@ -195,15 +198,23 @@ def _seal(prepared: Prepared, ledger: Ledger, run_id: str, say: Say) -> LedgerEr
     return seal_run(ledger, run_id, pipeline, folder=prepared.project.folder, clean=clean, say=say)
 
 
-def make_plan(prepared: Prepared, options: Options, ledger: Ledger, *, run_id: str, jobs: int | None = None) -> RunPlan:
-    """Return what a run decides with, compared with what *ledger* holds."""
+def make_plan(
+    prepared: Prepared,
+    options: Options,
+    ledger: Ledger,
+    *,
+    run_id: str,
+    jobs: int | None = None,
+    make_key: bool = False,
+) -> RunPlan:
+    """Return what a run decides with, compared with what *ledger* holds; *make_key* makes that of keyed digests where it is needed and missing."""
     project = prepared.project
     pipeline, connection = project.pipeline, ledger.connection
     rows = baselines_for(connection, pipeline.name, pipeline.formerly, night=prepared.night)
     return run_plan(
         pipeline,
         project.graph,
-        prepared.around,
+        keyed_surroundings(prepared, make=make_key),
         run_id=run_id,
         night=prepared.night,
         selected=prepared.selected,
@@ -350,7 +361,7 @@ def _opening(
         "definition": pipeline.digest,
         "definition_path": project.definition_path,
         "graph": blob_digest(canonical_bytes(graph_document(pipeline, project.graph))),
-        "variables": recorded_variables(pipeline, prepared.environment),
+        "variables": recorded_variables(pipeline, prepared.environment, keyed_in(plan)),
         "trigger": trigger(),
         "actor": current_actor(os.environ),
         "git": git,

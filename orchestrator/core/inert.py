@@ -26,19 +26,11 @@ def inert_notices(pipeline: Pipeline) -> list[Problem]:
         found.append(("alerts", ("alerts",), "nobody is told"))
     if pipeline.pools:
         found.append(("pools", ("pools",), "shares are not counted, only max_parallel is"))
-    found += _of_variables(pipeline)
     found += _of_datasets(pipeline)
     found += _of_steps(pipeline)
     return [
         Problem("inert", f"{key} does nothing yet: {effect}", path, severity="warning") for key, path, effect in found
     ]
-
-
-def _of_variables(pipeline: Pipeline) -> list[tuple[str, Path, str]]:
-    name = next((item.name for item in pipeline.variables.values() if item.rekey), None)
-    if name is None:
-        return []
-    return [("rekey", ("env", "vars", name, "rekey"), "a secret takes part in keys by its name alone")]
 
 
 def _of_datasets(pipeline: Pipeline) -> list[tuple[str, Path, str]]:

@@ -28,12 +28,14 @@ class Surroundings:
         values: What `${NAME}` stands for: plain variables, parameters and `NIGHT`.
         secret_names: Declared variables whose value must not be looked at here.
         variables: Declared variables with their value; secrets included, only to be handed to processes.
+        keyed: Secret to what stands for its value in the keys of steps, of those that run their steps again.
     """
 
     folder: Path
     values: Mapping[str, str]
     secret_names: frozenset[str]
     variables: Mapping[str, str]
+    keyed: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def dataset_places(pipeline: Pipeline, around: Surroundings) -> dict[str, DatasetPlace]:
@@ -90,7 +92,8 @@ def run_plan(  # noqa: PLR0913 -- everything that makes a run, by name
             cwd=str(cwd),
             command=_command_component(step, argv, around) if part else {},
             variables={
-                name: None if name in around.secret_names else around.variables.get(name, "") for name in step.env
+                name: around.keyed.get(name) if name in around.secret_names else around.variables.get(name, "")
+                for name in step.env
             },
             sources=frozenset(name for name in step.reads if name not in writers),
             baseline=baselines.get(step.name, NEVER_RUN),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from orchestrator.core.definition import Dataset, Freshness, Pipeline, RetryPolicy, Variable
+from orchestrator.core.definition import Dataset, Freshness, Pipeline, RetryPolicy
 from orchestrator.core.inert import inert_notices
 from orchestrator.core.parse import parse_pipeline
 from orchestrator.schemas import load_schema
@@ -47,11 +47,6 @@ class TestInertNotices:
                 ("pools",),
             ),
             (
-                attrs.evolve(PLAIN, variables={"V": Variable("V"), "K": Variable("K", secret=True, rekey=True)}),
-                "rekey does nothing yet: a secret takes part in keys by its name alone",
-                ("env", "vars", "K", "rekey"),
-            ),
-            (
                 with_datasets(Dataset("x"), Dataset("y", fresh_within=Freshness(warn_us=1))),
                 "fresh_within does nothing yet: the age of files is not looked at",
                 ("datasets", "y", "fresh_within"),
@@ -82,7 +77,7 @@ class TestInertNotices:
         """Given a file that uses all of them, then each notice points at something that the file has."""
         text = (
             "pipeline = { name = 'p', deadline = '1h' }\nschedule.cron = '0 3 * * *'\naccess.group = 'g'\nalerts = {}\n"
-            "pools.db = 1\nenv.vars.K = { secret = true, rekey = true }\n"
+            "pools.db = 1\n"
             "datasets.d = { probe = ['x'], fresh_within = { warn = '1h' } }\n"
             "steps.a = { command = ['a'], retry = { attempts = 2 } }\n"
         )
@@ -90,7 +85,7 @@ class TestInertNotices:
 
         notices = inert_notices(pipeline)
 
-        assert 9 == len(notices)
+        assert 8 == len(notices)
         for notice in notices:
             value: object = pipeline.document
             for key in notice.path:
