@@ -21,7 +21,7 @@ from ledger.signer import KEY
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import exit_code_of, problems_of
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.keyring import operator_folder, signer_of
+from orchestrator.cli.keyring import digest_key_path, operator_folder, signer_of
 from orchestrator.cli.opening import user_name
 from orchestrator.cli.reading import show_present
 from orchestrator.core.errors import DefinitionError
@@ -127,6 +127,7 @@ def examine(ledger: Path, *, today: date) -> tuple[Facts, list[Problem], ExitCod
     }.items():
         facts[name] = part
         found += problems
+    found += digest_key_problems()
     facts["extras"] = extras()
     if code == ExitCode.OK and any(problem.severity == "error" for problem in found):
         code = ExitCode.STORAGE
@@ -278,6 +279,15 @@ def key_facts(ledger_id: str | None) -> tuple[Facts, list[Problem]]:
         problem = Problem("open_to_others", message, suggestion=f"chmod 600 {folder / KEY}", severity="warning")
         return {**facts, "state": "usable"}, [problem]
     return {**facts, "state": "usable"}, []
+
+
+def digest_key_problems() -> Iterator[Problem]:
+    """Yield a warning where others may use the key of keyed digests: with the ledger they could try guesses of secrets."""
+    path = digest_key_path()
+    status = _status(path)
+    if status is not None and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        message = f"others than its owner may use the key {path} ({stat.S_IMODE(status.st_mode):04o})"
+        yield Problem("open_to_others", message, suggestion=f"chmod 600 {path}", severity="warning")
 
 
 def extras() -> dict[str, bool]:

@@ -31,6 +31,7 @@ from orchestrator.runtime.digests import DatasetPlace
 from orchestrator.runtime.environment import Environment, resolve_environment, surroundings
 from orchestrator.runtime.leaks import check_leaks, redactor_of
 from orchestrator.runtime.preflight import check_room, check_sources
+from orchestrator.runtime.sharing import check_group
 
 
 @attrs.frozen
@@ -147,7 +148,7 @@ def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> P
     resolvable = _resolvable(pipeline, around)
     places = dataset_places(resolvable, around)
     problems += check_sources(resolvable, places, selected=selected)
-    problems += check_room(pipeline, project.ledger)
+    problems += check_room(pipeline, project.ledger) + check_group(pipeline)
     placed = place_problems(project.definition, problems, shown=project.shown)
     located = _redacted(placed, pipeline, environment)
     return Prepared(project, night, selected, environment, around, places, tuple(located))

@@ -50,6 +50,7 @@ from orchestrator.runtime.liveness import boot_id, process_start
 from orchestrator.runtime.manifests import Manifests, RememberingDigester
 from orchestrator.runtime.ports import Observer
 from orchestrator.runtime.provenance import current_actor, git_state, host_name, trigger
+from orchestrator.runtime.sharing import share_ledger
 from orchestrator.runtime.signals import SignalInbox, parallel_limit, prepare_process
 from orchestrator.runtime.workbench import RunWorkbench
 
@@ -158,9 +159,11 @@ def _checked(
     """Make sure that *ledger* may be gone on with and that what was *prepared* can run; return the reason for it as it may be recorded."""
     hold_to_last_seal(ledger)
     check_signer(ledger)
+    problems = share_ledger(ledger.path, prepared.project.pipeline)
     reason = _redacted_reason(prepared, start.reason)
     start = attrs.evolve(start, reason=reason)
-    _refuse_on_problems(prepared, ledger, _reason_problems(prepared.project, options, start, resumption))
+    problems += _reason_problems(prepared.project, options, start, resumption)
+    _refuse_on_problems(prepared, ledger, problems)
     return reason
 
 

@@ -20,8 +20,6 @@ def inert_notices(pipeline: Pipeline) -> list[Problem]:
         found.append(("deadline", ("pipeline", "deadline"), "a run is not ended when its time is up"))
     if pipeline.schedule_cron is not None:
         found.append(("schedule.cron", ("schedule", "cron"), "nothing is started at these times"))
-    if pipeline.access_group is not None:
-        found.append(("access.group", ("access", "group"), "files stay readable by their owner alone"))
     if "alerts" in document:
         found.append(("alerts", ("alerts",), "nobody is told"))
     if pipeline.pools:

@@ -168,7 +168,9 @@ class ProcessExecutor:
                 pid=pid,
                 pidfd=pidfd,
                 pipe=read_end,
-                output=AttemptOutput(launch.log_path, self._new_stream(), launch.log_limit_bytes),
+                output=AttemptOutput(
+                    launch.log_path, self._new_stream(), launch.log_limit_bytes, private=launch.log_private
+                ),
                 owner=Owner.of(launch, pid),
                 started_us=started_us,
                 deadline_us=None if launch.timeout_us is None else started_us + launch.timeout_us,

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from ledger.folders import make_private
+from ledger.folders import SHARED_FILE, is_shared, make_private
 from orchestrator.runtime.ports import Log
 
 _LAST_LINE_BYTES = 4096
@@ -43,10 +43,12 @@ class AttemptOutput:
     Args:
         path: Created with mode 0600 at the first byte; its folder with mode 0700. A file that exists is never opened.
         limit_bytes: More than this is dropped.
+        private: Not for the group that the ledger is shared with.
     """
 
-    def __init__(self, path: Path, stream: RedactingStream, limit_bytes: int) -> None:
+    def __init__(self, path: Path, stream: RedactingStream, limit_bytes: int, *, private: bool = False) -> None:
         self._path = path
+        self._private = private
         self._stream = stream
         self._left = limit_bytes
         self._file: int | None = None
@@ -103,7 +105,7 @@ class AttemptOutput:
         view = memoryview(data)
         try:
             if self._file is None:
-                self._file = _create(self._path)
+                self._file = _create(self._path, private=self._private)
             while view:
                 view = view[os.write(self._file, view) :]
         except OSError as error:
@@ -115,10 +117,13 @@ class AttemptOutput:
         self._tail = (self._tail + data)[-_LAST_LINE_BYTES:]
 
 
-def _create(path: Path) -> int:
+def _create(path: Path, *, private: bool) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return os.open(path, flags, 0o600)
+        file = os.open(path, flags, 0o600)
     except FileNotFoundError:
-        make_private(path.parent)
-        return os.open(path, flags, 0o600)
+        make_private(path.parent, inherit=True)
+        file = os.open(path, flags, 0o600)
+    if not private and is_shared(path.parent):
+        os.fchmod(file, SHARED_FILE)
+    return file

@@ -79,6 +79,7 @@ class RunWorkbench:
             cwd=plan.cwd,
             log_path=self._logs / f"{name}.log",
             log_limit_bytes=plan.step.log_limit_bytes,
+            log_private=is_withheld(plan.touches),
             timeout_us=plan.step.timeout_us,
             grace_us=plan.step.grace_us,
         )

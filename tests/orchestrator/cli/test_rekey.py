@@ -180,6 +180,22 @@ class TestLostKey:
         assert first == keyring.digest_key(make=True)
 
 
+class TestDoctor:
+    """What of the key may bite."""
+
+    def test_open_to_others(self, project: Path, config: Path) -> None:
+        """Given a key that others may read, then a warning with what to type; else none."""
+        ran(project)
+        well = program("doctor", cwd=project).stdout
+        config.chmod(0o640)
+
+        assert str(config) not in well
+        assert (
+            f"others than its owner may use the key {config} (0640) (chmod 600 {config})"
+            in program("doctor", cwd=project).stdout
+        )
+
+
 class TestResume:
     """A secret that is replaced between a run and its resume."""
 

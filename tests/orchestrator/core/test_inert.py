@@ -35,11 +35,6 @@ class TestInertNotices:
                 "schedule.cron does nothing yet: nothing is started at these times",
                 ("schedule", "cron"),
             ),
-            (
-                attrs.evolve(PLAIN, access_group="data"),
-                "access.group does nothing yet: files stay readable by their owner alone",
-                ("access", "group"),
-            ),
             (attrs.evolve(PLAIN, document={"alerts": {}}), "alerts does nothing yet: nobody is told", ("alerts",)),
             (
                 attrs.evolve(PLAIN, pools={"db": 2}),
@@ -76,7 +71,7 @@ class TestInertNotices:
     def test_every_path_stands_in_the_file(self) -> None:
         """Given a file that uses all of them, then each notice points at something that the file has."""
         text = (
-            "pipeline = { name = 'p', deadline = '1h' }\nschedule.cron = '0 3 * * *'\naccess.group = 'g'\nalerts = {}\n"
+            "pipeline = { name = 'p', deadline = '1h' }\nschedule.cron = '0 3 * * *'\nalerts = {}\n"
             "pools.db = 1\n"
             "datasets.d = { probe = ['x'], fresh_within = { warn = '1h' } }\n"
             "steps.a = { command = ['a'], retry = { attempts = 2 } }\n"
@@ -85,7 +80,7 @@ class TestInertNotices:
 
         notices = inert_notices(pipeline)
 
-        assert 8 == len(notices)
+        assert 7 == len(notices)
         for notice in notices:
             value: object = pipeline.document
             for key in notice.path:
