@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+PRIVATE_FILE = 0o600
 _SIDES = ("", "-wal", "-shm", "-journal")
 
 
@@ -50,9 +51,9 @@ def appearing(target: Path, *, force: bool, durable: bool) -> Iterator[Path]:
                 Path(f"{unfinished}{side}").unlink()
 
 
-def write_new(target: Path, data: bytes, *, durable: bool) -> bool:
+def write_new(target: Path, data: bytes, *, durable: bool, mode: int = PRIVATE_FILE) -> bool:
     """
-    Write *data* to *target*, mode 0600, through a file that has no name before it is whole, so that nothing is ever left behind.
+    Write *data* to *target*, with *mode* whatever the mask of the process, through a file that has no name before it is whole, so that nothing is ever left behind.
 
     Returns:
         False where there is something already, or the file system knows no such files (`O_TMPFILE`): nothing was written.
@@ -65,6 +66,8 @@ def write_new(target: Path, data: bytes, *, durable: bool) -> bool:
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with os.fdopen(os.open(target.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as file:
+            if mode != PRIVATE_FILE:
+                os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             if durable:

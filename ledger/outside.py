@@ -36,11 +36,11 @@ def write_outside(folder: Path, checkpoint: Checkpoint, note: str, *, witness: s
     Raises:
         OSError: It cannot be written.
     """
-    make_private(folder, durable=True)
+    make_private(folder, durable=True, inherit=True)
     kind = "checkpoint" if witness is None else f"{re.sub('[^A-Za-z0-9_.-]', '_', witness)}.cosigned"
     path = folder / f"{checkpoint.size:012d}.{kind}"
     if not _holds(path, note):
-        write_private(path, note, durable=True)
+        write_private(path, note, durable=True, inherit=True)
     return path
 
 

@@ -74,6 +74,7 @@ def write_shop(folder: Path, definition: str = SHOP) -> Path:
     (folder / "raw").mkdir(parents=True)
     (folder / "raw" / "1.csv").write_text("1\n", encoding="utf-8")
     (folder / ".env").write_text(f"API_KEY={SECRET}\n", encoding="utf-8")
+    (folder / ".env").chmod(0o600)
     (folder / "pipeline.toml").write_text(definition, encoding="utf-8")
     return folder
 

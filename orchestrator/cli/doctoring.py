@@ -21,12 +21,15 @@ from ledger.signer import KEY
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import exit_code_of, problems_of
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.keyring import operator_folder, signer_of
+from orchestrator.cli.keyring import digest_key_path, operator_folder, signer_of
 from orchestrator.cli.opening import user_name
 from orchestrator.cli.reading import show_present
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.problems import Problem
 from orchestrator.core.sizes import parse_size
 from orchestrator.projections.manual_actions import recorded_definition
+from orchestrator.runtime.definition_file import read_definition
+from orchestrator.runtime.environment import file_problems
 from orchestrator.runtime.place import file_system_of, file_system_problems, held_log
 from orchestrator.runtime.room import (
     DAYS_WARNED,
@@ -101,6 +104,7 @@ def examine(ledger: Path, *, today: date) -> tuple[Facts, list[Problem], ExitCod
     }.items():
         facts[name] = part
         found += problems
+    found += digest_key_problems()
     facts["extras"] = extras()
     if code == ExitCode.OK and any(problem.severity == "error" for problem in found):
         code = ExitCode.STORAGE
@@ -145,6 +149,15 @@ def _owner_problems(ledger: Path, folder: Path) -> Iterator[Problem]:
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             message = f"others than its owner may write to {place} ({stat.S_IMODE(status.st_mode):04o})"
             yield Problem("open_to_others", message, suggestion=f"chmod go-w {place}", severity="warning")
+
+
+def environment_problems(definition: Path) -> list[Problem]:
+    """Return who else may read or write the files that the definition at *definition* takes variables from; nothing where it cannot be used."""
+    try:
+        pipeline = read_definition(definition).pipeline
+    except DefinitionError:
+        return []
+    return file_problems(pipeline, definition.parent)
 
 
 def _status(place: Path) -> os.stat_result | None:
@@ -205,6 +218,15 @@ def key_facts(ledger_id: str | None) -> tuple[Facts, list[Problem]]:
         problem = Problem("open_to_others", message, suggestion=f"chmod 600 {folder / KEY}", severity="warning")
         return {**facts, "state": "usable"}, [problem]
     return {**facts, "state": "usable"}, []
+
+
+def digest_key_problems() -> Iterator[Problem]:
+    """Yield a warning where others may use the key of keyed digests: with the ledger they could try guesses of secrets."""
+    path = digest_key_path()
+    status = _status(path)
+    if status is not None and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        message = f"others than its owner may use the key {path} ({stat.S_IMODE(status.st_mode):04o})"
+        yield Problem("open_to_others", message, suggestion=f"chmod 600 {path}", severity="warning")
 
 
 def extras() -> dict[str, bool]:

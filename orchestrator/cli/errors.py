@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from orchestrator.cli import render
@@ -108,10 +108,31 @@ def show_refusal(code: int, problems: Sequence[Mapping[str, object]]) -> None:
         render.out_json({"run_id": None, "status": "refused", "exit_code": int(code), "problems": problems})
 
 
+_MASKS: list[Callable[[str], str]] = []
+
+
+def mask_bugs_with(redact: Callable[[str], str]) -> None:
+    """Let *redact* take secrets out of the report of a bug from now on; called where secrets become known."""
+    _MASKS[:] = [redact]
+
+
+def _traceback(error: BaseException) -> str:
+    """Return the traceback of *error* without secrets; where that fails too, which may be the bug, the places alone."""
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    try:
+        for redact in _MASKS:
+            text = redact(text)
+    except Exception:  # noqa: BLE001 - whatever it is, nothing may come out unmasked
+        places = "".join(traceback.format_tb(error.__traceback__))
+        return f"{places}{type(error).__name__}: its text is left out, since it could not be masked\n"
+    return text
+
+
 def show_bug(error: BaseException, *, as_json: bool) -> None:
     """Write a short report of a bug into a private file and say where it is."""
     import tempfile
-    import traceback
 
     place = "nowhere: it could not be written"
     with contextlib.suppress(OSError):
@@ -120,7 +141,7 @@ def show_bug(error: BaseException, *, as_json: bool) -> None:
             from orchestrator import __version__
 
             file.write(f"orchestrate {__version__}, Python {sys.version}\n\n")
-            traceback.print_exception(error, file=file)
+            file.write(_traceback(error))
     message = f"this is a bug of orchestrate: {type(error).__name__}; the report is in {place}"
     if as_json:
         show_refusal(ExitCode.BUG, [{"kind": "bug", "message": message, "severity": "error"}])

@@ -6,14 +6,20 @@ Never beside the ledger: whoever can put an older ledger in the place of the pre
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from pathlib import Path
 
 from ledger.errors import KeyFileError
+from ledger.folders import make_private
+from ledger.new_file import appearing, write_new
 from ledger.outside import read_note
 from ledger.signer import Signer, has_key
 from ledger.signing import parse_verifier
 from ledger.verifier import VerifierKey
+
+_DIGEST_KEY = re.compile(rb"([0-9a-f]{64})\n?")
 
 
 def config_folder() -> Path:
@@ -32,6 +38,45 @@ def operator_folder(ledger_id: str) -> Path:
 def witness_folder() -> Path:
     """Return where the key of this user as a witness and its memory lie."""
     return config_folder() / "witness"
+
+
+def digest_key_path() -> Path:
+    """Return where the key of keyed digests lies: one for all ledgers of this user."""
+    return config_folder() / "rekey-key"
+
+
+def digest_key(*, make: bool) -> bytes | None:
+    """
+    Return the key of keyed digests, or None where there is none.
+
+    Args:
+        make: Make one then.
+
+    Raises:
+        KeyFileError: It is damaged, or cannot be read or made.
+    """
+    path = digest_key_path()
+    try:
+        if make and not path.exists():
+            _make_digest_key(path)
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise KeyFileError(str(path), error.strerror or str(error)) from None
+    match = _DIGEST_KEY.fullmatch(text)
+    if match is None:
+        raise KeyFileError(str(path), "it is not 64 hexadecimal digits on one line")
+    return bytes.fromhex(match[1].decode())
+
+
+def _make_digest_key(path: Path) -> None:
+    """Put a new key to *path*, unless somebody else does so at the same time: then that one counts."""
+    make_private(path.parent, durable=True)
+    text = os.urandom(32).hex().encode() + b"\n"
+    if not write_new(path, text, durable=True):
+        with contextlib.suppress(FileExistsError), appearing(path, force=False, durable=True) as unfinished:
+            unfinished.write_bytes(text)
 
 
 def signer_of(ledger_id: str) -> Signer | None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from orchestrator.core.classification import is_withheld
 from orchestrator.core.durations import format_duration
 from orchestrator.core.explain import overwritten_text, reason_text
 from orchestrator.core.printable import printable
@@ -104,7 +105,7 @@ class Live:
     Args:
         plan: Of the run.
         expected_us: Expected duration of each step, from history.
-        last_line: Returns the last line of output of a running step.
+        last_line: Returns the last line of output of a running step; not asked for where that is withheld.
     """
 
     def __init__(
@@ -163,6 +164,12 @@ class Live:
         """Take the picture away."""
         self._live.stop()
 
+    def _line(self, step: str) -> str:
+        touched = self._plan.steps[step].touches
+        if is_withheld(touched):
+            return f"(output withheld: {touched} data)"
+        return printable(self._last_line(step) or "")
+
     def _left(self) -> str:
         now = time.monotonic()
         left = remaining_us(
@@ -197,13 +204,12 @@ class Live:
             elapsed = _duration(time.monotonic() - since)
             expected = self._expected_us.get(name)
             usual = "" if expected is None else f"usually {_duration(expected / 1e6)}"
-            line = printable(self._last_line(name) or "")
             table.add_row(
                 Text("running", style="cyan"),
                 Text(name),
                 Text(elapsed, justify="right"),
                 Text(usual),
-                Text(line[:80], style="dim"),
+                Text(self._line(name)[:80], style="dim"),
             )
         for name, due in list(self._retrying.items())[:_SHOWN_AT_MOST]:
             left = _duration(max(0.0, due - time.monotonic()))

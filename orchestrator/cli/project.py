@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.errors import UsageRefusedError, mask_bugs_with
 from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.graph import Graph, build_graph
@@ -33,6 +33,7 @@ from orchestrator.runtime.environment import Environment, probe_environment, res
 from orchestrator.runtime.leaks import check_leaks, redactor_of
 from orchestrator.runtime.place import check_place
 from orchestrator.runtime.preflight import check_freshness, check_room, check_sources
+from orchestrator.runtime.sharing import check_group
 
 
 @attrs.frozen
@@ -142,6 +143,8 @@ def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> P
         settings=options.settings,
         environ=environ,
     )
+    # Made when it is needed: that costs something, and a bug is rare.
+    mask_bugs_with(lambda text: redactor_of(pipeline, environment).redact(text))
     problems = [*_future(night, pipeline.timezone), *environment.problems, *check_leaks(pipeline, environment)]
     around = surroundings(pipeline, environment, project.folder, night)
     resolvable = _resolvable(pipeline, around)
@@ -154,6 +157,7 @@ def prepare(project: Project, options: Options, environ: Mapping[str, str]) -> P
     problems += check_room(pipeline, project.ledger)
     problems += check_channels(pipeline, environment)
     problems += check_place(project.ledger)
+    problems += check_group(pipeline)
     placed = place_problems(project.definition, problems, shown=project.shown)
     located = _redacted(placed, pipeline, environment)
     return Prepared(project, night, selected, environment, around, places, tuple(located))

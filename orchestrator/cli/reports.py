@@ -20,8 +20,10 @@ def write_reports(folder: Path, detail: Mapping[str, object], tails: Mapping[str
         OSError: A file cannot be written; the report can be made again from the ledger at any time.
     """
     place = folder / "reports" / str(detail["run_id"])
-    make_private(place)
-    write_private(place / "report.html", *report_parts(detail, tails))
-    write_private(place / "report.md", report_markdown(detail, tails))
-    write_private(place / "summary.json", json.dumps(summary_json(detail), ensure_ascii=False, indent=1) + "\n")
+    make_private(place, inherit=True)
+    write_private(place / "report.html", *report_parts(detail, tails), inherit=True)
+    write_private(place / "report.md", report_markdown(detail, tails), inherit=True)
+    write_private(
+        place / "summary.json", json.dumps(summary_json(detail), ensure_ascii=False, indent=1) + "\n", inherit=True
+    )
     return place / "report.html"

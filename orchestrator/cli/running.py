@@ -24,6 +24,7 @@ from orchestrator.cli.alerting import tell_at_start, tell_of_run
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.holding import append_event, check_owner, pipeline_held, record_host
+from orchestrator.cli.keying import key_notices, keyed_in, keyed_surroundings
 from orchestrator.cli.measuring import cache_path, make_digester
 from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.project import Options, Prepared, Project
@@ -54,6 +55,7 @@ from orchestrator.runtime.manifests import Manifests, RememberingDigester
 from orchestrator.runtime.pools import LedgerPools
 from orchestrator.runtime.ports import Observer, Ports
 from orchestrator.runtime.provenance import caller_trace, current_actor, git_state, host_name, trigger
+from orchestrator.runtime.sharing import share_ledger
 from orchestrator.runtime.signals import SignalInbox, parallel_limit, prepare_process
 from orchestrator.runtime.workbench import RunWorkbench
 
@@ -149,7 +151,9 @@ def execute(
             _record_definition(project, ledger, git)
             record_host(project, ledger, say=say)
             tell_at_start(ledger, prepared, run_id, say=say)
-            plan = make_plan(prepared, options, ledger, run_id=run_id, jobs=start.jobs)
+            plan = make_plan(prepared, options, ledger, run_id=run_id, jobs=start.jobs, make_key=True)
+            for notice in key_notices(plan, {} if resumption is None else resumption.variables):
+                say(f"warning: {notice}")
             opening = _opening(prepared, options, start, plan, git, state)
             ended = _run(prepared, ledger, plan, opening, state, observers)
             return Ended(project.ledger, ended, _seal(prepared, ledger, run_id, say))
@@ -161,9 +165,11 @@ def _checked(
     """Make sure that *ledger* may be gone on with and that what was *prepared* can run; return the reason for it as it may be recorded."""
     hold_to_last_seal(ledger)
     check_signer(ledger)
+    problems = share_ledger(ledger.path, prepared.project.pipeline)
     reason = _redacted_reason(prepared, start.reason)
     start = attrs.evolve(start, reason=reason)
-    _refuse_on_problems(prepared, ledger, _reason_problems(prepared.project, options, start, resumption))
+    problems += _reason_problems(prepared.project, options, start, resumption)
+    _refuse_on_problems(prepared, ledger, problems)
     return reason
 
 
@@ -208,15 +214,23 @@ def _seal(prepared: Prepared, ledger: Ledger, run_id: str, say: Say) -> LedgerEr
     return unsealed
 
 
-def make_plan(prepared: Prepared, options: Options, ledger: Ledger, *, run_id: str, jobs: int | None = None) -> RunPlan:
-    """Return what a run decides with, compared with what *ledger* holds."""
+def make_plan(
+    prepared: Prepared,
+    options: Options,
+    ledger: Ledger,
+    *,
+    run_id: str,
+    jobs: int | None = None,
+    make_key: bool = False,
+) -> RunPlan:
+    """Return what a run decides with, compared with what *ledger* holds; *make_key* makes that of keyed digests where it is needed and missing."""
     project = prepared.project
     pipeline, connection = project.pipeline, ledger.connection
     rows = baselines_for(connection, pipeline.name, pipeline.formerly, night=prepared.night)
     return run_plan(
         pipeline,
         project.graph,
-        prepared.around,
+        keyed_surroundings(prepared, make=make_key),
         run_id=run_id,
         night=prepared.night,
         selected=prepared.selected,
@@ -347,7 +361,7 @@ def _opening(
         "definition": pipeline.digest,
         "definition_path": project.definition_path,
         "graph": blob_digest(canonical_bytes(graph_document(pipeline, project.graph))),
-        "variables": recorded_variables(pipeline, prepared.environment),
+        "variables": recorded_variables(pipeline, prepared.environment, keyed_in(plan)),
         "trigger": trigger(),
         "actor": current_actor(os.environ),
         "git": git,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.projections.summary import failed_steps
+from orchestrator.projections.withheld import withheld_text
 
 _BLOCK_BYTES = 1 << 16
 
@@ -43,7 +44,23 @@ def last_lines(path: Path, count: int) -> list[str]:
     return lines[-count:]
 
 
+def tail_of(detail: Mapping[str, object], step: Mapping[str, object], folder: Path, count: int = 15) -> list[str]:
+    """
+    Return the last *count* lines of what *step* has printed, or in their place why they are withheld; the way to a log for all that goes to people.
+
+    Args:
+        detail: The run as `View.detail` gives it.
+        step: One of its steps.
+        folder: Of the ledger, below which logs lie.
+    """
+    if not step["log"]:
+        return []
+    withheld = withheld_text(detail, str(step["step"]))
+    return last_lines(folder / str(step["log"]), count) if withheld is None else [withheld]
+
+
 def failed_tails(detail: Mapping[str, object], folder: Path, count: int = 15) -> dict[str, list[str]]:
-    """Return the last lines of the first failed steps' logs, which lie below *folder*."""
-    found = {str(step["step"]): last_lines(folder / str(step["log"]), count) for step in failed_steps(detail)}
+    """Return the last lines of the first failed steps' logs, which lie below *folder*; those that are withheld are not read."""
+    shown = [step for step in failed_steps(detail) if withheld_text(detail, str(step["step"])) is None]
+    found = {str(step["step"]): tail_of(detail, step, folder, count) for step in shown}
     return {step: lines for step, lines in found.items() if lines}

@@ -12,9 +12,9 @@ from typing import Literal
 
 import attrs
 
+from orchestrator.core.classification import Classification
+
 Layer = str
-Classification = Literal["public", "internal", "confidential", "personal"]
-CLASSIFICATIONS: tuple[Classification, ...] = ("public", "internal", "confidential", "personal")
 When = Literal["upstream_ok", "always", "on_failure"]
 Rerun = Literal["safe", "never"]
 DigestStrength = Literal["content", "listing", "probe"]

@@ -13,6 +13,7 @@ from ledger.errors import MissingExtraError
 from orchestrator.core.cycles import find_cycles
 from orchestrator.core.definition import CHANNEL_TIMEOUT_MAX_US, PING_TIMEOUT_MAX_US, Channel, Dataset, Pipeline, Step
 from orchestrator.core.durations import format_duration
+from orchestrator.core.flow_checks import check_flows
 from orchestrator.core.graph import step_edges
 from orchestrator.core.names import case_twins, shown, suggest
 from orchestrator.core.problems import Problem
@@ -37,6 +38,7 @@ def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list
         *_check_datasets(pipeline, document, variables),
         *_check_steps(pipeline, document, variables),
         *check_texts(pipeline, variables),
+        *check_flows(pipeline, document),
         *_check_redaction(pipeline),
         *_check_schedule(pipeline),
         *_check_alerts(pipeline, document, variables),

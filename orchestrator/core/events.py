@@ -72,7 +72,7 @@ class RunStarted:
         definition: Digest of the definition's canonical form; the form itself is a blob of that digest.
         graph: Digest of the blob `{"steps": [{"step": ..., "upstream": [...], "reads": [...], "writes": [...]}]}`, in order.
         selection: `{"only": [...], "from": [...], "until": [...], "omit": [...], "force": bool}`.
-        variables: For each declared variable `{"origin": ..., "value": ...}`; secrets have no value.
+        variables: For each declared variable `{"origin": ..., "value": ...}`; secrets have no value, those with `rekey` a keyed digest (`keyed`).
         actor: Who started it, as claimed by the host: `{"user", "login", "sudo", "host", "terminal"}`.
         git: `{"commit", "dirty"}` of the folder of the definition, or None.
         traceparent: The W3C trace context in which it was started, where there was a valid one; its trace is that of the run.

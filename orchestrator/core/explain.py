@@ -153,6 +153,8 @@ def _change(evidence: Evidence) -> str:
             return f"code file {name} is gone"
         case "code":
             return f"code file {name} changed"
+        case "variable" if None not in (keys := {id_in(before), id_in(after)}) and len(keys) > 1:
+            return f"whether the secret {name} changed is not known: the key of its digest is another one"
         case "variable":
             return f"variable {name} changed"
         case "input":
@@ -163,6 +165,14 @@ def _change(evidence: Evidence) -> str:
             return f"its key was made by recipe {before}, which this program does not know"
         case _:
             return "its command changed"
+
+
+def id_in(component: object) -> str | None:
+    """Return the id of the key of the digest that stands for a secret in *component* of a step's key, or None where there is none."""
+    value = component.get("value") if isinstance(component, Mapping) else None
+    if not isinstance(value, str) or not value.startswith("keyed:"):
+        return None
+    return value.split(":")[1]
 
 
 def _output(evidence: Evidence) -> str:

@@ -187,7 +187,7 @@ def _text_problem(error: ValidationError) -> str:
             return f"is {check_name(_item_kind(tuple(error.absolute_path)), value)}"
         case "Name of a variable":
             return f"is {check_variable_name(value)}"
-    return "is empty" if not value else f"is {shown(value)}, which is not of the form that is expected here"
+    return "is empty" if not value.strip() else f"is {shown(value)}, which is not of the form that is expected here"
 
 
 def _item_kind(path: Path) -> str:

@@ -85,6 +85,25 @@ def parse_report(content: bytes) -> StepReport:
     )
 
 
+def without_texts(report: StepReport, instead: str) -> StepReport:
+    """
+    Return *report* without its texts: what a step says of data that must not be recorded; numbers, truth values and names stay.
+
+    Args:
+        instead: What stands in the place of each.
+    """
+
+    def cut(facts: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        return {name: instead if isinstance(value, str) else value for name, value in facts.items()}
+
+    return attrs.evolve(
+        report,
+        message=None if report.message is None else instead,
+        metrics=cut(report.metrics),
+        outputs={name: cut(facts) for name, facts in report.outputs.items()},
+    )
+
+
 def _one_of(document: Mapping[str, object], key: str, allowed: tuple[str, ...]) -> str | None:
     if key not in document:
         return None

@@ -25,8 +25,9 @@ class StepPlan:
         argv: What is executed, every `${NAME}` replaced.
         cwd: Absolute.
         command: The step's command as a component of its key.
-        variables: Its declared variables as a component of its key; None stands for a secret.
+        variables: Its declared variables as a component of its key; None stands for a secret, a keyed digest for one with `rekey`.
         sources: The datasets that it reads and nobody writes.
+        touches: The highest class of what it reads and writes, or None.
     """
 
     step: Step
@@ -36,6 +37,7 @@ class StepPlan:
     variables: Mapping[str, str | None] = attrs.field(factory=dict)
     sources: frozenset[str] = frozenset()
     baseline: Baseline = NEVER_RUN
+    touches: str | None = None
 
 
 @attrs.frozen

@@ -75,6 +75,7 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
         history: Also look up how long each step took before, for comparison.
     """
     from orchestrator.projections.sealing import checkpoint_over
+    from orchestrator.projections.withheld import step_classes
 
     (run,) = _rows(connection, "SELECT * FROM runs WHERE run_id = ?", (run_id,))
     graph = load_blob(connection, str(run["graph"])) or {"steps": [], "datasets": {}}
@@ -93,6 +94,7 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
     detail["notes"], detail["moves"] = notes_of(connection, run_id), moves_before(connection, run_id)
     detail["acknowledged"] = acknowledgement_of(connection, run_id)
     detail["checkpoint"] = checkpoint_over(connection, run["last_seq"])
+    detail["classes"] = step_classes(connection, run_id)
     detail.update(graph=graph, steps=steps, counts=detail["counts"] or _counts(steps))
     return detail
 

@@ -111,6 +111,18 @@ FROM audit_definition_changes ORDER BY seq DESC
 """,
         ),
         Question(
+            "data-use",
+            "Who touched which data",
+            "Every dataset that steps read or wrote, the highest class first, with the nights and with what makes a lower class of the output right.",
+            """
+SELECT classification, pipeline, step, use, dataset, owner, declassifies, count(*) AS attempts, count(DISTINCT night) AS nights,
+    min(night) AS first_night, max(night) AS last_night, max(started_at) AS last_started_at
+FROM audit_data_use GROUP BY classification, pipeline, step, use, dataset, owner, declassifies
+ORDER BY CASE classification WHEN 'personal' THEN 0 WHEN 'confidential' THEN 1 WHEN 'internal' THEN 2 WHEN 'public' THEN 3 ELSE 4 END,
+    pipeline, step, use, dataset
+""",
+        ),
+        Question(
             "nights-without-a-run",
             "Nights without a run",
             "Nights between the first and the last one of each pipeline for which nothing ran, newest first.",

@@ -16,6 +16,7 @@ from orchestrator.projections.graph_text import LOOKS, look_name, words_of
 from orchestrator.projections.manual_actions import manual_lines
 from orchestrator.projections.report_markdown import (
     Detail,
+    Tail,
     Tails,
     comparison,
     failed_tails,
@@ -28,7 +29,6 @@ from orchestrator.projections.report_markdown import (
     status_line,
     step_reason,
     step_statuses,
-    tail_caption,
     title,
 )
 from orchestrator.projections.timeline_svg import time_text, timeline_svg
@@ -138,7 +138,7 @@ def _parts(detail: Detail, tails: Tails) -> Iterator[str]:
     yield '<link rel="icon" href="data:,">'
     yield f"<title>{escaped(title(detail))}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>"
     yield from _header(detail)
-    yield from _root_cause(detail, [step for step, _, _ in logs])
+    yield from _root_cause(detail, [log.step for log in logs])
     yield from _next(detail)
     yield from _by_hand(detail)
     yield '<section>\n<h2>Timeline</h2>\n<div class="wide" tabindex="0" role="region" aria-label="Timeline">'
@@ -177,7 +177,7 @@ def _root_cause(detail: Detail, logged: Sequence[str]) -> Iterator[str]:
     if message:
         yield _block(message)
     if step in logged:
-        yield f'<p><a href="#log-{logged.index(step) + 1}">The last lines of its log</a></p>'
+        yield f'<p><a href="#log-{logged.index(step) + 1}">The end of its log</a></p>'
     yield "</section>"
 
 
@@ -274,11 +274,13 @@ def _skips(detail: Detail) -> Iterator[str]:
     yield "</section>"
 
 
-def _logs(logs: Iterable[tuple[str, str | None, list[str]]]) -> Iterator[str]:
-    for index, (step, log, lines) in enumerate(logs, start=1):
+def _logs(logs: Iterable[Tail]) -> Iterator[str]:
+    for index, (step, caption, lines) in enumerate(logs, start=1):
         yield f'<section id="log-{index}">\n<h2>Log of {escaped(step)}</h2>'
-        yield f'<p class="quiet">{tail_caption(lines, escaped(log or ""))}</p>'
-        yield f'<div class="log" tabindex="0" role="region" aria-label="Log">{_block(lines)}</div>\n</section>'
+        yield f'<p class="quiet">{escaped(caption)}</p>'
+        if lines:
+            yield f'<div class="log" tabindex="0" role="region" aria-label="Log">{_block(lines)}</div>'
+        yield "</section>"
 
 
 def _block(lines: Iterable[str]) -> str:

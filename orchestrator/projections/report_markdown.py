@@ -17,6 +17,7 @@ from orchestrator.projections.graph_text import LOOKS, look_name, mermaid, words
 from orchestrator.projections.manual_actions import manual_lines
 from orchestrator.projections.sealing import checkpoint_text
 from orchestrator.projections.timeline_svg import duration_text, time_text
+from orchestrator.projections.withheld import withheld_text
 
 Detail: TypeAlias = Mapping[str, Any]
 """A run, or a step of it, as `queries.run_detail` gives it."""
@@ -160,17 +161,27 @@ def skip_groups(detail: Detail) -> list[SkipGroup]:
     return groups
 
 
-def failed_tails(detail: Detail, tails: Tails) -> Iterator[tuple[str, str | None, list[str]]]:
-    """Yield name, path of the log and its last lines, safe to show, of each failed step of which there are any."""
+class Tail(NamedTuple):
+    """Hold what is shown of a failed step's log: what it is, or why it is withheld, and the lines, safe to show."""
+
+    step: str
+    caption: str
+    lines: tuple[str, ...]
+
+
+def failed_tails(detail: Detail, tails: Tails) -> Iterator[Tail]:
+    """Yield what is shown of the log of each failed step that has one."""
     for step in detail["steps"]:
-        lines = tails.get(step["step"], ())
-        if step["status"] == "failed" and lines:
-            yield step["step"], step["log"], [printable_line(line) for line in lines]
-
-
-def tail_caption(lines: Sequence[str], log: str) -> str:
-    """Return how many *lines* of which *log* are shown."""
-    return f"The last {f'{len(lines)} lines' if len(lines) > 1 else 'line'}{f' of {log}' if log else ''}"
+        lines = tuple(printable_line(line) for line in tails.get(step["step"], ()))
+        withheld = withheld_text(detail, step["step"])
+        if step["status"] != "failed":
+            continue
+        of_log = f" of {step['log']}" if step["log"] else ""
+        if withheld is not None and step["log"]:
+            yield Tail(step["step"], f"The last lines{of_log}: {withheld}", ())
+        elif withheld is None and lines:
+            count = f"{len(lines)} lines" if len(lines) > 1 else "line"
+            yield Tail(step["step"], f"The last {count}{of_log}", lines)
 
 
 def run_facts(detail: Detail) -> list[tuple[str, str]]:
@@ -286,9 +297,10 @@ def _skips(detail: Detail) -> Iterator[str]:
 
 
 def _tails(detail: Detail, tails: Tails) -> Iterator[str]:
-    for step, log, lines in failed_tails(detail, tails):
-        yield f"## Log of {_text(step)}\n\n{tail_caption(lines, _text(log) if log else '')}:\n"
-        yield _fenced(lines, "text")
+    for step, caption, lines in failed_tails(detail, tails):
+        yield f"## Log of {_text(step)}\n\n{_text(caption)}{':' if lines else ''}\n"
+        if lines:
+            yield _fenced(lines, "text")
 
 
 def _facts(detail: Detail) -> Iterator[str]:

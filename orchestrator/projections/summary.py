@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from orchestrator.core.durations import format_duration
 from orchestrator.core.explain import next_command, overwritten_text, reason_text
 from orchestrator.core.printable import printable, printable_line
+from orchestrator.projections.withheld import withheld_text
 
 _ROWS_AT_MOST = 40
 _NAMES_AT_MOST = 6
@@ -32,7 +33,7 @@ def summary_lines(detail: Detail, tails: Mapping[str, Sequence[str]]) -> list[st
 
     Args:
         detail: As `queries.run_detail` gives it.
-        tails: For each failed step the last lines of its log.
+        tails: For each failed step the last lines of its log; what is withheld is not shown, whether it stands here or not.
     """
     return [
         *_head(detail),
@@ -169,12 +170,17 @@ def _notes(detail: Detail) -> Iterator[str]:
 
 
 def _tails(detail: Detail, tails: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    logs = {str(step["step"]): step["log"] for step in _steps(detail)}
     folder = f"{detail['folder']}/" if detail.get("folder") else ""
-    for name, lines in tails.items():
-        yield ""
-        yield printable(f"last lines of {folder}{logs.get(name)}:")
-        yield from (f"  {printable_line(line)}" for line in lines)
+    for step in failed_steps(detail):
+        withheld = withheld_text(detail, str(step["step"]))
+        lines = tails.get(str(step["step"]), ())
+        if withheld is not None:
+            yield ""
+            yield printable(f"last lines of {folder}{step['log']}: {withheld}")
+        elif lines:
+            yield ""
+            yield printable(f"last lines of {folder}{step['log']}:")
+            yield from (f"  {printable_line(line)}" for line in lines)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from orchestrator.projections import views_of_data as data
 from orchestrator.projections import views_of_evidence as evidence
 from orchestrator.projections import views_of_runs as runs
 from orchestrator.projections.view_form import View
@@ -23,6 +24,7 @@ VIEWS: Mapping[str, View] = {
         runs.FAILURES,
         runs.NIGHTS,
         runs.MISSING_NIGHTS,
+        data.DATA_USE,
         evidence.EVENTS,
         evidence.CHECKPOINTS,
         evidence.UNSEALED,

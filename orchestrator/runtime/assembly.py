@@ -10,6 +10,7 @@ import attrs
 
 from orchestrator.core.decide import NEVER_RUN, Baseline
 from orchestrator.core.definition import Dataset, Pipeline, Step
+from orchestrator.core.flow_checks import pipeline_classes
 from orchestrator.core.graph import Graph
 from orchestrator.core.interpolation import UnresolvedReferenceError, resolve
 from orchestrator.core.run_plan import RunPlan, StepPlan
@@ -27,12 +28,14 @@ class Surroundings:
         values: What `${NAME}` stands for: plain variables, parameters and `NIGHT`.
         secret_names: Declared variables whose value must not be looked at here.
         variables: Declared variables and parameters with their value; secrets included, only to be handed to processes.
+        keyed: Secret to what stands for its value in the keys of steps, of those that run their steps again.
     """
 
     folder: Path
     values: Mapping[str, str]
     secret_names: frozenset[str]
     variables: Mapping[str, str]
+    keyed: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def dataset_places(pipeline: Pipeline, around: Surroundings) -> dict[str, DatasetPlace]:
@@ -77,6 +80,7 @@ def run_plan(  # noqa: PLR0913 -- everything that makes a run, by name
     What the others refer to may have no value; they keep their texts as they are written.
     """
     writers = pipeline.writers()
+    classes = pipeline_classes(pipeline, graph).steps
     steps: dict[str, StepPlan] = {}
     for step in pipeline.steps.values():
         part = step.name in selected
@@ -88,10 +92,12 @@ def run_plan(  # noqa: PLR0913 -- everything that makes a run, by name
             cwd=str(cwd),
             command=_command_component(step, argv, around) if part else {},
             variables={
-                name: None if name in around.secret_names else around.variables.get(name, "") for name in step.env
+                name: around.keyed.get(name) if name in around.secret_names else around.variables.get(name, "")
+                for name in step.env
             },
             sources=frozenset(name for name in step.reads if name not in writers),
             baseline=baselines.get(step.name, NEVER_RUN),
+            touches=classes.get(step.name),
         )
     return RunPlan(
         run_id=run_id,
@@ -107,7 +113,12 @@ def run_plan(  # noqa: PLR0913 -- everything that makes a run, by name
 
 
 def graph_document(pipeline: Pipeline, graph: Graph) -> dict[str, object]:
-    """Return the graph as the ledger keeps it, so that an old run can be shown without its definition."""
+    """
+    Return the graph as the ledger keeps it, so that an old run can be shown without its definition.
+
+    The class of each step, and of a dataset one that it inherits, are there for those who ask in SQL.
+    """
+    classes = pipeline_classes(pipeline, graph)
     steps = []
     for name in graph.order:
         step = pipeline.steps[name]
@@ -118,15 +129,15 @@ def graph_document(pipeline: Pipeline, graph: Graph) -> dict[str, object]:
             entry["per_night"] = True
         if step.formerly:
             entry["formerly"] = list(step.formerly)
+        if name in classes.steps:
+            entry["class"] = classes.steps[name]
         steps.append(entry)
-    datasets = {
-        name: {
-            key: value
-            for key, value in (("path", item.path), ("layer", item.layer), ("classification", item.classification))
-            if value is not None
-        }
-        for name, item in pipeline.datasets.items()
-    }
+    datasets = {}
+    for name, item in pipeline.datasets.items():
+        facts = {"path": item.path, "layer": item.layer, "classification": item.classification}
+        datasets[name] = {key: value for key, value in facts.items() if value is not None}
+        if item.classification is None and name in classes.datasets:
+            datasets[name]["inherits"] = classes.datasets[name].classification
     document: dict[str, object] = {"steps": steps, "datasets": datasets}
     if pipeline.formerly:
         document["formerly"] = list(pipeline.formerly)

@@ -22,6 +22,7 @@ from orchestrator.core.problems import Problem
 from orchestrator.core.variable_checks import compiled
 from orchestrator.runtime.assembly import Surroundings
 from orchestrator.runtime.dotenv import EnvFile, read_env_file
+from orchestrator.runtime.env_access import access_problems
 
 DEFAULT_FILE = ".env"
 _SOME_NIGHT = "2026-01-31"
@@ -71,11 +72,14 @@ def resolve_environment(
         environ: The parent's environment.
     """
     chosen_steps = frozenset(selected)
-    files = [read_env_file(folder / name, shown=name) for name in _listed_files(pipeline, folder)]
+    listed_files = _listed_files(pipeline, folder)
+    files = [read_env_file(folder / name, shown=name) for name in listed_files]
     given = [read_env_file(path, shown=str(path)) for path in env_files]
     chosen, problems = _settings(pipeline, settings)
     for file in (*files, *given):
         problems += [*file.problems, *_undeclared(pipeline, file)]
+    for place, file in zip([*(folder / name for name in listed_files), *env_files], [*files, *given], strict=True):
+        problems += access_problems(place, shown=file.shown, secret=_holds_secret(pipeline, file))
     passed = {name: Resolved(environ[name], "environment") for name in pipeline.env_pass if name in environ}
     layers = [chosen, _merged(given), passed, _merged(files)]
     variables = {
@@ -151,12 +155,21 @@ def secrets_of(pipeline: Pipeline, environment: Environment) -> dict[str, str]:
     return {name: item.value for name, item in environment.variables.items() if pipeline.variables[name].secret}
 
 
-def recorded_variables(pipeline: Pipeline, environment: Environment) -> dict[str, object]:
-    """Return each variable and parameter with its origin, and with its value unless it is secret: what `run.started` holds."""
+def recorded_variables(
+    pipeline: Pipeline, environment: Environment, keyed: Mapping[str, str] | None = None
+) -> dict[str, object]:
+    """
+    Return each variable and parameter with its origin, and with its value unless it is secret: what `run.started` holds.
+
+    Args:
+        keyed: What stands for the values of secrets that take part in the keys of steps.
+    """
     found: dict[str, object] = {}
     for name, item in (*environment.variables.items(), *environment.params.items()):
         secret = name in pipeline.variables and pipeline.variables[name].secret
         found[name] = {"origin": item.origin} if secret else {"origin": item.origin, "value": item.value}
+    for name, digest in (keyed or {}).items():
+        found[name] = {"origin": environment.variables[name].origin, "keyed": digest}
     return found
 
 
@@ -210,6 +223,21 @@ def _undeclared(pipeline: Pipeline, file: EnvFile) -> list[Problem]:
             found.append(
                 Problem("env_unused", message, file=file.shown, line=line, suggestion=hint, severity="warning")
             )  # fmt: skip
+    return found
+
+
+def _holds_secret(pipeline: Pipeline, file: EnvFile) -> bool:
+    return any(
+        pipeline.variables[name].secret for name, value in file.values.items() if value and name in pipeline.variables
+    )
+
+
+def file_problems(pipeline: Pipeline, folder: Path) -> list[Problem]:
+    """Return what is wrong with owner and mode of the files that *pipeline*, which lies in *folder*, takes variables from."""
+    found: list[Problem] = []
+    for name in _listed_files(pipeline, folder):
+        file = read_env_file(folder / name, shown=name)
+        found += access_problems(folder / name, shown=name, secret=_holds_secret(pipeline, file))
     return found
 
 

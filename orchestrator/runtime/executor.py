@@ -70,9 +70,10 @@ class ProcessExecutor:
         if before is not None:
             self._failed_starts.append((Exited(launch.step, launch.attempt, not_started=before), None))
             return
-        self._start_or_tell(
-            launch, AttemptOutput(launch.log_path, self._new_stream(), launch.log_limit_bytes, self._logs), None
+        output = AttemptOutput(
+            launch.log_path, self._new_stream(), launch.log_limit_bytes, self._logs, private=launch.log_private
         )
+        self._start_or_tell(launch, output, None)
 
     def start_aside(self, launch: Launch, output: Output, told: Told) -> None:
         """Start what is no attempt: it prints into *output*, and `poll` hands its end to *told* instead of returning it."""

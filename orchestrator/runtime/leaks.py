@@ -6,6 +6,7 @@ The ledger keeps definitions, commands and the values of plain variables for eve
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from orchestrator.core.canary import CANARY, CANARY_NAME, what_comes_out
@@ -16,6 +17,12 @@ from orchestrator.core.secret_forms import FORM_BYTES_MIN
 from orchestrator.runtime.environment import Environment, secrets_of
 
 Path = tuple[str | int, ...]
+
+# Letters of one case, perhaps in several words and with a few digits or a sign at the end; or nothing but digits.
+_EVERYDAY = re.compile(
+    r"[A-Za-z]?[a-z]+(?:[-_. ][a-z]+)*[0-9]{0,4}[!?.]?|[A-Z]+(?:[-_. ][A-Z]+)*[0-9]{0,4}[!?.]?|[0-9]+"
+)
+_EVERYDAY_LENGTH = 20
 
 
 def redactor_of(pipeline: Pipeline, environment: Environment) -> Redactor:
@@ -43,19 +50,35 @@ def check_leaks(pipeline: Pipeline, environment: Environment) -> list[Problem]:
     """
     Return a problem for each plain value and each text of the definition that holds the value of a secret; names alone are told.
 
-    A secret that is too short to be masked is a warning.
+    A secret that is too short to be masked is a warning, and one that looks like an everyday word.
     """
     secrets: dict[str, str] = {}
     problems: list[Problem] = []
     for name, value in secrets_of(pipeline, environment).items():
         if len(value.strip().encode("utf-8", "surrogateescape")) >= FORM_BYTES_MIN:
             secrets[name] = value.strip()
+            if is_everyday(value.strip()):
+                message = f"the secret {name} looks like an everyday word or number: it will be masked wherever that is printed, and is soon guessed"
+                hint = "take a random value, if it can be changed"
+                problems.append(
+                    Problem("common_secret", message, ("env", "vars", name), suggestion=hint, severity="warning")
+                )
         elif value.strip():
             message = f"the secret {name} is shorter than {FORM_BYTES_MIN} bytes and cannot be masked in logs"
             problems.append(Problem("short_secret", message, ("env", "vars", name), severity="warning"))
     if not secrets:
         return problems
     return [*problems, *_in_values(environment, pipeline, secrets), *_in_definition(pipeline, secrets)]
+
+
+def is_everyday(value: str) -> bool:
+    """
+    Whether *value* may be a word or a number that stands in any log, such as `production`, `change-me`, `Password1` or `20130131`.
+
+    There is no list of words: a short value whose letters are of one case, with at most a few digits after them, counts, and so does a short number. Random
+    values of one case without digits are rare, and are told of in vain.
+    """
+    return len(value) < _EVERYDAY_LENGTH and _EVERYDAY.fullmatch(value) is not None
 
 
 def _in_values(environment: Environment, pipeline: Pipeline, secrets: Mapping[str, str]) -> Iterator[Problem]:

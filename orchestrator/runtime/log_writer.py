@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from queue import SimpleQueue
 
-from ledger.folders import make_private
+from ledger.folders import SHARED_FILE, is_shared, make_private
 
 FILE_BYTES_MAX = 1 << 20
 ALL_BYTES_MAX = 4 << 20
@@ -30,13 +30,15 @@ class LogFile:
 
     Attributes:
         path: Created with mode 0600 by its first byte, its folder with mode 0700. A file that exists is never opened.
+        private: Not for the group that the ledger is shared with.
         failure: Why not all of it could be written, or None.
         bytes: What stands in the file, like *lines* and *digest*; settled once nothing is held.
         held: Bytes that were handed over and do not stand in the file yet.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, private: bool = False) -> None:
         self.path = path
+        self.private = private
         self.failure: OSError | None = None
         self.is_there = False
         self.bytes = 0
@@ -55,7 +57,7 @@ class LogFile:
         written = 0
         try:
             if not self.is_there:
-                self._descriptor = _create(self.path)
+                self._descriptor = _create(self.path, private=self.private)
                 self.is_there = True
             while written < len(data):
                 written += os.write(self._descriptor, memoryview(data)[written:])
@@ -207,10 +209,13 @@ class LogWriter:
         file.waiting.clear()
 
 
-def _create(path: Path) -> int:
+def _create(path: Path, *, private: bool) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return os.open(path, flags, 0o600)
+        file = os.open(path, flags, 0o600)
     except FileNotFoundError:
-        make_private(path.parent)
-        return os.open(path, flags, 0o600)
+        make_private(path.parent, inherit=True)
+        file = os.open(path, flags, 0o600)
+    if not private and is_shared(path.parent):
+        os.fchmod(file, SHARED_FILE)
+    return file

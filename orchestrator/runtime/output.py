@@ -82,10 +82,14 @@ class AttemptOutput:
         path: Created with mode 0600 at the first byte; its folder with mode 0700. A file that exists is never opened.
         limit_bytes: More than this is dropped.
         writer: Writes it, beside what others print.
+        private: Not for the group that the ledger is shared with.
     """
 
-    def __init__(self, path: Path, stream: RedactingStream, limit_bytes: int, writer: LogWriter) -> None:
+    def __init__(
+        self, path: Path, stream: RedactingStream, limit_bytes: int, writer: LogWriter, *, private: bool = False
+    ) -> None:
         self._path = path
+        self._private = private
         self._stream = stream
         self._left = limit_bytes
         self._writer = writer
@@ -159,5 +163,5 @@ class AttemptOutput:
             self._truncated = True
         self._left -= len(data)
         if self._file is None:
-            self._file = LogFile(self._path)
+            self._file = LogFile(self._path, private=self._private)
         self._writer.put(self._file, data)

@@ -26,6 +26,7 @@ class Launch:
         log_path: Where its output goes; created with its first byte.
         timeout_us: Of the attempt, or None.
         grace_us: Between TERM and KILL.
+        log_private: Its output is not for the group that the ledger is shared with.
     """
 
     step: str
@@ -37,6 +38,7 @@ class Launch:
     log_limit_bytes: int
     timeout_us: int | None
     grace_us: int
+    log_private: bool = False
 
 
 @attrs.frozen

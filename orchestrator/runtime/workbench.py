@@ -15,13 +15,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ledger.folders import make_private
+from orchestrator.core.classification import is_withheld
 from orchestrator.core.decide import Measurement
-from orchestrator.core.report import StepReport
+from orchestrator.core.report import StepReport, without_texts
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.tracing import TraceParent, span_id_of, trace_id_of, traceparent_of
 from orchestrator.runtime.digests import DatasetPlace, manifest_changes, manifest_files
 from orchestrator.runtime.ports import Launch
-from orchestrator.runtime.result import read_result
+from orchestrator.runtime.result import BadResultError, read_result
 
 
 class RunWorkbench:
@@ -84,6 +85,7 @@ class RunWorkbench:
             cwd=plan.cwd,
             log_path=self._logs / f"{name}.log",
             log_limit_bytes=plan.step.log_limit_bytes,
+            log_private=is_withheld(plan.touches),
             timeout_us=plan.step.timeout_us,
             grace_us=plan.step.grace_us,
         )
@@ -92,21 +94,29 @@ class RunWorkbench:
         """
         Return what the process reported, and clear up.
 
+        The ledger keeps what is recorded for ever: of a step that touches personal data no text is taken.
+
         Raises:
             BadResultError: The report breaks its schema or is no readable file.
         """
         name = f"{self._exchange}/{step}.{attempt}"
         left = [f"{name}.inputs.json"] if self._plan.steps[step].step.reads else []
         left.append(f"{name}.result.json")
+        touches = self._plan.steps[step].touches
+        touched = f"withheld, as the step touches {touches} data" if is_withheld(touches) else None
         try:
             report = read_result(left[-1], self._redact)
             if report is None:
                 left.pop()
+        except BadResultError:
+            if touched is None:
+                raise
+            raise BadResultError(f"the report breaks its rules; which of them is {touched}") from None
         finally:
             for path in left:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
-        return report
+        return report if report is None or touched is None else without_texts(report, touched)
 
     def redact(self, text: str) -> str:
         """Return *text* without secrets."""

@@ -172,6 +172,22 @@ class TestEnvironmentFile:
         assert done.returncode == (0 if wrong == "newline" else 2)
         assert "secret" not in done.stderr
 
+    @pytest.mark.parametrize(("mode", "code"), [(0o600, 0), (0o644, 0), (0o664, 0), (0o666, 2)])
+    def test_79_what_others_may_do_with_it(self, tmp_path: Path, mode: int, code: int) -> None:
+        """Given a file that others may read, then run, validate and doctor warn; given one that everybody may write to, nothing starts."""
+        (tmp_path / "pipeline.toml").write_text(
+            '[pipeline]\nname = "p"\n[env.vars]\nTOKEN = { secret = true }\n[steps.a]\ncommand = ["true"]\nenv = ["TOKEN"]\n'
+        )
+        (tmp_path / ".env").write_text("TOKEN=Zq9-correct-horse\n")
+        (tmp_path / ".env").chmod(mode)
+        done = [program(*words, cwd=tmp_path) for words in (("run",), ("validate",), ("doctor",))]
+
+        assert [code, code, 0] == [item.returncode for item in done]
+        for item in done:
+            assert ("which holds a secret" in item.stdout + item.stderr) == (mode != 0o600)
+            assert ("may write to the environment file" in item.stdout + item.stderr) == (mode > 0o644)
+            assert "Zq9" not in item.stdout + item.stderr
+
     def test_79_a_link_is_read_and_left(self, tmp_path: Path) -> None:
         """Given .env as a link, then it is read, and neither the link nor what it leads to is written."""
         define(tmp_path, '[pipeline]\nname = "p"\n[env.vars]\nA = {}\n[steps.a]\nshell = "test $A = 1"\nenv = ["A"]\n')

@@ -165,9 +165,11 @@ def test_13_secret_that_is_too_short(tmp_path: Path, value: str, *, warned: bool
 def test_13_secret_that_is_an_everyday_word(tmp_path: Path) -> None:
     """Given a secret that is a word of every log, then it is masked everywhere; names of steps and the run's own words stay."""
     write(tmp_path, PYTHON_STEP, "os.write(1, b'it succeeded\\n')\n", env="TOKEN=succeeded\n")
-    value = value_of(program("run", "--json", cwd=tmp_path), "run")
+    done = program("run", "--json", cwd=tmp_path)
+    value = value_of(done, "run")
     assert only_log(tmp_path).read_text() == "it ***\n"
     assert value["status"] == "succeeded"
+    assert "the secret TOKEN looks like an everyday word" in done.stderr
 
 
 def test_15_everything_that_can_be_shown(tmp_path: Path) -> None:
@@ -214,6 +216,59 @@ def test_16_broken_line_of_the_environment_file(tmp_path: Path, env: str) -> Non
     assert ".env" in str(refused(done))
     assert HALF not in done.stdout + done.stderr
     assert HALF not in program("validate", cwd=tmp_path).stderr
+
+
+BUG = """
+import sys
+from orchestrator.cli import running
+def broken(*_, **__):
+    raise ZeroDivisionError("no TOKEN=%s here, " + {also})
+running.make_plan = broken
+{more}
+from orchestrator.cli.app import main
+main()
+"""
+
+
+def reported_bug(folder: Path, script: str) -> str:
+    """Run a program with a bug in it, and return what its report says."""
+    (folder / "tmp").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", script, "run"],
+        cwd=folder,
+        env={**os.environ, "TMPDIR": str(folder / "tmp")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 70
+    assert SECRET not in done.stdout + done.stderr
+    (report,) = (folder / "tmp").iterdir()
+    return report.read_text(encoding="utf-8")
+
+
+def test_16_report_of_a_bug(tmp_path: Path) -> None:
+    """Given a bug whose message holds the secret and a token, then both are masked in its report, and the rest is there."""
+    write(tmp_path, PYTHON_STEP)
+
+    text = reported_bug(tmp_path, BUG.replace("%s", SECRET).format(also="'AKIAIOSFODNN7EXAMPLE'", more=""))
+
+    assert "ZeroDivisionError: no TOKEN=*** here, ***" in text
+    assert "Traceback" in text
+
+
+def test_16_bug_of_what_masks(tmp_path: Path) -> None:
+    """Given a bug in masking itself, then the report has the places and no text."""
+    write(tmp_path, PYTHON_STEP)
+    more = "from orchestrator.core.redaction import Redactor\nRedactor.redact = broken\nrunning.check_redactor = lambda *_: []"
+
+    text = reported_bug(tmp_path, BUG.replace("%s", SECRET).format(also="''", more=more))
+
+    assert SECRET not in text
+    assert "ZeroDivisionError: its text is left out, since it could not be masked" in text
+    assert "running.py" in text
 
 
 def test_17_secret_that_is_replaced_before_a_resume(tmp_path: Path) -> None:

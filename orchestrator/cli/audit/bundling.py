@@ -23,8 +23,10 @@ from orchestrator.cli.audit.evidence import Moment, one_moment, reading_events
 from orchestrator.cli.audit.new_files import refuse_existing
 from orchestrator.cli.audit.staging import new_bundle, output_path, staged
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.core.classification import is_withheld
 from orchestrator.projections.evidence_text import run_readme
 from orchestrator.projections.period import run_events
+from orchestrator.projections.withheld import step_classes
 
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 _LOG = re.compile(r"logs/[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -220,9 +222,13 @@ def _fill(
     for seq, body in zip(seqs, bodies, strict=True):
         bundle.add(f"proofs/{seq}{PROOF_SUFFIX}", [prover.proof(seq, body).text.encode()])
     stated, problems = [], []
+    classes = step_classes(moment.connection, run_id) if logs else {}
     for seq, log in _logs(seqs, bodies):
         state = "not included"
-        if logs:
+        if logs and is_withheld(classes.get(log["step"])):
+            state = "withheld"
+            problems.append(f"the log {log['path']} holds what a step says of {classes[log['step']]} data")
+        elif logs:
             state = log_state(moment.path.parent, log)
             if state == "intact":
                 bundle.add(str(log["path"]), _blocks(moment.path.parent / str(log["path"])))

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from orchestrator.cli import render
-from orchestrator.cli.doctoring import WAL_RESET_BUG, examine
+from orchestrator.cli.doctoring import WAL_RESET_BUG, environment_problems, examine
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.locate import definition_path, ledger_path
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
@@ -31,13 +31,14 @@ _DAYS_COUNTED = 3650
 @json_option
 def command(pipeline: str | None, ledger: str | None, *, as_json: bool) -> int:
     """
-    Say what of this machine and this ledger may bite: SQLite, room on the disk, owner and file system, extras, the key.
+    Say what of this machine and this ledger may bite: SQLite, room on the disk, owner and file system, extras, the key, who may read `.env`.
 
     Changes nothing, and needs neither definition nor ledger. Exit codes: 0 a run can leave its traces, also with warnings; 3 the ledger cannot be trusted; 5 the
     storage cannot be used: no room, not writable, not readable.
     """
-    path = ledger_path(ledger, definition_path(pipeline))
-    facts, problems, code = examine(path, today=datetime.now(UTC).date())
+    definition = definition_path(pipeline)
+    facts, problems, code = examine(ledger_path(ledger, definition), today=datetime.now(UTC).date())
+    problems += environment_problems(definition)
     if as_json:
         status = "unusable" if code != ExitCode.OK else "warnings" if problems else "well"
         shown = [problem.as_json() for problem in problems]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import click
 
@@ -62,7 +63,7 @@ def command(run: str, step: str, pipeline: str | None, ledger: str | None, *, lo
     times = functools.partial(shown_time, local=local)
     by_hand = [printable(f"{label}: {text}") for label, text in manual_lines(detail, times, step=step)]
     lines = [*_lines(detail, found, local=local), *_acceptances(accepted, local=local)]
-    lines += [*([""] if by_hand else []), *by_hand, *_tail(found, folder)]
+    lines += [*([""] if by_hand else []), *by_hand, *_tail(detail, found, folder)]
     if upstream:
         lines += ["", "upstream: " + ", ".join(f"{name} {status}" for name, status in upstream.items())]
     concerned = found["status"] == "failed" or found["reason"] == "input_untrusted"
@@ -120,15 +121,12 @@ def _acceptances(accepted: list[dict[str, object]], *, local: bool) -> Iterator[
         yield f"  is  {_json(entry['outputs'])}"
 
 
-def _tail(step: Mapping[str, object], folder: object) -> Iterator[str]:
-    if step["status"] != "failed" or not step["log"]:
+def _tail(detail: Mapping[str, object], step: Mapping[str, object], folder: Path) -> Iterator[str]:
+    if step["status"] != "failed":
         return
-    from pathlib import Path
+    from orchestrator.cli.tails import tail_of
 
-    from orchestrator.cli.tails import last_lines
-
-    assert isinstance(folder, Path)
-    lines = last_lines(folder / str(step["log"]), 15)
+    lines = tail_of(detail, step, folder)
     if lines:
         yield ""
         yield printable(f"last lines of {step['log']}:")

@@ -15,6 +15,7 @@ from orchestrator.cli.reading import View, viewing
 from orchestrator.cli.tails import open_log
 from orchestrator.core.printable import PrintableStream, printable
 from orchestrator.projections.find_run import RunLookupError, check_step
+from orchestrator.projections.withheld import step_classes
 
 EXAMPLES = """\b
 Examples:
@@ -52,7 +53,8 @@ def command(
 
     On a terminal, control sequences are written out instead of obeyed; into a pipe or a file go the bytes as they are.
 
-    With --json a list of the logs: step, attempt, path, bytes, and their text.
+    A log has the class of the data that its step touches, and is shown here whatever that is. With --json a list of the logs: step,
+    attempt, class, path, bytes, and their text.
     """
     if follow and as_json:
         raise UsageRefusedError("usage", "--follow prints as it comes; --json waits for the end: choose one")
@@ -72,7 +74,8 @@ def command(
         _check_attempt(run_id, step, attempt, entries)
         _check_folder(view, run_id, entries)
         if as_json:
-            render.out_json([_as_json(view, *entry) for entry in entries])
+            classes = step_classes(view.connection, run_id)
+            render.out_json([_as_json(view, *entry) | {"class": classes.get(entry[0])} for entry in entries])
             return 0
         _print(entries, screen, alone=step is not None)
         if not any(path.exists() for _, _, path in entries):

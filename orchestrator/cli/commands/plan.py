@@ -13,6 +13,7 @@ from orchestrator.cli import render
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.holding import owner_problem
+from orchestrator.cli.keying import keyed_surroundings
 from orchestrator.cli.measuring import measuring
 from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, load_project, prepare
@@ -132,7 +133,7 @@ def _plan_without_history(prepared: Prepared, options: Options) -> RunPlan:
     return run_plan(
         project.pipeline,
         project.graph,
-        prepared.around,
+        keyed_surroundings(prepared, make=False),
         run_id="plan",
         night=prepared.night,
         selected=prepared.selected,

@@ -17,7 +17,6 @@ from orchestrator.cli.holding import owner_problem
 from orchestrator.cli.options import json_option, run_options
 from orchestrator.cli.project import Options, Prepared, Project, load_project, prepare
 from orchestrator.cli.reading import show_present
-from orchestrator.core.inert import inert_notices
 from orchestrator.core.interpolation import references, resolve
 from orchestrator.core.problems import Problem
 from orchestrator.core.variable_checks import alert_texts
@@ -57,7 +56,7 @@ def command(
     prepared = prepare(load_project(options), options, environ)
     project = prepared.project
     commands = _commands(prepared, environ)
-    found = [*inert_notices(project.pipeline), *_unused(prepared), *_missing_commands(prepared, commands)]
+    found = [*_unused(prepared), *_missing_commands(prepared, commands)]
     found += _unasked_schedule(project)
     found += missing_files(project.pipeline, prepared.around, prepared.selected)
     problems = [*project.warnings, *place_problems(project.definition, found, shown=project.shown), *prepared.problems]

@@ -83,7 +83,7 @@ class TestTails:
             )
         ]
         (tmp_path / "bad.log").write_text("oh\n")
-        assert failed_tails({"steps": steps}, tmp_path) == {"bad": ["oh"]}
+        assert failed_tails({"run_id": "R", "classes": {}, "steps": steps}, tmp_path) == {"bad": ["oh"]}
 
 
 class TestTimes:

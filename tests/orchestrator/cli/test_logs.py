@@ -37,6 +37,7 @@ class TestLogs:
             {
                 "step": "totals",
                 "attempt": 1,
+                "class": None,
                 "path": f"logs/{nights.failed}/totals.1.log",
                 "bytes": 8,
                 "text": "no good\n",

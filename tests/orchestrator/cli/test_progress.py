@@ -12,14 +12,16 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import attrs
 import pytest
 from rich.console import Console
 
 from ledger.events import RecordedEvent
 from orchestrator.cli.observing import Watching, _Guarded
 from orchestrator.cli.progress import Live, PlainLines, Silent
+from orchestrator.core.definition import Dataset
 from tests.nights import write_shop
-from tests.pipelines import pipeline_of
+from tests.pipelines import data_pipeline, pipeline_of
 from tests.programs import PATIENCE_SECONDS, PROGRAM
 from tests.simulation import simulated_plan
 
@@ -111,6 +113,19 @@ class TestLive:
         assert re.search(r"running +s0 +0\.\ds +usually 3\.0s +line of s0\\x07", text)
         assert re.search(r"about [23]\.\ds left", text)
         assert "note: s1: output gold was changed by hand" in text
+
+    def test_output_of_personal_data_is_not_shown(self) -> None:
+        """Given a step that touches personal data, then its last line is not asked for, and the picture says so."""
+        console = Console(file=io.StringIO(), force_terminal=True, width=160, color_system=None)
+        pipeline = data_pipeline({"s0": ["people"]})
+        classed = {**pipeline.datasets, "people": Dataset("people", path="p", classification="personal")}
+        plan = simulated_plan(attrs.evolve(pipeline, datasets=classed))
+        live = Live(console, plan=plan, expected_us={}, last_line=pytest.fail)
+        live.recorded(event("attempt.started", step="s0", attempt=1, reason="never_succeeded", evidence={}))
+        live.tick()
+        live.close()
+        assert isinstance(console.file, io.StringIO)
+        assert "(output withheld: personal data)" in console.file.getvalue()
 
     def test_failures_stay(self) -> None:
         """Given a step that failed, then its line is printed above the picture."""

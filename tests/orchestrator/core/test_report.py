@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from orchestrator.core.report import REPORT_BYTES_MAX, BadReportError, StepReport, parse_report
+from orchestrator.core.report import REPORT_BYTES_MAX, BadReportError, StepReport, parse_report, without_texts
 
 
 def refused(content: object) -> str:
@@ -131,3 +131,27 @@ class TestRefused:
     def test_bad_name(self, content: object, message: str) -> None:
         """Given a name that breaks the rule for names, then it is told of what kind it should be."""
         assert refused(content).startswith(message)
+
+
+class TestWithoutTexts:
+    """What may be kept of a report about data that must not be recorded."""
+
+    def test_numbers_stay(self) -> None:
+        """Given texts, numbers and truth values, then each text is replaced, and everything else is as it was."""
+        report = StepReport(
+            "failed",
+            "transient",
+            "of Ada",
+            {"who": "Ada", "rows": 3, "whole": False},
+            {"out": {"who": "Ada", "rows": 2.5}},
+        )
+
+        kept = without_texts(report, "(withheld)")
+
+        assert ("failed", "transient", "(withheld)") == (kept.status, kept.error_class, kept.message)
+        assert {"who": "(withheld)", "rows": 3, "whole": False} == kept.metrics
+        assert {"out": {"who": "(withheld)", "rows": 2.5}} == kept.outputs
+
+    def test_nothing_said(self) -> None:
+        """Given a report without a message, then it has none."""
+        assert StepReport() == without_texts(StepReport(), "(withheld)")

@@ -20,12 +20,12 @@ from orchestrator.projections.graph_text import mermaid
 from orchestrator.projections.report_html import report_html
 from orchestrator.projections.report_markdown import (
     comparison,
+    failed_tails,
     report_markdown,
     root_cause,
     run_facts,
     skip_groups,
     step_reason,
-    tail_caption,
 )
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -129,6 +129,7 @@ def run_of(steps: Sequence[Detail], upstream: Mapping[str, Sequence[str]] | None
         "reason": None,
         "root_cause": None,
         "counts": counts,
+        "classes": {},
         "graph": graph_of(upstream if upstream is not None else {step["step"]: () for step in steps}),
         "steps": list(steps),
         **more,
@@ -583,8 +584,10 @@ class TestContent:
 
     def test_one_line_is_no_lines(self) -> None:
         """Given a log of one line, then its caption is in the singular."""
-        assert tail_caption(["x"], "") == "The last line"
-        assert tail_caption(["x", "y"], "a.log") == "The last 2 lines of a.log"
+        (shown,) = failed_tails(run_of([step_of("a", "failed")]), {"a": ["x"]})
+        assert shown == ("a", "The last line", ("x",))
+        (shown,) = failed_tails(run_of([step_of("a", "failed", log="a.log")]), {"a": ["x", "y"]})
+        assert shown.caption == "The last 2 lines of a.log"
 
 
 class TestByHand:

@@ -36,6 +36,7 @@ def run(*steps: Detail, **more: object) -> Detail:
         "status": "succeeded",
         "duration_seconds": 1.5,
         "counts": {},
+        "classes": {},
         "root_cause": None,
         "selection": {},
         "steps": list(steps),

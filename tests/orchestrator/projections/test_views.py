@@ -310,6 +310,8 @@ class TestCost:
             ("SELECT * FROM audit_events WHERE seq = 7", "INTEGER PRIMARY KEY (rowid=?)"),
             ("SELECT * FROM audit_unsealed ORDER BY seq", "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"),
             ("SELECT * FROM audit_nights WHERE pipeline = 'p'", "SEARCH runs USING INDEX runs_by_pipeline (pipeline=?)"),
+            ("SELECT * FROM audit_data_use WHERE run_id = 'r'", "SEARCH a USING PRIMARY KEY (run_id=? AND step=?)"),
+            ("SELECT * FROM audit_data_use", "SEARCH e USING INDEX sqlite_autoindex_events_1 (stream=?)"),
             ("SELECT * FROM audit_manual_actions", "SEARCH events USING INDEX sqlite_autoindex_events_1 (stream=?)"),
         ],
     )  # fmt: skip
@@ -338,7 +340,7 @@ READERS: Mapping[str, tuple[Callable[[sqlite3.Connection], object], set[str]]] =
     ),
     "run_detail": (
         lambda connection: queries.run_detail(connection, "r2"),
-        {"runs", "steps", "blobs", "notes", "acknowledgements", "moves", "checkpoints"},
+        {"runs", "steps", "events", "blobs", "notes", "acknowledgements", "moves", "checkpoints"},
     ),
 }
 """What reading commands call, and the tables that it reads past the views: for what none of these shows."""

@@ -212,8 +212,9 @@ class TestGraphDocument:
 
         assert {
             "steps": [
-                {"step": "b", "upstream": [], "writes": ["out"], "per_night": True, "formerly": ["old"]},
-                {"step": "a", "upstream": ["b"], "reads": ["out"]},
+                {"step": "b", "upstream": [], "writes": ["out"], "per_night": True, "formerly": ["old"]}
+                | {"class": "internal"},
+                {"step": "a", "upstream": ["b"], "reads": ["out"], "class": "internal"},
                 {"step": "c", "upstream": ["a"], "needs": ["a"]},
             ],
             "datasets": {"out": {"path": "o", "layer": "gold", "classification": "internal"}},

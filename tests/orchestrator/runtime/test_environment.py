@@ -49,6 +49,7 @@ class Bench:
         """Write the file *name*."""
         path = self.folder / name
         path.write_text(text, encoding="utf-8")
+        path.chmod(0o600)
         return path
 
     def resolve(

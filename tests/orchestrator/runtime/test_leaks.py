@@ -10,7 +10,7 @@ from orchestrator.core.definition import Parameter, Pipeline, Redaction, Variabl
 from orchestrator.core.problems import Problem
 from orchestrator.core.redaction import Redactor
 from orchestrator.runtime.environment import Environment, Resolved, resolve_environment
-from orchestrator.runtime.leaks import check_leaks, check_redactor, redactor_of
+from orchestrator.runtime.leaks import check_leaks, check_redactor, is_everyday, redactor_of
 
 SECRET = "Zq9-correct-horse"
 
@@ -124,3 +124,32 @@ class TestRedactorOf:
         (problem,) = check_redactor(secret_pipeline(redact), self.VALUES, Redactor())
 
         assert ("not_masked", "error") == (problem.kind, problem.severity)
+
+
+class TestEverydayWords:
+    """A secret that looks like a word of every log, told without a list of words."""
+
+    @pytest.mark.parametrize(
+        "value",
+        ["succeeded", "production", "Production", "CHANGEME", "change-me", "change me!", "password1", "Password2024", "postgres", "20130131", "12345678"],
+    )  # fmt: skip
+    def test_warned_of(self, tmp_path: Path, value: str) -> None:
+        """Given one, then a warning that names the variable and not the value."""
+        (problem,) = leaks(tmp_path, value)
+
+        assert ("common_secret", "warning", ("env", "vars", "TOKEN")) == (problem.kind, problem.severity, problem.path)
+        assert "the secret TOKEN looks like an everyday word or number" in problem.message
+        assert value not in str(problem)
+
+    @pytest.mark.parametrize(
+        "value",
+        [SECRET, "correct-horse-battery-staple", "k3yk3yk3y", "sk_live_4eC39HqLyjWD", "aGhTzKqPwRbN", "p@ssw0rd", "9f86d081884c7d65", "0" * 20],
+    )  # fmt: skip
+    def test_not_warned_of(self, tmp_path: Path, value: str) -> None:
+        """Given letters of both cases or digits among them, or a long value, then nothing is said."""
+        assert [] == leaks(tmp_path, value)
+
+    def test_takes_no_time(self) -> None:
+        """Given a value that nearly matches in every way, then it is judged at once."""
+        assert not is_everyday("a-a-a-a-a-a-a-a-a-#")
+        assert not is_everyday("a" * 1_000_000)

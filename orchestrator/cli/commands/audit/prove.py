@@ -69,7 +69,7 @@ def command(
         assert run is not None
         done = prove_run(pipeline, ledger, run, out=out, at=at, logs=logs, blobs=not no_blobs, force=force)
     for problem in done.problems:
-        render.err(f"warning: {problem}, so it is not included; `audit verify` tells what it means")
+        render.err(f"warning: {problem}, so it is not included")
     if as_json:
         render.out_json(done.as_json())
     else:
