@@ -12,6 +12,7 @@ from ledger.reader import LedgerReader
 from orchestrator.cli.older import show_as_present
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.projections.carried import carried_problem
+from orchestrator.projections.read_model_tables import TABLES
 
 
 def carried_problems(path: Path) -> list[str]:
@@ -23,7 +24,7 @@ def carried_problems(path: Path) -> list[str]:
     found = []
     with contextlib.ExitStack() as stack:
         try:
-            reader = stack.enter_context(LedgerReader(path))
+            reader = stack.enter_context(LedgerReader(path, TABLES))
             chain = former_ledgers(path, reader.connection)
         except (LedgerError, sqlite3.Error):
             return []
