@@ -14,7 +14,9 @@ import jsonschema
 import pytest
 
 from orchestrator.cli.alerting import raise_alerts, tell_lateness
+from orchestrator.cli.direct_alerts import send_directly
 from orchestrator.cli.opening import open_to_write
+from orchestrator.cli.reach import read_reach
 from orchestrator.core.alerts import Occasion
 from orchestrator.core.definition import Alerts, Channel
 from orchestrator.schemas import load_schema
@@ -568,6 +570,32 @@ class TestRefusal:
         message = told(tmp_path)[-1]
         assert "could not go on, exit code 3" in message["title"]
         assert message["next"] == [f"orchestrate audit verify --pipeline {tmp_path / 'pipeline.toml'}"]
+
+    def test_what_is_told_directly_and_not_taken_is_told_again(self, tmp_path: Path) -> None:
+        """Given a damaged ledger and a channel that is down, then the next start tells it, and the one after that not."""
+        command = "test -e up || exit 3; printf '%s\\\\n' \\\"$ORCHESTRATE_ALERT\\\" >> told"
+        write(tmp_path, f'[alerts.channels.ops]\ncommand = ["sh", "-c", "{command}"]\n')
+        ledger_of(tmp_path).parent.mkdir()
+        ledger_of(tmp_path).write_bytes(b"nothing of a ledger" * 1000)
+        done = self.refuse(tmp_path, code=3)
+        assert "was not delivered: it ended with exit code 3" in done.stderr
+        (tmp_path / "up").touch()
+        self.refuse(tmp_path, code=3)
+        self.refuse(tmp_path, code=3)
+        assert kinds(tmp_path) == ["failed"]
+
+    def test_a_ledger_that_can_no_longer_be_read(self, tmp_path: Path) -> None:
+        """Given a ledger that fails while a message of a run is made, then what the alert itself says is sent."""
+        write(tmp_path, to_file())
+        program("run", cwd=tmp_path)
+        ledger = open_to_write(ledger_of(tmp_path))
+        ledger.close()
+        reach = read_reach(tmp_path / "pipeline.toml", ledger_of(tmp_path))
+        assert reach is not None
+        run_id = told(tmp_path)[0]["run_id"]
+        send_directly(reach, [Occasion("failed", "x", "it failed", run_id=run_id)], ledger=ledger, say=print)
+        message = told(tmp_path)[-1]
+        assert (message["title"], message["run_id"], message["root_cause"]) == ("it failed", run_id, None)
 
     def test_a_ledger_that_was_turned_back_is_told_and_not_touched(self, tmp_path: Path) -> None:
         """Given an older copy in the ledger's place, then exit code 3 is told, and nothing is appended to the copy."""
