@@ -36,21 +36,22 @@ def hand_over(
     Args:
         clean: Masks secrets in what the command said last on its standard error; without it nothing of that is repeated.
     """
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL if clean is None else subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        return f"it could not be started: {error.strerror}"
-    except ValueError:
-        return "it could not be started: a word or a variable of it cannot be handed over"
-    with process, _no_survivor(process):
+    with _no_survivor() as watch:
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL if clean is None else subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return f"it could not be started: {error.strerror}"
+        except ValueError:
+            return "it could not be started: a word or a variable of it cannot be handed over"
+        watch(process)
         said = _served(process, data, time.monotonic() + timeout_us / 1e6)
         if said is None:
             return f"it did not end within {timeout_us / 1e6:g} s"
@@ -132,20 +133,36 @@ def _close(pipe: IO[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def _no_survivor(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Kill *process* and what it has started in its session where it has not ended with the block, which TERM and HUP end too."""
+def _no_survivor() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """
+    Give what watches a process: it is killed, with what it has started in its session, where it has not ended with the block, which TERM and HUP end too.
+
+    A signal that comes before there is a process to watch waits for it.
+    """
+    watched: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
 
     def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        if watched:
+            raise SystemExit(128 + number)
+        early.append(number)
+
+    def watch(process: subprocess.Popen[bytes]) -> None:
+        watched.append(process)
+        if early:
+            raise SystemExit(128 + early[0])
 
     numbers = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
     former = {number: signal.signal(number, leave) for number in numbers}
     try:
-        yield
+        yield watch
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-        # Only while its first process is not waited for is the id of the group certainly its own.
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        for process in watched:
+            with process:
+                # Only while its first process is not waited for is the id of the group certainly its own.
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+        if early and not watched:
+            os.kill(os.getpid(), early[0])
