@@ -24,14 +24,13 @@ from ledger.store import Ledger
 from orchestrator.cli.holding import append_event
 from orchestrator.cli.project import Prepared
 from orchestrator.cli.reach import Reach, prepared_reach, recorded_reach
-from orchestrator.cli.tails import last_lines
+from orchestrator.cli.tails import tail_of
 from orchestrator.core.alerts import (
     Occasion,
     digest_occasion,
     due_alerts,
     missing_occasions,
     run_occasion,
-    shows_log,
     stale_occasion,
     told_channels,
 )
@@ -309,16 +308,9 @@ def message_of(row: Row, reach: Reach, ledger: Ledger | None) -> Message:
         where=reach.where,
         host=host_name(),
         today=datetime.now(UTC).date().isoformat(),
-        tail=None if ledger is None or row["run_id"] is None else _tail_of(ledger, str(row["run_id"])),
+        tail=None if ledger is None or row["run_id"] is None else _tail_below(ledger.path.parent),
     )
 
 
-def _tail_of(ledger: Ledger, run_id: str) -> Tail:
-    document, folder = definition_of_run(ledger.connection, run_id), ledger.path.parent
-
-    def tail(_: Mapping[str, Any], step: Mapping[str, Any]) -> Sequence[str]:
-        if not shows_log(document, str(step["step"])):
-            return []
-        return last_lines(folder / str(step["log"]), _TAIL_LINES)
-
-    return tail
+def _tail_below(folder: Path) -> Tail:
+    return lambda detail, step: tail_of(detail, step, folder, _TAIL_LINES)

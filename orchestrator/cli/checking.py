@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from orchestrator.cli.errors import UsageRefusedError
@@ -42,10 +43,11 @@ class Finding(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What was looked at, one row for each pipeline, and what was found."""
+    """What was looked at, one row for each pipeline, and what was found; in which ledger, or None where there is nothing to tell anybody of in one."""
 
     pipelines: Sequence[Row]
     findings: Sequence[Finding]
+    path: Path | None = None
 
 
 def check_all(view: View, now: datetime, *, max_age_us: int | None, ignored: Collection[str]) -> Checked:
@@ -78,7 +80,7 @@ def check_all(view: View, now: datetime, *, max_age_us: int | None, ignored: Col
         findings.append(
             Finding(None, "never_ran", "critical", f"the ledger {view.path} holds no pipeline: no night has run")
         )
-    return Checked(rows, findings)
+    return Checked(rows, findings, view.path)
 
 
 def _row(entry: Row, view: View, now: datetime) -> Row:

@@ -197,20 +197,6 @@ def _matches(rule: AlertRule, occasion: Occasion) -> bool:
     return not {occasion.kind, *occasion.also}.isdisjoint(rule.on)
 
 
-def shows_log(document: Mapping[str, object], step: str) -> bool:
-    """
-    Whether the end of the log of *step* may leave this machine: not where it reads or writes data that is classed as personal, nor where that cannot be told.
-
-    Args:
-        document: The definition that the run had, as the plain values of its file.
-    """
-    steps, datasets = document.get("steps"), document.get("datasets") or {}
-    if not isinstance(steps, Mapping) or not isinstance(datasets, Mapping) or step not in steps:
-        return False
-    touched = [*_list(steps[step].get("reads")), *_list(steps[step].get("writes"))]
-    return all(datasets[name].get("classification") != "personal" for name in touched if name in datasets)
-
-
 _PROBLEMS_AT_MOST = 10
 
 

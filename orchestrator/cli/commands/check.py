@@ -66,6 +66,11 @@ def command(
             raise
         render.out(f"ORCHESTRATE UNKNOWN - {printable(str(error)).replace('|', '/')}")
         return 3
+    if checked.findings and checked.path is not None:
+        from orchestrator.cli.alerting import tell_lateness
+
+        findings = [finding._asdict() for finding in checked.findings]
+        tell_lateness(checked.path, checked.pipelines, findings, say=render.err)
     state = state_of_all(checked.findings)
     if nagios:
         code, line = nagios_line(checked, max_age_us)
@@ -100,7 +105,7 @@ def _checked(pipeline: str | None, ledger: str | None, max_age_us: int | None, i
             checked = check_all(view, datetime.now(UTC), max_age_us=max_age_us, ignored=ignore)
             found = {finding.kind for finding in checked.findings}
             if ledger is None and "never_ran" not in found and _is_unknown(view, definition):
-                return Checked(checked.pipelines, [never_ran, *checked.findings])
+                return checked._replace(findings=[never_ran, *checked.findings])
             return checked
     except UsageRefusedError as error:
         # It is there and has never run: whoever checks it expects that it does.

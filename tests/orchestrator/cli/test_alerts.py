@@ -207,7 +207,8 @@ class TestRun:
         program("run", cwd=tmp_path)
 
         (message,) = told(tmp_path)
-        assert message["tail"] is None
+        (line,) = message["tail"]["lines"]
+        assert line.startswith("withheld, as the step touches personal data")
         assert "no delivery" not in message["text"]
 
     def test_rules_choose_channels(self, tmp_path: Path, server: Loopback) -> None:

@@ -439,3 +439,24 @@ class TestWithoutTheExtra:
         """Given a schedule, then the definition is valid, with a notice."""
         assert run_command(["validate"]) == 0
         assert "needs the extra schedule" in capsys.readouterr().err
+
+
+class TestAlerts:
+    """What `check` finds is told by the rules of the pipeline, once."""
+
+    def test_missing_night_is_told_once(self, tmp_path: Path) -> None:
+        """Given a night that is missing and a channel, then the second cron tells of it, and looking again tells nothing."""
+        channel = '[alerts.channels.ops]\ncommand = ["/bin/sh", "-c", "cat >> told"]\n'
+        raw = "[datasets.raw]\npath = 'raw'\nfresh_within = { error = '1h' }\n[steps.a]\ncommand = ['true']\nreads = ['raw']\n"
+        (tmp_path / "pipeline.toml").write_text(f'[pipeline]\nname = "p"\n{channel}{raw}', encoding="utf-8")
+        (tmp_path / "raw").mkdir()
+        (tmp_path / "raw" / "x").touch()
+        assert program("run", "-q", cwd=tmp_path).returncode == 0
+        assert not (tmp_path / "told").exists()
+        os.utime(tmp_path / "raw" / "x", (0, 0))
+
+        for _ in range(2):
+            assert program("check", "--max-age", "1h", cwd=tmp_path).returncode == 6
+        told = (tmp_path / "told").read_text(encoding="utf-8")
+
+        assert told.count("dataset raw") == 1, told

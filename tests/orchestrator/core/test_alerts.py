@@ -17,7 +17,6 @@ from orchestrator.core.alerts import (
     missing_occasions,
     refusal_occasion,
     run_occasion,
-    shows_log,
     stale_occasion,
     told_channels,
 )
@@ -29,16 +28,6 @@ END = RunEnd("shop", "run-1", "2026-01-31", "failed", 41, {"step": "ingest", "re
 KINDS = ("failed", "recovered", "refused", "deadline", "stale", "missing", "digest")
 
 PROBLEM: dict[str, object] = {"kind": "missing_source", "message": "source raw: no", "path": ["datasets", "raw"]}
-DOCUMENT: dict[str, object] = {
-    "datasets": {"people": {"classification": "personal"}, "sums": {"classification": "internal"}, "raw": {}},
-    "steps": {
-        "reads": {"reads": ["people"]},
-        "writes": {"writes": ["sums", "people"]},
-        "neither": {"reads": ["raw"], "writes": ["sums"]},
-        "none": {},
-    },
-}
-
 RULES = st.builds(
     AlertRule,
     on=st.lists(st.sampled_from(KINDS), min_size=1, unique=True).map(tuple),
@@ -217,20 +206,3 @@ class TestRules:
         for raised in at_once:
             matching = [rule for rule in alerts.effective if not rule.to or raised.channel in rule.to]
             assert any(raised.kind in rule.on for rule in matching)
-
-
-class TestLog:
-    """Whose log may be shown."""
-
-    @pytest.mark.parametrize(
-        ("step", "shown"), [("reads", False), ("writes", False), ("neither", True), ("none", True), ("gone", False)]
-    )
-    def test_steps(self, step: str, shown: bool) -> None:  # noqa: FBT001 - the table
-        """Given a step that touches personal data, or one that the definition lacks, then its log is not shown."""
-        assert shows_log(DOCUMENT, step) is shown
-
-    @pytest.mark.parametrize("document", [{}, {"steps": []}, {"steps": {"a": {}}, "datasets": []}])
-    def test_a_definition_that_is_not_kept(self, document: dict[str, object]) -> None:
-        """Given no definition, then nothing is shown, since nobody can tell."""
-        datasets_lack = isinstance(document.get("steps"), dict) and not document.get("datasets")
-        assert shows_log(document, "a") is bool(datasets_lack)
