@@ -354,7 +354,7 @@ class Engine:
             self._checking.discard(name)
             self._take(name)
         for name in [*self._waiting.timed, *self._waiting.parked]:
-            if self._is_over(name):
+            if self._is_over(name) and name in self._waiting:  # With fail_fast, one ends the others.
                 self._leave_out(name)
         for name in sorted(self._running):
             if force or self._plan.steps[name].step.when == "upstream_ok":

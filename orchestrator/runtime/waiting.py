@@ -30,6 +30,9 @@ class Waiting:
         self._wanted: Counter[str] = Counter()
         self._holding: set[str] = set()
 
+    def __contains__(self, step: str) -> bool:
+        return step in self._due or step in self._parked
+
     @property
     def timed(self) -> list[str]:
         """The steps that wait for a time."""

@@ -320,9 +320,14 @@ class Run:
             wrong.append(f"{self.run_id}: the engine had {ended}, the events come to {self.state()}")
         if ended is not None and self.around.ending_seq is None and ended.status != "timed_out":
             wrong += [f"{self.run_id}: {what}" for what in self._stale(ended)]
-        keys = {event.data["step"]: event.data["key"] for event in self.events() if event.type == "attempt.started"}
+        starts: dict[str, list[RecordedEvent]] = {}
+        for event in self.events():
+            if event.type == "attempt.started":
+                starts.setdefault(str(event.data["step"]), []).append(event)
         for name in set(self.begun) & intact.keys():
-            if not (self.simulation.graph.above([name]) - {name}) & set(self.begun) or keys[name] == intact[name]:
+            before, again = starts[name][-2:]
+            above = [starts[other][-1].seq for other in self.simulation.graph.above([name]) - {name} if other in starts]
+            if max(above, default=-1) < before.seq or again.data["key"] == intact[name]:
                 wrong.append(f"{self.run_id}: {name} had succeeded and was as it had left it, and was attempted again")
 
     def _stale(self, state: RunState) -> Iterator[str]:

@@ -18,7 +18,7 @@ from orchestrator.core.events import (
     event_from_data,
     event_type,
 )
-from orchestrator.core.state import PENDING, fold, initial_state, verdict
+from orchestrator.core.state import PENDING, RESUMABLE, RUN_FINAL, fold, initial_state, verdict
 from tests.pipelines import chain
 from tests.simulation import run_resumed, run_started, simulated_plan
 
@@ -190,3 +190,32 @@ class TestStoredForm:
     def test_every_type_has_a_name_in_the_past_tense(self) -> None:
         """Stored names are `noun.verbed`."""
         assert all(name.partition(".")[2].endswith("ed") for name in EVENT_TYPES)
+
+
+class TestBetweenAttempts:
+    """What is to be tried again waits, also over the death of its orchestrator."""
+
+    FAILED_ONCE = AttemptFinished("a", 1, "failed", "exit", error_class="transient", exit_code=75)
+    AGAIN = RetryScheduled("a", 2, "transient", 5_000_000, "2026-01-01T00:00:05.000000Z")
+
+    def test_it_waits(self) -> None:
+        """Given a failed attempt and its retry, then the step waits until a time; a run that was lost and goes on finds it waiting."""
+        events: list[Event] = [STARTED, ATTEMPT, self.FAILED_ONCE, self.AGAIN]
+        over: list[Event] = [
+            RunFinished("interrupted", None, None, {}),
+            run_resumed(simulated_plan(chain("a")), "interrupted"),
+        ]
+        for told in (events, events + over):
+            step = fold(told).step("a")
+            assert (step.status, step.attempt, step.not_before) == ("retrying", 1, self.AGAIN.not_before)
+
+    def test_once(self) -> None:
+        """Given a retry that is scheduled already, then a second one is a bug."""
+        with pytest.raises(InternalError):
+            fold([STARTED, ATTEMPT, self.FAILED_ONCE, self.AGAIN, self.AGAIN])
+
+
+def test_how_a_run_can_end() -> None:
+    """A run that ended well is over, every other one may go on."""
+    assert {"failed", "timed_out", "cancelled", "interrupted"} == RESUMABLE
+    assert RESUMABLE | {"succeeded", "nothing_to_do"} == RUN_FINAL

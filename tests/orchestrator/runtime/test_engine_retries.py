@@ -324,3 +324,15 @@ class TestPools:
             state.status,
             (state.step("b").status, state.step("b").reason),
         )
+
+
+def test_two_wait_and_the_first_failure_ends_the_run() -> None:
+    """Given fail_fast and two steps that wait to be tried again, when a signal comes, then both end as their last attempt did, each once."""
+    pipeline = retrying(retrying(pipeline_of({"a": [], "b": []})), "b")
+    told = night(attrs.evolve(pipeline, fail_fast=True), a="exit:75", b="exit:75")
+    state = told.run(at=((SECOND, signal.SIGTERM),))
+    assert state.status == "cancelled"
+    assert {name: (step.status, step.attempt) for name, step in state.steps.items()} == {
+        "a": ("failed", 1),
+        "b": ("failed", 1),
+    }
