@@ -166,7 +166,7 @@ class TestFullDisk:
 
     def test_no_room_for_a_byte(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Given a full device, then an empty log."""
-        monkeypatch.setattr("orchestrator.runtime.output._create", lambda _: os.open("/dev/full", os.O_WRONLY))
+        monkeypatch.setattr("orchestrator.runtime.output._create", lambda _, **__: os.open("/dev/full", os.O_WRONLY))
         stream = output(tmp_path / "a.1.log")
         stream.feed(b"hello\n")
         log = stream.finish()
