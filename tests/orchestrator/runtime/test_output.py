@@ -187,7 +187,9 @@ class TestFullDisk:
 
     def test_no_room_for_a_byte(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Given a full device, then an empty log."""
-        monkeypatch.setattr("orchestrator.runtime.log_writer._create", lambda _: os.open("/dev/full", os.O_WRONLY))
+        monkeypatch.setattr(
+            "orchestrator.runtime.log_writer._create", lambda _, **__: os.open("/dev/full", os.O_WRONLY)
+        )
         stream = Output(tmp_path / "a.1.log")
         stream.feed(b"hello\n")
         log = stream.finished()
