@@ -8,6 +8,7 @@ reading one pipe, whose step then waits as for any slow reader, until `fd` tells
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from hashlib import sha256
@@ -61,8 +62,10 @@ class LogFile:
                 self.is_there = True
             while written < len(data):
                 written += os.write(self._descriptor, memoryview(data)[written:])
-        except OSError as error:
-            self.failure = error
+        except Exception as error:  # noqa: BLE001 -- whatever it is, somebody waits for this thread
+            self.failure = (
+                error if isinstance(error, OSError) else OSError(errno.EIO, f"{type(error).__name__}: {error}")
+            )
             data = data[:written]
         self.bytes += len(data)
         self.lines += data.count(b"\n")
