@@ -202,6 +202,19 @@ class TestDeadDisk:
         assert (exited.stopped, exited.log, exited.log_failure) == (True, None, "the disk did not take it in time")
         disk.run()
 
+    def test_whatever_goes_wrong(
+        self, executor: ProcessExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Given an error in the thread that nobody thought of, then the attempt ends without its log, and says what it was."""
+
+        def fail(_: Path, *, private: bool) -> int:
+            raise ValueError(private)
+
+        monkeypatch.setattr(log_writer, "_create", fail)
+        executor.start(launch(tmp_path, "echo hello"))
+        exited = ended(executor)
+        assert (exited.exit_code, exited.log, exited.log_failure) == (0, None, "ValueError: False")
+
     def test_way_out(self, disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Given an error of ours, then nobody waits for it longer than a moment."""
         monkeypatch.setattr(log_writer, "_CLOSING_SECONDS", 0.05)
