@@ -36,6 +36,10 @@ SYSTEM_TOOLS: Mapping[str, str] = {
 }
 """Programs that pip cannot supply, and what is tested with each."""
 
+_COVERAGE = "COVERAGE_PROCESS_CONFIG"
+_MEASURING = os.environ.get(_COVERAGE)
+_UNMEASURED = ("examples", "faults", "system", "test_docs.py")
+
 OrchestrateCommand: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
 
 for _name, _examples, _derandomize in (("dev", 50, True), ("ci", 200, True), ("nightly", 5_000, False)):
@@ -58,8 +62,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(tool, ...): system tools without which the test cannot run")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test whose system tools are not there, or fail it where everything is required."""
+    """
+    Skip a test whose system tools are not there, or fail it where everything is required.
+
+    Programs that tests of whole nights start are not measured: that takes as long as the programs themselves, and says of lines that they ran.
+    """
+    if _MEASURING is not None and item.path.relative_to(ROOT / "tests").parts[0] in _UNMEASURED:
+        os.environ.pop(_COVERAGE, None)
+    elif _MEASURING is not None:
+        os.environ[_COVERAGE] = _MEASURING
     named = [tool for marker in item.iter_markers("needs") for tool in marker.args]
     unknown = sorted(set(named) - SYSTEM_TOOLS.keys())
     assert not unknown, f"system tools that conftest.py does not list: {unknown}"
