@@ -130,7 +130,7 @@ def tell_lateness(
         occasions = missing_occasions(name, row["missing_nights"], None if last is None else str(last["night"]))
         texts = [(data["dataset"], data["text"]) for data in row["freshness"] if data["state"] == "error"]
         old = (finding for finding in findings if (finding["pipeline"], finding["kind"]) == (name, "too_old"))
-        texts += [(finding["kind"], finding["message"]) for finding in old]
+        texts += [(f"run:{finding['kind']}", finding["message"]) for finding in old]  # No dataset has such a name.
         occasions += [stale_occasion(name, subject, text=text, day=day) for subject, text in texts]
         if occasions:
             with harmless(say):
@@ -139,11 +139,12 @@ def tell_lateness(
 
 def _tell_findings(path: Path, pipeline: str, occasions: Sequence[Occasion], say: Say) -> None:
     from orchestrator.cli.direct_alerts import send_directly
-    from orchestrator.cli.opening import open_to_write, refuse_other_users
+    from orchestrator.cli.opening import is_of_another_user, open_to_write
     from orchestrator.cli.sealing import sealing_after
 
     # What the definition of another user has for commands is not for this one to run.
-    refuse_other_users(path)
+    if is_of_another_user(path):
+        return
     with LedgerReader(path) as reader:
         reach = recorded_reach(reader.connection, path, pipeline)
     if reach is None or not any(told_channels(reach.pipeline.alerts, occasion) for occasion in occasions):

@@ -160,7 +160,8 @@ def _is_on(ledger: Ledger, run_id: str) -> bool:
 
 def _running_text(ledger: Ledger, run_id: str) -> str:
     rows = ledger.connection.execute(
-        "SELECT step FROM audit_steps WHERE run_id = ? AND status = 'running' ORDER BY position", (run_id,)
+        "SELECT step FROM audit_steps WHERE run_id = ? AND status IN ('running', 'retrying') ORDER BY position",
+        (run_id,),
     ).fetchall()
     names = ", ".join(name for (name,) in rows[:_STEPS_NAMED]) + (", …" if len(rows) > _STEPS_NAMED else "")
     return f"{len(rows)} {'step runs' if len(rows) == 1 else 'steps run'}{f' ({names})' if names else ''}"

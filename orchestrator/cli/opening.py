@@ -75,6 +75,14 @@ def open_to_write(
     return open_ledger(path, projections=[ReadModels()], upgrading=how)
 
 
+def is_of_another_user(path: Path) -> bool:
+    """Whether the ledger at *path* is there and somebody else's: what his definition has for commands is not for this user to run."""
+    try:
+        return path.stat().st_uid != os.geteuid()
+    except OSError:
+        return False
+
+
 def refuse_other_users(path: Path) -> None:
     """Leave a ledger to its owner: files of root's in its folder would break the next night, whoever may write there."""
     try:

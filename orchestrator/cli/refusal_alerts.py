@@ -23,7 +23,7 @@ from orchestrator.cli.direct_alerts import send_directly
 from orchestrator.cli.errors import RefusedError, UsageRefusedError, exit_code_of, problems_of
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger
-from orchestrator.cli.opening import open_to_write
+from orchestrator.cli.opening import is_of_another_user, open_to_write
 from orchestrator.cli.project import Options
 from orchestrator.cli.reach import Reach, read_reach, recorded_reach
 from orchestrator.cli.reading import show_present
@@ -69,7 +69,7 @@ def tell_of_error(reach: Reach, error: Exception, *, say: Say) -> None:
 def _tell(options: Options, error: Exception, say: Say) -> None:
     definition = Path(os.path.abspath(definition_path(options.pipeline)))
     ledger = ledger_path(options.ledger, definition)
-    if _is_of_another_user(ledger):
+    if is_of_another_user(ledger):
         return
     reach = read_reach(definition, ledger) or _recorded(definition, ledger)
     if reach is None or not (reach.pipeline.alerts.channels or reach.pipeline.deadman.failure):
@@ -96,14 +96,6 @@ def _tell(options: Options, error: Exception, say: Say) -> None:
     if switched is not None:
         ping(switched, "failure", run_id=None, ledger=None, say=say)
     send_directly(reach, [_occasion(reach, code, problems, None, None)], ledger=None, say=say)
-
-
-def _is_of_another_user(ledger: Path) -> bool:
-    """Whether *ledger* is there and somebody else's: what his definition has for commands is not for this user to run."""
-    try:
-        return ledger.stat().st_uid != os.geteuid()
-    except OSError:
-        return False
 
 
 def _recorded(definition: Path, ledger: Path) -> Reach | None:

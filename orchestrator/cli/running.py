@@ -311,9 +311,6 @@ def _run(
         cache = DigestCache(cache_path(ledger.path))
         stack.callback(cache.close)
         measured = Manifests(ledger.blob)
-        executor = ProcessExecutor(clock=clock, new_stream=redactor.stream, wakeup_fd=inbox.fd)
-        stack.callback(executor.close)
-        digester = make_digester(prepared, cache, measured.get, executor, run_id=plan.run_id)
         workbench = RunWorkbench(
             plan,
             folder=folder,
@@ -326,6 +323,10 @@ def _run(
         stack.callback(workbench.close)
         pools = LedgerPools(folder / "locks" / "pools", pipeline.pools)
         stack.callback(pools.close)
+        # Made last, so that nothing is let go of while something still runs.
+        executor = ProcessExecutor(clock=clock, new_stream=redactor.stream, wakeup_fd=inbox.fd)
+        stack.callback(executor.close)
+        digester = make_digester(prepared, cache, measured.get, executor, run_id=plan.run_id)
         ports = Ports(
             journal=ledger,
             clock=clock,

@@ -87,7 +87,7 @@ def parse_report(content: bytes) -> StepReport:
 
 def without_texts(report: StepReport, instead: str) -> StepReport:
     """
-    Return *report* without its texts: what a step says of data that must not be recorded; numbers, truth values and names stay.
+    Return *report* without its texts: what a step says of data that must not be recorded; numbers, truth values, names and digests of outputs stay.
 
     Args:
         instead: What stands in the place of each.
@@ -96,11 +96,15 @@ def without_texts(report: StepReport, instead: str) -> StepReport:
     def cut(facts: Mapping[str, Scalar]) -> dict[str, Scalar]:
         return {name: instead if isinstance(value, str) else value for name, value in facts.items()}
 
+    def cut_output(facts: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        # A digest has been found to be one, and that of what is there is recorded anyway.
+        return cut(facts) | {name: value for name, value in facts.items() if name == "digest"}
+
     return attrs.evolve(
         report,
         message=None if report.message is None else instead,
         metrics=cut(report.metrics),
-        outputs={name: cut(facts) for name, facts in report.outputs.items()},
+        outputs={name: cut_output(facts) for name, facts in report.outputs.items()},
     )
 
 

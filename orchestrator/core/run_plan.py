@@ -80,6 +80,13 @@ class RunPlan:
         """The time of the run, from its start or its last resume, or None."""
         return self.pipeline.deadline_us
 
+    def retried(self, name: str, state: RunState) -> str | None:
+        """Return the attempt of the step *name* that failed and is to be followed by another one, or None; what was accepted by hand since is not."""
+        known, baseline = state.step(name), self.steps[name].baseline
+        attempt = f"{self.run_id}/{known.attempt}"
+        accepted = baseline.last_status == "accepted" and baseline.last_attempt == attempt
+        return attempt if known.status == "retrying" and not accepted else None
+
     def facts(
         self,
         name: str,
@@ -98,7 +105,7 @@ class RunPlan:
             selected=name in self.selected,
             forced=self.forced,
             attempted=known.attempt > 0,
-            retried=f"{self.run_id}/{known.attempt}" if known.status == "retrying" else None,
+            retried=self.retried(name, state),
             ending=ending,
             sources=plan.sources,
             trusted=self._trusted(plan.step) if plan.step.reads else {},

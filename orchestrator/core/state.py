@@ -148,11 +148,12 @@ class RunState:
         may_start = step.status in ("pending", "retrying") or event.step in self.kept
         follows = may_start and event.attempt == step.attempt + 1
         self._expect(event, holds=self.status == "running" and follows)
+        tried = 1 if event.step in self.kept else step.tried + 1
         self.kept.discard(event.step)
         self.steps[event.step] = StepState(
             status="running",
             attempt=event.attempt,
-            tried=step.tried + 1,
+            tried=tried,
             begun=self.version + 1,
             key=event.key,
             components=event.components,

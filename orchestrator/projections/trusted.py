@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ledger.computing import Row, refuse_computing, schema_rows
 
-FINGERPRINT = "9279e281cd72edfff02f0654522f5bb18b0af586cd0c8acbe91781752d90c72b"
+FINGERPRINT = "1c7c981e940f81b9b6b5f32ff896552b2d684a53d22edb2ec45be55691c5bd69"
 """Of the whole schema of a ledger that this program has just made; where one has another, each object is looked at, which costs some milliseconds."""
 
 

@@ -29,7 +29,6 @@ from orchestrator.runtime.walking import walk_files
 
 _CHUNK_BYTES = 1 << 20
 _BUDGET_NS = 10_000_000
-_FILES_BEFORE_YIELD = 256
 
 
 class _Waits:

@@ -169,7 +169,7 @@ class Engine:
     def _must_wait(self, name: str) -> bool:
         """Let *name* wait for its next attempt, where that was decided before the run was resumed and its time has not come."""
         known = self._state.step(name)
-        if known.not_before is None or self._is_over(name):
+        if known.not_before is None or self._plan.retried(name, self._state) is None or self._is_over(name):
             return False
         left_us = wait_us(self._ports.clock.now(), known.not_before, known.delay_us)
         if left_us:

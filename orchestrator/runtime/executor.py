@@ -126,9 +126,11 @@ class ProcessExecutor:
         attempt = self._running.get(step)
         if attempt is None:
             return
+        attempt.is_hurried = attempt.is_hurried or force
+        if attempt.ended_us is not None:
+            return  # It has ended by itself; what is left of it is over soon, or is hurried now.
         attempt.stopped = True
         if force:
-            attempt.is_hurried = True
             self._kill(attempt)
         elif attempt.kill_at_us is None:
             self._terminate(attempt, self._clock.monotonic_us())

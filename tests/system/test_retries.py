@@ -213,3 +213,27 @@ def _is_locked(path: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+class TestAcceptedMeanwhile:
+    """Who mends by hand what waits to be tried again is not overruled."""
+
+    def test_accepted_before_the_resume(self, tmp_path: Path) -> None:
+        """Given a kill between two attempts and an output that is mended and accepted, then the resumed run leaves both as they are."""
+        text = (
+            '[datasets.out]\npath = "out"\n[steps.s]\nshell = "echo broken > out; exit 75"\nwrites = ["out"]\n'
+            'retry = { attempts = 3, delay = "1h" }\n[steps.after]\nshell = "cat out"\nreads = ["out"]\n'
+        )
+        write(tmp_path, text)
+        with started("run", cwd=tmp_path) as process:
+            ledger = ledger_of(tmp_path)
+            wait_until(lambda: ledger.exists() and data_of(ledger, "retry.scheduled"), "no retry")
+            process.kill()
+        (tmp_path / "out").write_text("mended\n", encoding="utf-8")
+        assert 0 == program("accept", "latest", "s", "--reason", "mended", cwd=tmp_path).returncode
+
+        value = value_of(program("resume", "latest", "--json", cwd=tmp_path), "resume")
+
+        assert {"s": "skipped", "after": "succeeded"} == {step["step"]: step["status"] for step in value["steps"]}
+        assert "mended\n" == (tmp_path / "out").read_text(encoding="utf-8")
+        assert 1 == len([data for data in data_of(ledger, "attempt.started") if data["step"] == "s"])

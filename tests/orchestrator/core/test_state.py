@@ -130,6 +130,13 @@ class TestResume:
         with pytest.raises(InternalError):
             skipped.evolve(DONE)
 
+    def test_a_success_that_is_attempted_again_has_all_its_attempts(self) -> None:
+        """Given a success from before the resume, then its next attempt is the first one since it was decided."""
+        state = fold([STARTED, ATTEMPT, ENDED, DONE, *RESUMED_AFTER_FAILURE])
+        state.evolve(AttemptStarted("a", 2, "output_changed", {}, "k", {}))
+
+        assert 1 == state.step("a").tried
+
     def test_failures_are_those_since(self) -> None:
         """Given a failure before and none since, then the run has succeeded."""
         ended: list[Event] = [AttemptFinished("b", 1, "succeeded"), StepFinished("b", "succeeded", attempts=1)]

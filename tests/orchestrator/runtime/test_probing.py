@@ -107,20 +107,19 @@ class TestAnswer:
     @pytest.mark.parametrize(
         ("script", "failure"),
         [
-            ("echo no such table; exit 3", "exit code 3: no such table"),
+            ("echo no such table; exit 3", "exit code 3"),
             ("exit 3", "exit code 3"),
-            ("echo correct-horse; exit 1", "exit code 1: ***"),
+            ("echo correct-horse; exit 1", "exit code 1"),
             ("kill -SEGV $$", "ended by SIGSEGV"),
             (f"yes | head -c {OUTPUT_BYTES_MAX + 1}", f"it prints more than {OUTPUT_BYTES_MAX} bytes"),
         ],
     )
     def test_failure(self, bench: Bench, script: str, failure: str) -> None:
-        """Given a probe that fails, then there is no answer, and why is told without secrets."""
+        """Given a probe that fails, then there is no answer, and why is told without what it printed, which may be the data."""
         bench.has(script)
         answer = bench.answer()
-        assert (answer.failure or "").startswith(failure)
+        assert answer.failure == failure
         assert answer.manifest is None
-        assert "correct-horse" not in (answer.failure or "")
 
     def test_as_much_as_is_allowed(self, bench: Bench) -> None:
         """Given output just as long as the limit, then it counts."""
@@ -235,7 +234,7 @@ class TestMeasuring:
         bench.has("echo no table; exit 1")
         measured = bench.digester().measure(MeasureRequest("a", outputs=("d",)))
         assert measured.outputs == {"d": None}
-        assert measured.extents["d"].failure == "its probe failed: exit code 1: no table"
+        assert measured.extents["d"].failure == "its probe failed: exit code 1"
 
 
 class TestPreflight:
