@@ -55,7 +55,7 @@ endif
 
 .PHONY: slow
 slow: $(VENV)/.dev  ## the bounded long tests that `make test` leaves out
-	$(BIN)/python -m pytest -m slow || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow || [ $$? -eq 5 ]
 
 .PHONY: faults
 faults: $(VENV)/.dev  ## every crash point, every failing call, power loss, 10,000 seeds, 500 kills: two hours

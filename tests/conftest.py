@@ -42,7 +42,7 @@ _UNMEASURED = ("examples", "faults", "system", "test_docs.py")
 
 OrchestrateCommand: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
 
-for _name, _examples, _derandomize in (("dev", 50, True), ("ci", 200, True), ("nightly", 5_000, False)):
+for _name, _examples, _derandomize in (("dev", 50, True), ("ci", 100, True), ("nightly", 5_000, False)):
     settings.register_profile(
         _name,
         settings(

@@ -41,6 +41,7 @@ class StepState:
         attempt: Number of the newest attempt, 0 before the first.
         attempt_status: How that attempt ended, or None while it runs.
         attempt_reason: Why it did not end well, or None.
+        attempt_evidence: Its exit code or signal, where that was not 0.
         tried: How many attempts there were since the step was decided; those from before a resume count while it is retrying.
         not_before: The wall time at which it is tried again, while it is retrying.
         delay_us: What lies between that and the end of the last attempt.
@@ -53,6 +54,7 @@ class StepState:
     attempt: int = 0
     attempt_status: str | None = None
     attempt_reason: str | None = None
+    attempt_evidence: Mapping[str, object] = attrs.field(factory=dict)
     tried: int = 0
     not_before: str | None = None
     delay_us: int = 0
@@ -163,10 +165,13 @@ class RunState:
         step = self.step(event.step)
         runs = step.status == "running" and step.attempt == event.attempt and step.attempt_status is None
         self._expect(event, holds=runs)
+        seen = (("exit_code", event.exit_code), ("signal", event.signal))
+        evidence = {name: value for name, value in seen if value}
         self.steps[event.step] = attrs.evolve(
             step,
             attempt_status="lost" if event.reason == "lost" else event.status,
             attempt_reason=event.reason,
+            attempt_evidence=evidence,
             error_class=event.error_class,
             message=event.message,
         )

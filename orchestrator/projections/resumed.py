@@ -37,6 +37,13 @@ def open_again(_models: object, connection: sqlite3.Connection, _recorded: Recor
         " SET position = excluded.position",
         ((event.run_id, step, position) for position, step in enumerate(steps)),
     )
+    # Nobody tries again what is not defined any more: it has failed as its last attempt did.
+    connection.execute(
+        "UPDATE steps SET status = 'failed', retry_at = NULL, (reason, error_class) = (SELECT a.reason, a.error_class FROM attempts a"
+        " WHERE a.run_id = steps.run_id AND a.step = steps.step AND a.attempt = steps.attempts)"
+        " WHERE run_id = ? AND status = 'retrying' AND position >= ?",
+        (event.run_id, len(steps)),
+    )
     connection.execute(
         "UPDATE steps SET status = 'pending', reason = NULL, evidence = NULL, error_class = NULL, duration_us = NULL, outputs = NULL,"
         " finished_seq = NULL WHERE run_id = ? AND status NOT IN ('succeeded', 'retrying') AND position < ?",

@@ -122,8 +122,7 @@ class Engine:
         if self._unstarted or self._ports.digester.busy or self._may_take():
             return 0
         now_us = self._ports.clock.monotonic_us()
-        left = [observer.tick() for observer in self._ports.observers]
-        left.append(self._waiting.patience_us(now_us))
+        left = [self._waiting.patience_us(now_us), *(observer.tick() for observer in self._ports.observers)]
         if self._plan.deadline_us is not None and self._ending is None:
             left.append(max(0, self._started_us + self._plan.deadline_us - now_us))
         return min((after for after in left if after is not None), default=None)
@@ -327,8 +326,9 @@ class Engine:
         if step.status != "retrying":
             self._finish_step(name, "skipped", "run_ended", evidence={"cause": self._ending})
             return
-        outcome = Outcome("failed", step.attempt_reason, step.error_class, step.message)
-        self._finish_step(name, "failed", outcome.reason, evidence={"not_retried": self._ending}, outcome=outcome)
+        evidence = {**step.attempt_evidence, "not_retried": self._ending}
+        outcome = Outcome("failed", step.attempt_reason, step.error_class, step.message, evidence)
+        self._finish_step(name, "failed", outcome.reason, evidence=evidence, outcome=outcome)
 
     def _take_times(self) -> None:
         now_us, deadline_us = self._ports.clock.monotonic_us(), self._plan.deadline_us
@@ -361,7 +361,7 @@ class Engine:
                 self._ports.executor.stop(name, force=force)
 
     def _finish_run(self) -> None:
-        duration_us, steps = self._ports.clock.monotonic_us() - self._started_us, self._plan.graph.order
+        steps, duration_us = self._plan.graph.order, self._ports.clock.monotonic_us() - self._started_us
         self._record(run_finished(self._state, steps, self._ending, signal=self._signal, duration_us=duration_us))
 
     # Recording

@@ -237,3 +237,20 @@ class TestAcceptedMeanwhile:
         assert {"s": "skipped", "after": "succeeded"} == {step["step"]: step["status"] for step in value["steps"]}
         assert "mended\n" == (tmp_path / "out").read_text(encoding="utf-8")
         assert 1 == len([data for data in data_of(ledger, "attempt.started") if data["step"] == "s"])
+
+    def test_step_that_is_not_defined_any_more(self, tmp_path: Path) -> None:
+        """Given a kill between two attempts and a definition without that step, then the resumed run shows it as failed, not as waiting."""
+        write(tmp_path, FLAKY.replace("DELAY", "1h"))
+        with started("run", cwd=tmp_path) as process:
+            ledger = ledger_of(tmp_path)
+            wait_until(lambda: ledger.exists() and data_of(ledger, "retry.scheduled"), "no retry")
+            process.kill()
+        write(tmp_path, '[steps.load]\ncommand = ["true"]\n')
+        assert 0 == program("resume", "latest", "--accept-definition", cwd=tmp_path).returncode
+
+        steps = value_of(program("show", "latest", "--json", cwd=tmp_path), "show")["steps"]
+
+        assert {("load", "succeeded", None), ("fetch", "failed", "exit")} == {
+            (step["step"], step["status"], step["reason"]) for step in steps
+        }
+        assert all(step["retry_at"] is None for step in steps)

@@ -145,7 +145,7 @@ class TestEndOfTheRun:
 
         end = tonight.history()[-2]
         assert isinstance(end, StepFinished)
-        assert ("failed", "exit", "transient", {"not_retried": "cancelled"}) == (
+        assert ("failed", "exit", "transient", {"exit_code": 75, "not_retried": "cancelled"}) == (
             end.status,
             end.reason,
             end.error_class,
