@@ -36,4 +36,5 @@ def _is_of(ledger: Path, place: Path) -> bool:
     if place.parent == ledger.parent:
         former = rf"{re.escape(ledger.stem)}\.[0-9a-f]{{8}}{re.escape(ledger.suffix)}"
         return place.name in {f"{ledger.name}{side}" for side in _SIDES} or re.fullmatch(former, place.name) is not None
-    return place.is_relative_to(ledger.parent) and place.relative_to(ledger.parent).parts[0] in _FOLDERS
+    # The ledger's folder itself is for whoever writes to refuse, as any folder.
+    return ledger.parent in place.parents and place.relative_to(ledger.parent).parts[0] in _FOLDERS

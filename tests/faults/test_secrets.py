@@ -312,7 +312,8 @@ def test_20_what_the_parent_has_in_its_environment(tmp_path: Path) -> None:
     env = {"AWS_SECRET_ACCESS_KEY": "x", "PYTHONPATH": "/nowhere", "LD_LIBRARY_PATH": "/nowhere", "OTHER_SECRET": "x"}
     assert program("run", "-q", cwd=tmp_path, env=env).returncode == 0
     names = {entry.partition("=")[0] for entry in only_log(tmp_path).read_text().split("\0") if entry}
-    assert {name for name in names if not name.startswith("ORCHESTRATE_")} <= {"PATH", "HOME", "LANG", "TOKEN"}
+    given = {name for name in names if not name.startswith("ORCHESTRATE_")}
+    assert given <= {"PATH", "HOME", "LANG", "TOKEN", "TRACEPARENT", "BAGGAGE"}
     assert {"PATH", "TOKEN"} <= names
     assert "TOKEN=***" in only_log(tmp_path).read_text()
 

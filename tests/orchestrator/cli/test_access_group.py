@@ -32,7 +32,7 @@ path = "out"
 [steps.open]
 shell = "echo shown"
 [steps.closed]
-shell = "echo a name; touch out"
+shell = "echo a name; echo 1 > out"
 reads = ["people"]
 writes = ["out"]
 """

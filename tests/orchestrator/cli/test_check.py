@@ -277,7 +277,7 @@ class TestFreshness:
         """Give the folder of a pipeline that has just run."""
         define(tmp_path, FRESH)
         (tmp_path / "raw").mkdir()
-        (tmp_path / "raw" / "a").touch()
+        (tmp_path / "raw" / "a").write_text("1")
         assert program("run", "-q", cwd=tmp_path).returncode == 0
         return tmp_path
 
@@ -296,7 +296,7 @@ class TestFreshness:
 
     def test_newest_file_counts(self, fresh: Path) -> None:
         """Given files of several ages, then the newest one says how old the dataset is: fresh, then late, then stale."""
-        (fresh / "raw" / "b").touch()
+        (fresh / "raw" / "b").write_text("1")
         self.age(fresh, "raw/a", 100)
         assert self.states(self.check(fresh, 0)) == {"raw": ("fresh", "files"), "out": ("fresh", "files")}
         self.age(fresh, "raw/b", 27)
@@ -354,7 +354,7 @@ class TestFreshness:
         """Given a dataset that is no file, and a path whose variable has no value any more, then nothing is claimed."""
         define(tmp_path, FRESH.replace('path = "${RAW}"', 'probe = ["true"]'))
         (tmp_path / "raw").mkdir()
-        (tmp_path / "raw" / "a").touch()
+        (tmp_path / "raw" / "a").write_text("1")
         assert program("run", "-q", cwd=tmp_path).returncode == 0
         assert self.states(self.check(tmp_path, 2))["raw"] == ("unknown", "none")
 
@@ -387,7 +387,7 @@ class TestNagios:
         """Given data that is only late, then 1, and the limits stand in its figure."""
         define(tmp_path, FRESH)
         (tmp_path / "raw").mkdir()
-        (tmp_path / "raw" / "a").touch()
+        (tmp_path / "raw" / "a").write_text("1")
         assert program("run", "-q", cwd=tmp_path).returncode == 0
         seconds = datetime.now(UTC).timestamp() - 27 * 3600
         os.utime(tmp_path / "raw" / "a", (seconds, seconds))

@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     """Give the folder of a pipeline whose delivery has just come."""
     (tmp_path / "pipeline.toml").write_text(TEXT, encoding="utf-8")
     (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "a").touch()
+    (tmp_path / "raw" / "a").write_text("1")
     return tmp_path
 
 

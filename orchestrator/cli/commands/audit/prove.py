@@ -60,7 +60,8 @@ def command(
 
     if (seq is None) == (run is None):
         raise UsageRefusedError("usage", "one of --seq N and --run RUN says what to prove")
-    keep_off_ledger(pipeline, ledger, out, None if out is None else Path(out).with_suffix(".json"))
+    named = out is not None and Path(out).name not in ("", "..")
+    keep_off_ledger(pipeline, ledger, out, Path(str(out)).with_suffix(".json") if named else None)
     if seq is not None:
         if logs or no_blobs:
             raise UsageRefusedError("usage", "--logs and --no-blobs are about a bundle: they go with --run")
