@@ -99,19 +99,24 @@ def _lock(descriptor: int, count: int, size: int) -> bool:
     """Lock *count* of the first *size* bytes that nobody else has, and say whether there were so many; as it is our turn, nobody else takes any meanwhile."""
     place = 0
     while count and place < size:
-        length, taken_until = _gap(descriptor, place, size)
+        length, following = _gap(descriptor, place, size)
         length = min(length, count)
         if length:
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place, length, 0))
             count -= length
-        place = taken_until
+        place = following
     return count == 0
 
 
 def _gap(descriptor: int, place: int, size: int) -> tuple[int, int]:
-    """Return how many bytes from *place* on are free, and where the lock after them ends."""
-    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place, size - place, 0)
-    kind, _, start, length, _ = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked))
-    if kind == fcntl.F_UNLCK:
-        return size - place, size
-    return max(0, start - place), start + length if length else size
+    """Return how many bytes from *place* on are free, and where to look next."""
+    end = size
+    while place < end:
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place, end - place, 0)
+        kind, _, start, length, _ = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked))
+        if kind == fcntl.F_UNLCK:
+            break
+        if start <= place:
+            return 0, start + length if length else size
+        end = start  # The kernel names one lock, not the first: another may lie before it.
+    return end - place, end
