@@ -12,8 +12,8 @@ import pytest
 
 from ledger.chain import archive_path, continues, former_ledgers
 from ledger.checkpoints import origin_of
-from ledger.creation import CREATED, begin_ledger
-from ledger.errors import LedgerExistsError
+from ledger.creation import CREATED, begin_ledger, restoring_mark
+from ledger.errors import DamagedLedgerError, LedgerExistsError
 from ledger.events import NewEvent
 from ledger.reader import LedgerReader
 from ledger.store import open_ledger
@@ -169,3 +169,31 @@ def _rewrite(connection: sqlite3.Connection, facts: Mapping[str, object]) -> Non
     envelope["data"] |= facts
     connection.execute("UPDATE events SET body = ? WHERE seq = 0", (json.dumps(envelope),))
     connection.commit()
+
+
+class TestNotWhole:
+    """What stands where a ledger should, and is none, or not all of one."""
+
+    def test_restoring_was_interrupted(self, tmp_path: Path) -> None:
+        """Given the mark of a restore and no ledger, then none is begun in its place."""
+        path = tmp_path / "ledger.db"
+        restoring_mark(path).write_text("{}", encoding="utf-8")
+
+        with pytest.raises(DamagedLedgerError, match="restoring was interrupted"):
+            open_ledger(path)
+
+        assert not path.exists()
+
+    def test_former_one_that_cannot_be_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given a former ledger that SQLite cannot read, then it is named with what SQLite says, and the chain ends there."""
+        path = chain(tmp_path, 2)
+        (archive,) = (place for place in tmp_path.glob("ledger.*.db"))
+
+        def unread(*_: object) -> str:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+
+        monkeypatch.setattr("ledger.chain.ledger_identity", unread)
+        with open_ledger(path, read_only=True) as ledger:
+            (former,) = former_ledgers(path, ledger.connection)
+
+        assert former.problem == f"{archive} cannot be read: database disk image is malformed"
