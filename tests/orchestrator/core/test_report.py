@@ -155,3 +155,11 @@ class TestWithoutTexts:
     def test_nothing_said(self) -> None:
         """Given a report without a message, then it has none."""
         assert StepReport() == without_texts(StepReport(), "(withheld)")
+
+    def test_digest_of_an_output_stays(self) -> None:
+        """Given an output with its digest, then that can still be held against what is there, and its other texts are gone."""
+        report = StepReport(outputs={"people": {"digest": "sha256:" + "0" * 64, "of": "Ada", "rows": 3}})
+
+        kept = without_texts(report, "(withheld)")
+
+        assert {"people": {"digest": "sha256:" + "0" * 64, "of": "(withheld)", "rows": 3}} == kept.outputs
