@@ -12,7 +12,7 @@ FROM e AS s JOIN e AS f ON f.stream = s.stream AND f.type = 'run.finished' WHERE
 INSERT INTO steps
 SELECT r.run_id, g.value ->> 'step', g.key, f.data ->> 'status', f.data ->> 'reason',
     nullif(f.data -> 'evidence', '{}'), f.data ->> 'error_class', coalesce(f.data ->> 'attempts', 0), f.data ->> 'duration_us',
-    f.data -> 'outputs', f.seq
+    f.data -> 'outputs', NULL, f.seq
 FROM runs AS r JOIN blobs AS b ON b.digest = r.graph CROSS JOIN json_each(CAST(b.bytes AS TEXT), '$.steps') AS g
 CROSS JOIN e AS f ON f.stream = 'run/' || r.run_id AND f.type = 'step.finished' AND f.step = g.value ->> 'step';
 
@@ -20,7 +20,7 @@ INSERT INTO attempts
 SELECT substr(s.stream, 5), s.step, s.data ->> 'attempt', f.data ->> 'status', s.data ->> 'reason', coalesce(s.data -> 'evidence', '{}'),
     s.data ->> 'key', s.data -> 'components', s.at, f.at, f.data ->> 'reason', f.data ->> 'error_class', f.data ->> 'message',
     f.data ->> 'exit_code', f.data ->> 'signal', f.data ->> 'duration_us', f.data ->> '$.log.path', f.data ->> '$.log.bytes',
-    f.data ->> '$.log.lines', f.data ->> '$.log.sha256', f.data -> 'metrics', f.data -> 'masked', s.seq, f.seq
+    f.data ->> '$.log.lines', f.data ->> '$.log.sha256', f.data -> 'metrics', f.data -> 'masked', s.data ->> 'waited_us', s.seq, f.seq
 FROM e AS s JOIN e AS f ON f.stream = s.stream AND f.type = 'attempt.finished' AND f.step = s.step
     AND f.data ->> 'attempt' = s.data ->> 'attempt'
 WHERE s.type = 'attempt.started';

@@ -17,9 +17,11 @@ import attrs
 from ledger.audit.events import TIME
 from ledger.audit.findings import Findings
 from ledger.checkpoints import origin_of
-from ledger.errors import ProofError
+from ledger.errors import LedgerError, ProofError
 from ledger.keys import ROTATED, KeyChange, rotations
 from ledger.outside import checkpoint_folder, outside_files, read_note
+from ledger.reader import LedgerReader
+from ledger.tree import ledger_size
 from ledger.verifier import (
     SIGNATURE,
     Checkpoint,
@@ -148,6 +150,17 @@ def notes_beside(path: Path, ledger_id: str, findings: Findings) -> list[Note]:
             findings.add("outside_checkpoint", f"{place}: {note.problem}")
         found.append(note)
     return found
+
+
+def is_newer(note: Note, seen: Seen, path: Path) -> bool:
+    """Whether *note*, found beside the ledger at *path*, is of events that were appended since what was *seen* was looked at: a run may be on."""
+    if note.source != BESIDE or note.checkpoint is None or note.checkpoint.size <= seen.events:
+        return False
+    try:
+        with LedgerReader(path) as reader:
+            return ledger_size(reader.connection) >= note.checkpoint.size
+    except (LedgerError, sqlite3.Error):
+        return False  # What there is to say of it has been found.
 
 
 def notes_given(given: Sequence[Given], findings: Findings) -> list[Note]:

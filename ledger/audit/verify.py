@@ -22,6 +22,7 @@ from ledger.audit.checkpoints import (
     Seen,
     Signatures,
     compare,
+    is_newer,
     notes_beside,
     notes_given,
     notes_in,
@@ -166,7 +167,7 @@ class Audit:
         root = EMPTY_ROOT
         with self._going_on(1):
             seen, root = self._read_events(ledger_id, notes, rebuilding, files)
-        notes = [note for note in notes if not self._is_declared(note, seen)]
+        notes = [note for note in notes if not self._is_declared(note, seen) and not is_newer(note, seen, self._path)]
         compare(notes, seen, findings)
         return self._judged(ledger_id, seen, root, notes, rebuilding.status())
 

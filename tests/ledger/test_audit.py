@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ledger import Ledger, NewEvent, open_ledger
 from ledger.audit.chain import verify_chain
-from ledger.audit.checkpoints import Given, Trust
+from ledger.audit.checkpoints import BESIDE, GIVEN, Given, Note, Seen, Trust, is_newer
 from ledger.audit.events import pages
 from ledger.audit.findings import KINDS, Findings, is_of_the_machine
 from ledger.audit.tree import Tree
@@ -32,6 +32,7 @@ from ledger.outside import checkpoint_folder, write_outside
 from ledger.schema import TABLES
 from ledger.signing import SigningKey, signed_note
 from ledger.verifier import COSIGNATURE, SIGNATURE, Checkpoint, Rotation, open_checkpoint
+from tests.ledger.sealed import filled
 from tests.ledger.test_store import Tally
 from tests.tampering import unguarded, write_body
 
@@ -918,3 +919,25 @@ class TestParts:
         """Given a file without events, then nothing is yielded before the error."""
         with contextlib.closing(sqlite3.connect(":memory:")) as connection, pytest.raises(sqlite3.Error):
             next(pages(connection))
+
+
+class TestWhileARunIsOn:
+    """What is appended while somebody verifies is no finding."""
+
+    @staticmethod
+    def beside(size: int) -> Note:
+        """Return a checkpoint beside the ledger that covers *size* events."""
+        return Note(BESIDE, "a file", "", Checkpoint("origin", size, b"\0" * 32), None)
+
+    def test_checkpoint_of_events_since(self, tmp_path: Path) -> None:
+        """Given a checkpoint of more events than were seen, then it is newer exactly if the ledger has them by now."""
+        path = tmp_path / "ledger.db"
+        filled(path, 9).close()
+        seen = Seen("ledger", 5, {})
+
+        assert [False, True, True, False] == [is_newer(self.beside(size), seen, path) for size in (5, 6, 9, 10)]
+        assert not is_newer(self.beside(9)._replace(source=GIVEN), seen, path)
+
+    def test_ledger_that_is_gone(self, tmp_path: Path) -> None:
+        """Given nothing there by now, then the checkpoint says what it says."""
+        assert not is_newer(self.beside(9), Seen("ledger", 5, {}), tmp_path / "ledger.db")
