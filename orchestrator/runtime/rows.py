@@ -16,7 +16,8 @@ from orchestrator.runtime.parquet_rows import NoParquetError, parquet_rows
 
 _CHUNK_BYTES = 1 << 20
 _LINE_BYTES_MAX = 1 << 20
-_RECORDS_BEFORE_YIELD = 2048
+_FIELD_CHARS_MAX = 1 << 17
+_CSV_BYTES_BEFORE_YIELD = 1 << 14
 
 
 class UncountableError(Exception):
@@ -45,10 +46,12 @@ def count_rows(path: str) -> Iterator[int | None]:
 
 
 def _csv_rows(file: BinaryIO) -> Iterator[int | None]:
-    rows = 0
+    csv.field_size_limit(_FIELD_CHARS_MAX)  # of the whole process: other libraries lift it
+    rows, looked_at = 0, 0
     for record in csv.reader(_lines(file)):
         rows += bool(record)
-        if rows % _RECORDS_BEFORE_YIELD == 0:
+        if file.tell() - looked_at >= _CSV_BYTES_BEFORE_YIELD:
+            looked_at = file.tell()
             yield None
     yield max(0, rows - 1)
 
