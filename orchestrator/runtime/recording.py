@@ -123,6 +123,12 @@ def retry_scheduled(run_id: str, name: str, step: StepState, policy: RetryPolicy
     return RetryScheduled(name, step.attempt + 1, str(step.error_class), after_us, time_after(now, after_us))
 
 
+def not_retried(step: StepState, cause: str | None) -> Outcome:
+    """Return how a *step* ends that was to be tried again and is not, because of *cause*: as its last attempt did."""
+    evidence = {**step.attempt_evidence, "not_retried": cause}
+    return Outcome("failed", step.attempt_reason, step.error_class, step.message, evidence)
+
+
 def held(
     outcome: Outcome, report: StepReport | None, left: Measured, plan: RunPlan, redact: Callable[[str], str]
 ) -> Outcome:
