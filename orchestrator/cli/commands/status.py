@@ -6,6 +6,7 @@ import contextlib
 import functools
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -56,6 +57,8 @@ def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: b
         if view is not None:
             _warn_of_room(view)
             _warn_of_log(view)
+        else:
+            _warn_of_loss(ledger_path(ledger, definition_path(pipeline)))
         if as_json:
             render.out_json(entries)
         elif not entries:
@@ -65,6 +68,17 @@ def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: b
         for number, entry in enumerate(entries if not as_json else []):
             render.out_lines([*([""] if number else []), *_lines(entry, local=local)])
     return 0
+
+
+def _warn_of_loss(path: Path) -> None:
+    """Say that the ledger at *path*, which is not there, is one that this user has signed."""
+    from ledger.errors import LedgerError
+    from orchestrator.cli.lost_ledgers import refuse_lost
+
+    try:
+        refuse_lost(path)
+    except LedgerError as error:
+        render.err(f"warning: {printable(str(error))}")
 
 
 def _warn_of_room(view: View) -> None:
