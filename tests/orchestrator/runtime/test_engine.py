@@ -181,6 +181,17 @@ class TestFailure:
         }
         assert state.status == "failed"
 
+    def test_signal_after_fail_fast(self) -> None:
+        """Given a run that a failure is ending, when a signal comes, then it has failed all the same, with exit code 1."""
+        pipeline = attrs.evolve(pipeline_of({"a": [], "b": []}), fail_fast=True)
+        tonight = night(pipeline, a="exit:1", b="hang")
+        tonight.world.stubborn.add("b")
+
+        assert tonight.run(at=((5_000, signal.SIGTERM),)).status == "failed"
+
+        finished = tonight.store.read_stream("run/run-1")[-1]
+        assert (finished.data["exit_code"], ends(fold(tonight.history()))["b"]) == (1, ("cancelled", "cancelled"))
+
     def test_cleanup_runs_after_a_failure_and_alarm_only_then(self) -> None:
         """Given `always` and `on_failure` steps below a failure, then both run."""
         steps = {
