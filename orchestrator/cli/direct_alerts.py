@@ -48,7 +48,8 @@ def send_directly(reach: Reach, occasions: Sequence[Occasion], *, ledger: Ledger
         left = until - time.monotonic()
         if left <= 0:
             return
-        error = reach.send(raised.channel, _message(row, reach, ledger), round(left * 1e6))
+        whose = None if ledger is None else ledger.ledger_id
+        error = reach.send(raised.channel, _message(row, reach, ledger), round(left * 1e6), ledger_id=whose)
         if error is None:
             _remember(folders, name)
         else:

@@ -62,11 +62,20 @@ def run_end(connection: sqlite3.Connection, run_id: str, names: Sequence[str]) -
         night=night,
         status=status,
         seq=seq,
+        begun=run_begun(connection, run_id),
         cause=None if cause is None else json.loads(cause),
         resumed=resumed is not None,
         whole=_is_whole(selection),
         before=_before(connection, names, first),
     )
+
+
+def run_begun(connection: sqlite3.Connection, run_id: str) -> int:
+    """Return the place in the ledger of the start of the run *run_id*, which exists, or of its last resume."""
+    (seq,) = connection.execute(
+        "SELECT max(seq) FROM events WHERE stream = 'run/' || ? AND type IN ('run.started', 'run.resumed')", (run_id,)
+    ).fetchone()
+    return int(seq)
 
 
 def _before(connection: sqlite3.Connection, names: Sequence[str], first: int) -> str | None:

@@ -62,6 +62,8 @@ def alert_message(
     }
     if row["run_id"] is not None and connection is not None:
         detail = run_detail(connection, str(row["run_id"]), history=False) | {"where": where}
+        if detail["status"] == "running" and (row["facts"] or {}).get("lost"):
+            detail["status"] = "interrupted"  # The next start is what records it.
         message |= _of_run(detail, tail)
     elif row["kind"] == "digest" and connection is not None:
         message["pipelines"] = [_overview_line(entry) for entry in pipeline_overview(connection, today=today)]
