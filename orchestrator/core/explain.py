@@ -286,6 +286,7 @@ _STARTED: _Words = {
     "needs_changed": _change,
     "output_changed": _output,
     "output_missing": _output,
+    "output_new": lambda evidence: f"it writes {evidence.get('dataset')} now, which its last success did not",
 }
 
 

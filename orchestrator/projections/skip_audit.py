@@ -245,6 +245,8 @@ class SkipAudit:
             yield f"its certificate has the key {short_digest(key)}, which differs from that of its last success{what}"
         for name, actual in certificate["outputs"].items():
             expected = outputs.get(name)
+            if name not in outputs:
+                yield f"output {name} was none of its last success: it was to run"
             if expected is not None and expected != actual:
                 yield f"output {name} was {short_digest(actual)}, its last success had left {short_digest(expected)}: it was to run"
         inputs = self._material(certificate["components"]).get("inputs", {})

@@ -488,7 +488,7 @@ class TestCrash:
         assert kinds(tmp_path) == ["failed", "recovered"]
         assert "was interrupted" in told(tmp_path)[0]["title"]
 
-    @pytest.mark.parametrize("words", [("check", "--max-age", "26h"), ("alerts", "send")])
+    @pytest.mark.parametrize("words", [("check",), ("alerts", "send")])
     def test_a_run_that_lost_its_orchestrator_is_told_where_nothing_starts(
         self, words: tuple[str, ...], tmp_path: Path
     ) -> None:
@@ -496,7 +496,7 @@ class TestCrash:
         write(tmp_path, to_file(), steps='[steps.ingest]\nshell = "test -e ok || { touch here; exec sleep 60; }"\n')
         with started("run", "--for", "2026-01-31", cwd=tmp_path) as process:
             wait_until((tmp_path / "here").exists, "the step did not start")
-            assert program(*words, cwd=tmp_path).returncode in (0, 6)
+            assert program(*words, cwd=tmp_path).returncode in (0, 2)
             assert kinds(tmp_path) == []
             process.kill()
             ended(process)
@@ -510,7 +510,7 @@ class TestCrash:
         assert program("run", "--for", "2026-01-31", cwd=tmp_path).returncode == 0
         assert kinds(tmp_path) == ["failed", "recovered"]
 
-    @pytest.mark.parametrize("words", [("check", "--max-age", "26h"), ("alerts", "send")])
+    @pytest.mark.parametrize("words", [("check",), ("alerts", "send")])
     def test_killed_between_the_end_of_the_run_and_raising_and_never_started_again(
         self, words: tuple[str, ...], tmp_path: Path
     ) -> None:

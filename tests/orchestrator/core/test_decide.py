@@ -127,8 +127,9 @@ CASES: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
     ("17", differs),
     ("18", lambda f: touched(f) == "changed"),
     ("19", lambda f: touched(f) == "gone"),
-    ("20", lambda f: bool(f.sources)),
-    ("21", lambda f: True),
+    ("20", lambda f: "out" not in f.baseline.outputs),
+    ("21", lambda f: bool(f.sources)),
+    ("22", lambda f: True),
 )
 
 
@@ -140,6 +141,7 @@ def table() -> dict[str, tuple[str, frozenset[str]]]:
 
 digests = st.sampled_from(["sha256:a", "sha256:b"])
 maybe = st.none() | digests
+written = st.fixed_dictionaries({"out": maybe}) | st.just({})
 
 
 @st.composite
@@ -173,7 +175,7 @@ def facts(draw: st.DrawFn) -> Facts:
     )
     baseline = Baseline(last_status=status, last_attempt=None if status is None else "run-0/1")
     if draw(st.booleans()):
-        baseline = known(before, last_status=status or "succeeded", outputs={"out": draw(maybe)})
+        baseline = known(before, last_status=status or "succeeded", outputs=draw(written))
     return Facts(
         step=step,
         upstream=Upstream(draw(st.sampled_from([None, None, None, "root"])), draw(st.booleans())),
