@@ -288,9 +288,10 @@ def changed_output(baseline: Baseline, outputs: Mapping[str, str | None]) -> dic
 
 def new_output(baseline: Baseline, outputs: Mapping[str, str | None]) -> dict[str, object] | None:
     """Name the first of *outputs*, as they are now, that the last success did not declare, so that it says nothing of it; None where there is none."""
-    return next(
-        ({"dataset": name, "actual": actual} for name, actual in outputs.items() if name not in baseline.outputs), None
-    )
+    for dataset, actual in outputs.items():
+        if dataset not in baseline.outputs:
+            return {"dataset": dataset, "actual": actual}
+    return None
 
 
 def _difference_reason(difference: Difference) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from orchestrator.core.certificates import recorded_material
 from orchestrator.core.decide import Baseline, Measurement, Run
 from orchestrator.core.definition import RetryPolicy, Step
+from orchestrator.core.ended import WELL
 from orchestrator.core.events import AttemptFinished, AttemptStarted, RetryScheduled, RunFinished, StepFinished
 from orchestrator.core.outcome import Outcome, classify
 from orchestrator.core.output_contract import held_to_contract
@@ -36,7 +37,7 @@ def run_finished(
         signal: The first one that the orchestrator got, or None.
     """
     status = verdict(state, ending, steps)
-    exit_code = 0 if status in ("succeeded", "nothing_to_do") else 1
+    exit_code = 0 if status in WELL else 1
     return RunFinished(
         status=status,
         exit_code=128 + signal if signal is not None and status == "cancelled" else exit_code,

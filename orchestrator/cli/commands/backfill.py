@@ -20,6 +20,7 @@ from orchestrator.cli.refusal_alerts import refusals_told
 from orchestrator.cli.running import Start
 from orchestrator.cli.starting import load_to_start
 from orchestrator.cli.times import shown_seconds
+from orchestrator.core.ended import WELL
 from orchestrator.core.printable import printable
 from orchestrator.core.selection import Selection
 
@@ -29,7 +30,6 @@ Examples:
   orchestrate backfill --since 2026-01-01 --until 2026-01-31 --keep-going
   orchestrate backfill --since 2026-01-01 --until 2026-01-31 --only gold --force
 """
-_WELL = ("succeeded", "nothing_to_do", "done_before")
 
 
 @click.command(epilog=EXAMPLES)
@@ -133,6 +133,6 @@ def _ending(nights: list[Night], project: Project, since: str, until: str) -> It
         word = _WORDS.get(night.status, night.status.replace("_", " "))
         counts[word] = counts.get(word, 0) + 1
     yield f"{len(nights)} nights: {', '.join(f'{count} {word}' for word, count in counts.items())}"
-    left = [night.night for night in nights if night.status not in (*_WELL, "planned")]
+    left = [night.night for night in nights if night.status not in (*WELL, "done_before", "planned")]
     if any(night.status == "not_reached" for night in nights):
         yield f"go on with: orchestrate backfill --since {left[0]} --until {until}{where(project.definition, project.ledger)}"

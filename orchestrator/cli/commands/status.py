@@ -16,6 +16,7 @@ from orchestrator.cli.locate import definition_path, ledger_path
 from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option
 from orchestrator.cli.reading import View, complete_from_former, viewing_if_any
 from orchestrator.cli.times import shown_seconds, shown_time
+from orchestrator.core.ended import WELL
 from orchestrator.core.printable import printable
 from orchestrator.projections.manual_actions import (
     acknowledged_text,
@@ -32,7 +33,6 @@ Examples:
   orchestrate status --ledger /srv/etl/.orchestrate/ledger.db --json
 """
 _NIGHTS_SHOWN = 5
-_WELL = ("succeeded", "nothing_to_do")
 _ENDED = {
     "failed": "failed",
     "timed_out": "ran out of time",
@@ -115,7 +115,7 @@ def _entries(view: View, *, local: bool) -> list[dict[str, object]]:
             if last["status"] == "running":
                 entry["alive"] = holder.is_active(run_id)
             # After a night that went well nothing is left to type, and a run may have 20,000 steps.
-            if last["status"] not in _WELL:
+            if last["status"] not in WELL:
                 from orchestrator.core.explain import next_command
 
                 detail = holder.detail(run_id, history=False)
@@ -154,7 +154,7 @@ def _attention(entry: Mapping[str, object], *, local: bool) -> list[str]:
     if isinstance(last, Mapping):
         if entry["alive"] is False:
             found.append(f"run {last['run_id']} lost its orchestrator; the next run closes it")
-        elif last["status"] not in (*_WELL, "running"):
+        elif last["status"] not in (*WELL, "running"):
             found.append(f"the last run {_ENDED[str(last['status'])]}")
         if isinstance(entry["acknowledged"], dict):
             found.append(acknowledged_text(entry["acknowledged"], functools.partial(shown_time, local=local)))
