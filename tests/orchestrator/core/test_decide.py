@@ -141,9 +141,6 @@ def table() -> dict[str, tuple[str, frozenset[str]]]:
 
 digests = st.sampled_from(["sha256:a", "sha256:b"])
 maybe = st.none() | digests
-written: st.SearchStrategy[dict[str, str | None]] = st.sampled_from(
-    [{}, {"out": None}, {"out": "sha256:a"}, {"out": "sha256:b"}]
-)
 
 
 @st.composite
@@ -171,13 +168,20 @@ def facts(draw: st.DrawFn) -> Facts:
         )
 
     now = drawn()
-    before = draw(st.sampled_from([now, now, drawn()]))
+    before = now if draw(st.booleans()) else drawn()
+    actual = draw(maybe)
     status = draw(
         st.sampled_from([None, "succeeded", "no_new_data", "accepted", "failed", "cancelled", "lost", "running"])
     )
     baseline = Baseline(last_status=status, last_attempt=None if status is None else "run-0/1")
     if draw(st.booleans()):
-        baseline = known(before, last_status=status or "succeeded", outputs=draw(written))
+        baseline = known(
+            before,
+            last_status=status or "succeeded",
+            outputs=draw(
+                st.sampled_from([{"out": actual}, {"out": "sha256:a"}, {"out": "sha256:b"}, {"out": None}, {}])
+            ),
+        )
     return Facts(
         step=step,
         upstream=Upstream(draw(st.sampled_from([None, None, None, "root"])), draw(st.booleans())),
@@ -189,7 +193,7 @@ def facts(draw: st.DrawFn) -> Facts:
         ending=draw(st.sampled_from([None, None, None, "cancelled"])),
         sources=frozenset(reads) & {"raw"},
         trusted={name: draw(maybe) for name in reads if name == "bronze" and draw(st.booleans())},
-        measurement=Measurement(now, {"out": draw(maybe)}),
+        measurement=Measurement(now, {"out": actual}),
     )
 
 
