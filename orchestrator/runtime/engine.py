@@ -78,6 +78,7 @@ class Engine:
         self._running: set[str] = set()
         self._measuring: set[str] = set()
         self._checking: set[str] = set()
+        self._found: list[Measured] = []
         self._finishing = Finishing(ports.digester)
         self._waiting = Waiting(ports.pools, lambda name: plan.steps[name].step.uses)
         self._decided_us: dict[str, int] = {}
@@ -120,8 +121,9 @@ class Engine:
     def _advance(self) -> None:
         """Take every step that can be taken, until only time or the outside world can bring more."""
         while True:
-            for measured in self._ports.digester.advance():
-                self._measured(measured)
+            self._found += self._ports.digester.advance()
+            while self._found:
+                self._measured(self._found.pop(0))
             for name in self._waiting.served():
                 self._consider(name, None)  # While it waited, what it reads may have changed.
             while self._ready and len(self._running) < self._plan.max_parallel:
@@ -332,6 +334,7 @@ class Engine:
         for name in sorted(self._measuring) if first or force else ():
             # It may take an hour to look at what nobody will run any more.
             self._ports.digester.drop(name)
+            self._found = [measured for measured in self._found if measured.step != name]
             self._measuring.discard(name)
             self._checking.discard(name)
             if first:

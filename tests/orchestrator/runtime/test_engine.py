@@ -470,6 +470,16 @@ class TestEndOfARun:
 
         assert ends(state) == {"a": ("cancelled", "cancelled"), "c": ("failed", "lost")}
 
+    def test_step_that_is_looked_at_together_with_the_outputs_of_the_failure(self) -> None:
+        """Given what a step has left and what another is to read, known at once, where the first is a failure, then `fail_fast` skips the other, once."""
+        a = Step("a", command=("true",), writes=("out",), uses={"one": 1})
+        b = Step("b", command=("true",), uses={"one": 1})
+        both = Pipeline("test", {"a": a, "b": b}, {"out": Dataset("out", path="out")}, fail_fast=True, pools={"one": 1})
+        tonight = night(both, a="missing")
+        tonight.digester = SlowDigester
+
+        assert ends(tonight.run()) == {"a": ("failed", "missing_output"), "b": ("skipped", "run_ended")}
+
     def test_step_that_waits_for_room_does_not_start(self) -> None:
         """Given a step that was found to run and has no room yet, when the run is cancelled, then it is skipped."""
         tonight = night(pipeline_of({"a": [], "b": []}), a="hang")
