@@ -219,6 +219,7 @@ def _tables(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
     yield "[alerts.channels.NAME]", parts["channel"]["properties"]
     yield "[[alerts.rules]]", parts["alert_rule"]["properties"]
     yield "[deadman]", parts["deadman"]["properties"]
+    yield "[telemetry]", parts["telemetry"]["properties"]
     yield "[pools]", {"NAME": {"type": "integer", "description": schema["properties"]["pools"]["description"]}}
 
 

@@ -253,6 +253,18 @@ class Deadman:
 
 
 @attrs.frozen
+class Telemetry:
+    """
+    State what is sent besides traces and metrics, where telemetry is sent at all.
+
+    Attributes:
+        step_output: The lines of steps' logs are sent too, but for those of steps that touch personal data.
+    """
+
+    step_output: bool = False
+
+
+@attrs.frozen
 class Pipeline:
     """
     Hold a whole definition that has been found right.
@@ -284,6 +296,7 @@ class Pipeline:
     redact: Redaction = Redaction()
     alerts: Alerts = Alerts()
     deadman: Deadman = Deadman()
+    telemetry: Telemetry = Telemetry()
     formerly: tuple[str, ...] = ()
     document: Mapping[str, object] = attrs.field(factory=dict, repr=False)
     digest: str = ""

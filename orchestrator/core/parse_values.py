@@ -25,6 +25,7 @@ from orchestrator.core.definition import (
     Redaction,
     RetryPolicy,
     Step,
+    Telemetry,
     Variable,
 )
 from orchestrator.core.durations import InvalidDurationError, parse_duration
@@ -82,6 +83,7 @@ class _Builder:
             redact=_redaction(document.get("redact", _NO_TABLE)),
             alerts=self._alerts(document.get("alerts", _NO_TABLE)),
             deadman=self._deadman(document.get("deadman", _NO_TABLE)),
+            telemetry=Telemetry(document.get("telemetry", _NO_TABLE).get("step_output", False)),
             formerly=tuple(head.get("formerly", ())),
         )
 

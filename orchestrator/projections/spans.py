@@ -152,7 +152,7 @@ class RunSpans:
     def _attempt_span(self, data: Mapping[str, object], at: int) -> Span:
         step, attempt = str(data["step"]), _int(data["attempt"])
         begun = self._attempts.pop(step, _Open(at, self._of_step(step)))
-        attributes = begun.attributes | _ending(data)
+        attributes = begun.attributes | ending(data)
         for name, key in (
             ("process.pid", "pid"),
             ("process.exit.code", "exit_code"),
@@ -187,7 +187,7 @@ class RunSpans:
             parent_id=span_id_of(self._run_id, part=self._part),
             start_ns=begun.start_ns,
             end_ns=at,
-            attributes=self._of_step(step) | _ending(data) | {"orchestrate.attempts": _int(data.get("attempts") or 0)},
+            attributes=self._of_step(step) | ending(data) | {"orchestrate.attempts": _int(data.get("attempts") or 0)},
             error=_error(data),
             events=tuple(begun.events),
             tracestate=self._state,
@@ -253,7 +253,7 @@ def nanoseconds(time: str) -> int:
     return (datetime.fromisoformat(time) - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
-def _ending(data: Mapping[str, object]) -> dict[str, Value]:
+def ending(data: Mapping[str, object]) -> dict[str, Value]:
     """Return how a step or an attempt ended, in the words of the conventions and in ours."""
     status, reason = str(data["status"]), data.get("reason")
     result = RESULTS.get(status, status)
