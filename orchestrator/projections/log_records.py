@@ -61,8 +61,8 @@ class RunLog:
         if event.type == "run.started":
             self._parent = parse_traceparent(_text(data.get("traceparent")), _text(data.get("tracestate")))
         if event.type in ("run.started", "run.resumed"):
-            self._run_id = str(data["run_id"])
             self._part += 1
+        self._run_id = event.stream.removeprefix("run/")
         step, attempt = data.get("step"), data.get("attempt")
         is_of_attempt = event.type.startswith("attempt.")
         place = self.place(_text(step), attempt if is_of_attempt and isinstance(attempt, int) else None)
