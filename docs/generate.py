@@ -53,7 +53,8 @@ def events_page() -> str:
     for name, (cls, version) in EVENT_TYPES.items():
         stream = (
             "pipeline/NAME"
-            if name.split(".")[0] in ("definition", "pipeline", "output", "host", "note", "checkpoint", "deadman")
+            if name.split(".")[0]
+            in ("definition", "pipeline", "output", "host", "note", "checkpoint", "deadman", "telemetry")
             or name in ("run.refused", "run.acknowledged", "run.cancel_requested")
             else {"history": "ledger", "alert": "alerts/NAME"}.get(name.split(".")[0], "run/ID")
         )
