@@ -52,7 +52,7 @@ class EventLog:
     def recorded(self, event: RecordedEvent) -> None:
         """Write a record for *event*."""
         record = self._records.apply(event)
-        logger.bind(**record.fields).log("ERROR" if record.is_error else "INFO", record.message)
+        logger.bind(**record.bound).log(str(record.level), record.message)
 
     def tick(self) -> int | None:
         """Ask for nothing."""

@@ -160,7 +160,7 @@ def execute(
                 say(f"warning: {notice}")
             opening = _opening(prepared, options, start, plan, git, state)
             with telemetry_of_run(ledger, run_id, prepared, os.environ, say=say) as telemetry:
-                ended = _run(prepared, ledger, plan, opening, state, observers, telemetry.observers)
+                ended = _run(prepared, ledger, plan, opening, state, observers, telemetry)
                 return Ended(project.ledger, ended, _seal(prepared, ledger, run_id, telemetry, say))
 
 
@@ -308,7 +308,7 @@ def _run(
     opening: RunStarted | RunResumed,
     state: RunState | None,
     observers: MakeObservers,
-    others: Sequence[Observer],
+    telemetry: RunTelemetry | NoTelemetry,
 ) -> RunState:
     project = prepared.project
     pipeline, folder = project.pipeline, ledger.path.parent
@@ -334,7 +334,7 @@ def _run(
         pools = LedgerPools(folder / "locks" / "pools", pipeline.pools)
         stack.callback(pools.close)
         # Made last, so that nothing is let go of while something still runs.
-        executor = ProcessExecutor(clock=clock, new_stream=redactor.stream, wakeup_fd=inbox.fd)
+        executor = ProcessExecutor(clock=clock, new_stream=redactor.stream, wakeup_fd=inbox.fd, listen=telemetry.listen)
         stack.callback(executor.close)
         digester = make_digester(prepared, cache, measured.get, executor, run_id=plan.run_id)
         ports = Ports(
@@ -345,7 +345,7 @@ def _run(
             workbench=workbench,
             interrupts=inbox,
             pools=pools,
-            observers=[*stack.enter_context(observers(plan, ledger, executor.last_line)), *others],
+            observers=[*stack.enter_context(observers(plan, ledger, executor.last_line)), *telemetry.observers],
         )
         return Engine(plan, ports, started=opening, state=state, blobs={opening.graph: graph}).run()
 

@@ -16,16 +16,21 @@ class Line(NamedTuple):
     Hold a line without its end.
 
     Attributes:
+        number: Its place in the stream, from 1 on; those that were lost count.
         is_cut: The line went on; more than `LINE_BYTES_MAX` is not kept.
     """
 
+    number: int
     data: bytes
     is_cut: bool = False
 
 
 class LineCutter:
     r"""
-    Cut one stream.
+    Cut one stream. Each of its lines is either returned or counted as lost.
+
+    Attributes:
+        lost: How many lines lay in a gap, wholly or in part.
 
     >>> cutter = LineCutter()
     >>> [line.data for line in cutter.feed(b"one\r\ntw")], [line.data for line in cutter.feed(b"o\n")]
@@ -33,6 +38,8 @@ class LineCutter:
     """
 
     def __init__(self) -> None:
+        self.lost = 0
+        self._ended = 0
         self._held = b""
         self._is_cut = False
         self._is_lost = False
@@ -40,28 +47,32 @@ class LineCutter:
     def feed(self, data: bytes) -> list[Line]:
         """Return the lines that end in *data*."""
         *whole, rest = data.split(b"\n")
-        lines = []
-        for piece in whole:
-            line = self._ended(piece)
-            if line is not None:
-                lines.append(line)
+        lines = [line for piece in whole if (line := self._end_line(piece)) is not None]
         self._hold(rest)
         return lines
 
-    def skip(self, *, ends_line: bool) -> None:
-        """Take note that a piece is missing: the lines that it cuts are lost; *ends_line* says that a line begins after it."""
-        self._held, self._is_cut, self._is_lost = b"", False, not ends_line
+    def skip(self, data: bytes) -> None:
+        """Lose *data*, which comes next in the stream, and whatever line it cuts."""
+        if not data:
+            return
+        missing = data.count(b"\n")
+        self.lost += missing
+        self._ended += missing
+        self._held, self._is_cut, self._is_lost = b"", False, not data.endswith(b"\n")
 
     def end(self) -> list[Line]:
         """Return the last line, where the stream does not end with the end of one."""
-        if not self._held:
-            return []
-        line = self._ended(b"")
+        line = self._end_line(b"") if self._held or self._is_lost else None
         return [] if line is None else [line]
 
-    def _ended(self, piece: bytes) -> Line | None:
+    def _end_line(self, piece: bytes) -> Line | None:
         self._hold(piece)
-        line = None if self._is_lost else Line(self._held.removesuffix(b"\r"), self._is_cut)
+        self._ended += 1
+        line = None
+        if self._is_lost:
+            self.lost += 1
+        else:
+            line = Line(self._ended, self._held.removesuffix(b"\r"), self._is_cut)
         self._held, self._is_cut, self._is_lost = b"", False, False
         return line
 

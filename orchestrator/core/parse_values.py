@@ -124,7 +124,11 @@ class _Builder:
 
     def _telemetry(self, table: Table) -> Telemetry:
         wait = self._duration(table, ("telemetry", "wait"))
-        return Telemetry(file=table.get("file"), wait_us=DEFAULT_TELEMETRY_WAIT_US if wait is None else wait)
+        return Telemetry(
+            file=table.get("file"),
+            wait_us=DEFAULT_TELEMETRY_WAIT_US if wait is None else wait,
+            step_output=table.get("step_output", False),
+        )
 
     def _dataset(self, name: str, table: Table) -> Dataset:
         where: Path = ("datasets", name)

@@ -15,13 +15,15 @@ from typing import Literal, TypeAlias
 import attrs
 
 from ledger.events import RecordedEvent
-from orchestrator.projections.spans import RESULTS, ending, nanoseconds
+from orchestrator.projections.span_words import RESULTS, Value, ending_words, run_resource
+from orchestrator.projections.spans import nanoseconds
 
 Attributes: TypeAlias = tuple[tuple[str, str], ...]
 
 BOUNDS: tuple[float, ...] = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800)
 """Upper bounds of the buckets of every histogram, in seconds: from steps that hardly do anything to nights that do not end."""
 
+_OF_THE_PIPELINE = ("cicd.pipeline.name", "cicd.worker.id", "cicd.worker.name")
 _NO_ERROR = ("success", "skip", "cancellation")
 
 
@@ -84,10 +86,16 @@ class Point:
 
 @attrs.frozen
 class Metric:
-    """Hold the points of one instrument."""
+    """
+    Hold the points of one instrument, of one part of a run.
+
+    Attributes:
+        resource: The pipeline and its host; not the run, nor what changes with it.
+    """
 
     instrument: Instrument
     points: tuple[Point, ...]
+    resource: Mapping[str, Value]
 
 
 class RunMetrics:
@@ -95,6 +103,7 @@ class RunMetrics:
 
     def __init__(self) -> None:
         self._pipeline = ""
+        self._resource: Mapping[str, Value] = {}
         self._start_ns = self._end_ns = 0
         self._values: dict[tuple[Instrument, Attributes], list[int]] = {}
         self._failed: set[str] = set()
@@ -124,21 +133,27 @@ class RunMetrics:
         found: dict[Instrument, list[Point]] = {}
         for (instrument, attributes), values in self._values.items():
             found.setdefault(instrument, []).append(self._point(instrument, attributes, values))
-        return [Metric(instrument, tuple(found[instrument])) for instrument in INSTRUMENTS if instrument in found]
+        return [
+            Metric(instrument, tuple(found[instrument]), self._resource)
+            for instrument in INSTRUMENTS
+            if instrument in found
+        ]
 
     def _begin(self, data: Mapping[str, object], at: int) -> None:
         self._pipeline = str(data["pipeline"])
+        known = run_resource(data)
+        self._resource = {name: known[name] for name in _OF_THE_PIPELINE if name in known}
         self._start_ns = at
         self._values, self._failed, self._has_errors = {}, set(), False
 
     def _attempt_finished(self, data: Mapping[str, object]) -> None:
-        words = ending(data)
+        words = ending_words(data)
         if words["cicd.pipeline.task.run.result"] not in _NO_ERROR:
             self._failed.add(str(data["step"]))
             self._error(words["error.type"])
 
     def _step_finished(self, data: Mapping[str, object]) -> None:
-        words = ending(data)
+        words = ending_words(data)
         result = words["cicd.pipeline.task.run.result"]
         if result not in _NO_ERROR and data["step"] not in self._failed:
             self._error(words["error.type"])
@@ -192,9 +207,9 @@ class RunMetrics:
 
 def metrics_of(events: Iterable[RecordedEvent]) -> list[Metric]:
     """Return the metrics of a run that may have been resumed: those of each part that has ended, in the order of the parts."""
-    fold, found = RunMetrics(), dict[Instrument, list[Point]]()
+    fold, found = RunMetrics(), list[Metric]()
     for event in events:
         fold.apply(event)
-        for metric in fold.metrics() if event.type == "run.finished" else ():
-            found.setdefault(metric.instrument, []).extend(metric.points)
-    return [Metric(instrument, tuple(found[instrument])) for instrument in INSTRUMENTS if instrument in found]
+        if event.type == "run.finished":
+            found += fold.metrics()
+    return found

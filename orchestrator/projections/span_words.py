@@ -26,6 +26,20 @@ GOOD = ("success", "skip")
 _RESULT_OF_REASON = {"timeout": "timeout", "deadline": "timeout", "lost": "error", "not_started": "error"}
 
 
+def run_resource(data: Mapping[str, object]) -> dict[str, Value]:
+    """Return what a run and its host are, from the *data* of its start or its last resume: the resource of all that is sent of it."""
+    resource: dict[str, Value] = {
+        "cicd.pipeline.name": str(data["pipeline"]),
+        "cicd.pipeline.run.id": str(data["run_id"]),
+        "cicd.worker.id": str(data["host"]),
+        "cicd.worker.name": str(data["host"]),
+    }
+    git = data.get("git")
+    if isinstance(git, Mapping) and git.get("commit"):
+        resource["vcs.ref.head.revision"] = str(git["commit"])
+    return resource
+
+
 def ending_words(data: Mapping[str, object]) -> dict[str, Value]:
     """Return how a step or an attempt ended, in the words of the conventions and in ours."""
     status, reason = str(data["status"]), data.get("reason")

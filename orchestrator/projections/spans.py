@@ -17,7 +17,7 @@ import attrs
 from ledger.events import RecordedEvent
 from ledger.verifier import Checkpoint
 from orchestrator.core.tracing import TraceParent, parse_traceparent, span_id_of, trace_id_of
-from orchestrator.projections.span_words import GOOD, RESULTS, Value, ending_words, error_text
+from orchestrator.projections.span_words import GOOD, RESULTS, Value, ending_words, error_text, run_resource
 
 Kind = Literal["server", "internal"]
 
@@ -73,7 +73,7 @@ class RunSpans:
     def __init__(self, traces: Mapping[str, str] = MappingProxyType({})) -> None:
         self._traces = traces
         self._links: tuple[tuple[str, str], ...] = ()
-        self._resource: dict[str, Value] = {}
+        self._resource: Mapping[str, Value] = {}
         self._run_id = ""
         self._trace_id = ""
         self._part = -1
@@ -113,15 +113,7 @@ class RunSpans:
             self._trace_id = trace_id_of(self._run_id, self._parent)
         self._links = self._gone_on_from(_text(data.get("reproduces")))
         self._steps, self._attempts = {}, {}
-        git = data.get("git")
-        self._resource = {
-            "cicd.pipeline.name": str(data["pipeline"]),
-            "cicd.pipeline.run.id": self._run_id,
-            "cicd.worker.id": str(data["host"]),
-            "cicd.worker.name": str(data["host"]),
-        }
-        if isinstance(git, Mapping) and git.get("commit"):
-            self._resource["vcs.ref.head.revision"] = str(git["commit"])
+        self._resource = run_resource(data)
         attributes: dict[str, Value] = {
             "cicd.pipeline.name": str(data["pipeline"]),
             "cicd.pipeline.run.id": self._run_id,

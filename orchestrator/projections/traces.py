@@ -31,13 +31,18 @@ class RunTrace:
 
 def run_trace(connection: sqlite3.Connection, run_id: str) -> RunTrace:
     """Return the trace of the run *run_id*, which exists: `spans_of` its events, with what the ledger knows besides."""
-    rows = connection.execute("SELECT body FROM events WHERE stream = ? ORDER BY version", (f"run/{run_id}",))
-    events = [event_of_body(body) for (body,) in rows]
+    events = run_events(connection, run_id)
     ends = [event.seq + 1 for event in events if event.type == "run.finished"]
     checkpoints = {size: found for size in ends if (found := checkpoint_of_size(connection, size)) is not None}
     fold = RunSpans(reproduced_traces(connection, events))
     spans = [sealed(span, checkpoints.get(event.seq + 1)) for event in events for span in fold.apply(event)]
     return RunTrace(fold.trace_id, fold.caller_samples, spans)
+
+
+def run_events(connection: sqlite3.Connection, run_id: str) -> list[RecordedEvent]:
+    """Return the events of the run *run_id*, in order."""
+    rows = connection.execute("SELECT body FROM events WHERE stream = ? ORDER BY version", (f"run/{run_id}",))
+    return [event_of_body(body) for (body,) in rows]
 
 
 def checkpoint_of_size(connection: sqlite3.Connection, size: int) -> Checkpoint | None:

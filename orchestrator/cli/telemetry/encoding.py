@@ -36,7 +36,13 @@ def encoder_of(signal: Signal, settings: Settings) -> Encoder:
         from orchestrator.cli.telemetry.trace_encoding import TraceEncoder
 
         return TraceEncoder(settings)
-    raise NotImplementedError(signal)
+    if signal == "metrics":
+        from orchestrator.cli.telemetry.metric_encoding import MetricEncoder
+
+        return MetricEncoder(settings)
+    from orchestrator.cli.telemetry.log_encoding import LogEncoder
+
+    return LogEncoder(settings)
 
 
 def require_extra() -> None:

@@ -13,6 +13,7 @@ from ledger.store import Ledger
 from orchestrator.cli.project import Prepared
 from orchestrator.cli.telemetry.settings import Settings, is_asked_for, telemetry_settings
 from orchestrator.core.definition import Pipeline
+from orchestrator.runtime.output import Listen, nobody
 from orchestrator.runtime.ports import Observer
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class NoTelemetry:
     """What a run has where nothing is sent of it."""
 
     observers: Sequence[Observer] = ()
+    listen: Listen = staticmethod(nobody)
 
     def finish(self) -> None:
         """Do nothing."""

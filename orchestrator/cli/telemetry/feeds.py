@@ -29,9 +29,9 @@ Recall: TypeAlias = Callable[[sqlite3.Connection, str, Settings], Sequence[objec
 
 def feed_of(
     signal: Signal, connection: sqlite3.Connection, settings: Settings, before: Sequence[RecordedEvent]
-) -> Feed | None:
+) -> Feed:
     """
-    Return what makes the items of *signal* while a run is on; None where there is nothing that does.
+    Return what makes the items of *signal* while a run is on.
 
     Args:
         before: The events that the run has already, where it is resumed.
@@ -40,13 +40,25 @@ def feed_of(
         from orchestrator.cli.telemetry.trace_feed import TraceFeed
 
         return TraceFeed(connection, settings, before)
-    return None
+    if signal == "metrics":
+        from orchestrator.cli.telemetry.metric_feed import MetricFeed
+
+        return MetricFeed()
+    from orchestrator.cli.telemetry.log_feed import LogFeed
+
+    return LogFeed(before)
 
 
-def recall_of(signal: Signal) -> Recall | None:
-    """Return what makes the items of *signal* again; None where they are not sent again."""
+def recall_of(signal: Signal) -> Recall:
+    """Return what makes the items of *signal* again."""
     if signal == "traces":
         from orchestrator.cli.telemetry.trace_feed import recalled_spans
 
         return recalled_spans
-    return None
+    if signal == "metrics":
+        from orchestrator.cli.telemetry.metric_feed import recalled_metrics
+
+        return recalled_metrics
+    from orchestrator.cli.telemetry.log_feed import recalled_records
+
+    return recalled_records

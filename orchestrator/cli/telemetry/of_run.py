@@ -17,19 +17,28 @@ from ledger.events import RecordedEvent
 from ledger.store import Ledger
 from orchestrator.cli.holding import append_event
 from orchestrator.cli.telemetry.feeds import Feed, feed_of, recall_of
+from orchestrator.cli.telemetry.log_feed import LogFeed
 from orchestrator.cli.telemetry.missed import MissedRuns
-from orchestrator.cli.telemetry.outlet import Outcome, Outlet, no_backlog
+from orchestrator.cli.telemetry.outlet import Outcome, Outlet
 from orchestrator.cli.telemetry.settings import Settings, Signal
+from orchestrator.cli.telemetry.step_output import StepOutput
 from orchestrator.cli.telemetry.ways import PlaceName, place_of, ways_of
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.events import TelemetryDelivered, TelemetryFailed
+from orchestrator.projections.log_records import RunLog
 from orchestrator.projections.telemetry_facts import arrivals
 from orchestrator.projections.traces import checkpoint_of_size
+from orchestrator.runtime.output import Listen, nobody
 from orchestrator.runtime.ports import Observer
 
 Say = Callable[[str], None]
 
-WHAT: Mapping[Signal, str] = {"traces": "spans", "metrics": "data points", "logs": "log records"}
+WHAT: Mapping[Signal, str] = {
+    "traces": "spans",
+    "metrics": "metrics",
+    "logs": "log records",
+    "step_output": "lines of steps",
+}
 """What the items of each signal are called."""
 
 
@@ -69,11 +78,18 @@ class RunTelemetry:
         self._ways: list[_Way] = []
         self._until = 0.0
         self.observers: Sequence[Observer] = (self,)
+        self.listen: Listen = nobody
 
     def add_way(self, signal: Signal, place: PlaceName, outlet: Outlet) -> None:
         """Send the items of *signal* by *outlet* too."""
         self._ways.append(_Way(signal, place, outlet))
         outlet.start()
+
+    def add_step_output(self, log: RunLog, outlets: Mapping[PlaceName, Outlet]) -> None:
+        """Send what steps print by *outlets* too."""
+        for place, outlet in outlets.items():
+            self.add_way("step_output", place, outlet)
+        self.listen = StepOutput(log, tuple(outlets.values()), self._say).listen
 
     def recorded(self, event: RecordedEvent) -> None:
         """Offer what *event* makes."""
@@ -130,7 +146,7 @@ class RunTelemetry:
         total = own.taken + own.missed
         self._say(
             f"warning: telemetry: {own.missed} of {total} {WHAT[way.signal]} were not delivered ({way.place}: {own.error});"
-            + (" the next run sends them again" if own.error != "rejected" else " nobody sends them again")
+            + (" nobody sends them again" if _is_final(own) else " the next run sends them again")
         )
 
     def _record_other(self, way: _Way, other: Outcome) -> None:
@@ -153,6 +169,11 @@ class RunTelemetry:
             self._say(f"warning: telemetry: {type(error).__name__}: {error}")
 
 
+def _is_final(own: Outcome) -> bool:
+    """Return whether what was missed stays so."""
+    return own.error == "rejected" or own.signal == "step_output"
+
+
 def telemetry_event(pipeline: str, place: PlaceName, outcome: Outcome) -> TelemetryDelivered | TelemetryFailed:
     """Return the event that tells *outcome*."""
     if not outcome.missed:
@@ -166,21 +187,22 @@ def make_telemetry(ledger: Ledger, run_id: str, pipeline: Pipeline, settings: Se
     """Return the telemetry of the run *run_id* as *settings* say, sending already what is left of its former parts and of earlier runs."""
     before = ledger.read_stream(f"run/{run_id}")
     names = (pipeline.name, *pipeline.formerly)
-    feeds = {
-        signal: feed
-        for signal in settings.signals
-        if (feed := feed_of(signal, ledger.connection, settings, before)) is not None
-    }
+    feeds = {signal: feed_of(signal, ledger.connection, settings, before) for signal in settings.signals}
     missed = MissedRuns(ledger.path, names, settings)
     telemetry = RunTelemetry(ledger, run_id, pipeline, feeds, say, missed)
+    lines: dict[PlaceName, Outlet] = {}
     for signal, place in ways_of(settings):
-        if signal not in feeds:
-            continue
         recall = recall_of(signal)
-        backlog = no_backlog if recall is None else missed.backlog(signal, place, recall)
-        outlet = Outlet(signal, run_id, place_of(signal, place, settings), settings.batching, backlog=backlog)
+        batching, backlog = settings.batching_of(signal), missed.backlog(signal, place, recall)
+        outlet = Outlet(signal, run_id, place_of(signal, place, settings), batching, backlog=backlog)
         known = arrivals(ledger.connection, names, signal, place) if before else None
-        if recall is not None and known is not None and known.settled.get(run_id, -1) < before[-1].seq:
+        if known is not None and known.settled.get(run_id, -1) < before[-1].seq:
             outlet.offer(recall(ledger.connection, run_id, settings))
         telemetry.add_way(signal, place, outlet)
+        if signal == "logs" and pipeline.telemetry.step_output:
+            lines[place] = Outlet("step_output", run_id, place_of(signal, place, settings), batching)
+    if lines:
+        log = feeds["logs"]
+        assert isinstance(log, LogFeed)
+        telemetry.add_step_output(log.log, lines)
     return telemetry

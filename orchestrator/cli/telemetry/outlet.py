@@ -81,6 +81,18 @@ class Outlet:
         """Begin to send."""
         self._thread.start()
 
+    @property
+    def room(self) -> int:
+        """How many items there is room for."""
+        return max(self._batching.most - len(self._waiting), 0)
+
+    def miss(self, count: int) -> None:
+        """Take note that *count* items could not be offered, for want of room."""
+        if count:
+            with self._changed:
+                self._own.missed += count
+                self._own.error = "queue_full"
+
     def offer(self, items: Sequence[object]) -> None:
         """Take *items* to be sent; what there is no room for is missed. Never waits for the place."""
         if not items:

@@ -17,8 +17,9 @@ import attrs
 
 from orchestrator.cli.telemetry.variables import Variables
 
-Signal: TypeAlias = Literal["traces", "metrics", "logs"]
+Signal: TypeAlias = Literal["traces", "metrics", "logs", "step_output"]
 SIGNALS: tuple[Signal, ...] = ("traces", "metrics", "logs")
+"""Those that have variables; what steps print goes where logs go."""
 
 DEFAULT_ENDPOINT = "http://localhost:4318"
 DEFAULT_TIMEOUT_MS = 10_000
@@ -89,6 +90,8 @@ class Settings:
         file: Where OTLP JSON lines of all signals are appended, or None.
         files: The signals that are written there.
         resource: Of `OTEL_RESOURCE_ATTRIBUTES`, with the name of the service.
+        log_batching: How records are gathered, and lines of steps; *batching* counts for the other signals.
+        temporality: What the values of metrics are said to count from; see `metric_encoding`.
         problems: What could not be used, in words for people.
     """
 
@@ -100,7 +103,13 @@ class Settings:
     sampler_ratio: float = 1.0
     limits: Limits = Limits()
     batching: Batching = Batching()
+    log_batching: Batching = Batching(delay_ms=1_000)
+    temporality: Literal["cumulative", "delta"] = "cumulative"
     problems: tuple[str, ...] = ()
+
+    def batching_of(self, signal: Signal) -> Batching:
+        """Return how items of *signal* are gathered."""
+        return self.log_batching if signal in ("logs", "step_output") else self.batching
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -137,7 +146,9 @@ def telemetry_settings(environ: Mapping[str, str], file: str | None = None) -> S
         sampler=sampler,
         sampler_ratio=_ratio(variables) if sampler.endswith("traceidratio") else 1.0,
         limits=_limits(variables),
-        batching=_batching(variables),
+        batching=_batching(variables, "BSP", Batching()),
+        log_batching=_batching(variables, "BLRP", Batching(delay_ms=1_000)),
+        temporality=_temporality(variables),
         problems=tuple(variables.problems),
     )
 
@@ -283,12 +294,18 @@ def _limits(variables: Variables) -> Limits:
     )
 
 
-def _batching(variables: Variables) -> Batching:
-    default = Batching()
-    delay = variables.number("OTEL_BSP_SCHEDULE_DELAY", default=default.delay_ms)
-    size = variables.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", least=1, default=default.size)
-    most = variables.number("OTEL_BSP_MAX_QUEUE_SIZE", least=1, default=default.most)
+def _batching(variables: Variables, processor: str, default: Batching) -> Batching:
+    delay = variables.number(f"OTEL_{processor}_SCHEDULE_DELAY", default=default.delay_ms)
+    size = variables.number(f"OTEL_{processor}_MAX_EXPORT_BATCH_SIZE", least=1, default=default.size)
+    most = variables.number(f"OTEL_{processor}_MAX_QUEUE_SIZE", least=1, default=default.most)
     assert delay is not None
     assert size is not None
     assert most is not None
     return Batching(delay, min(size, most), most)
+
+
+def _temporality(variables: Variables) -> Literal["cumulative", "delta"]:
+    known = ("cumulative", "delta", "lowmemory")
+    chosen = variables.choice("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", known)
+    # Of counters and histograms, the third means the same as the second.
+    return "delta" if chosen in ("delta", "lowmemory") else "cumulative"

@@ -11,19 +11,13 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util import BoundedList
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.sdk.version import __version__ as sdk_version
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from orchestrator import __version__
+from orchestrator.cli.telemetry.resources import SCOPE, resource_of
 from orchestrator.cli.telemetry.settings import Limits, Settings
 from orchestrator.projections.span_words import Value
 from orchestrator.projections.spans import Span
 
-SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
-"""Of the conventions that names and values follow, see `projections.spans`."""
-
-_SCOPE = InstrumentationScope("orchestrate", __version__, SCHEMA_URL)
 _KINDS = {"server": SpanKind.SERVER, "internal": SpanKind.INTERNAL}
 
 
@@ -46,17 +40,6 @@ class TraceEncoder:
         # The spans of a run share one mapping, and get one resource.
         made = {id(span.resource): resource_of(self._settings, span.resource) for span in spans}
         return [readable_span(span, made[id(span.resource)], limits) for span in spans]
-
-
-def resource_of(settings: Settings, run: Mapping[str, Value]) -> Resource:
-    """Return the resource of a run: what the variables say, and what is known of the run, which counts where both do."""
-    sdk = {
-        "telemetry.sdk.language": "python",
-        "telemetry.sdk.name": "opentelemetry",
-        "telemetry.sdk.version": sdk_version,
-        "service.version": __version__,
-    }
-    return Resource({**sdk, **settings.resource, **run}, SCHEMA_URL)
 
 
 def readable_span(span: Span, resource: Resource, limits: Limits) -> ReadableSpan:
@@ -87,7 +70,7 @@ def readable_span(span: Span, resource: Resource, limits: Limits) -> ReadableSpa
         status=Status(StatusCode.UNSET) if span.error is None else Status(StatusCode.ERROR, span.error),
         start_time=span.start_ns,
         end_time=span.end_ns,
-        instrumentation_scope=_SCOPE,
+        instrumentation_scope=SCOPE,
     )
 
 

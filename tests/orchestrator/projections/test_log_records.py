@@ -6,7 +6,7 @@ import attrs
 from hypothesis import given
 
 from orchestrator.projections.log_records import FIELDS, Record, RunLog
-from orchestrator.projections.spans import spans_of
+from orchestrator.projections.spans import nanoseconds, spans_of
 from tests.pipelines import pipeline_of
 from tests.random_runs import nights, recorded
 from tests.simulated_nights import Night, night
@@ -45,8 +45,25 @@ class TestRecords:
                 **{name: event.data[name] for name in FIELDS if name in event.data},
                 "trace_id": record.place.trace_id,
                 "span_id": record.place.span_id,
-            } == record.fields
-            assert record.is_error == (event.data.get("status") in ("failed", "timed_out", "interrupted"))
+            } == record.bound
+            ended_badly = event.data.get("status") in ("failed", "timed_out", "interrupted")
+            assert (record.level, record.is_event) == ("ERROR" if ended_badly else "INFO", True)
+            assert record.time_ns == nanoseconds(event.recorded_at)
+            assert record.resource["cicd.pipeline.run.id"] == "run-1"
+
+    @given(nights())
+    def test_lines_lie_in_the_span_of_their_attempt(self, tonight: Night) -> None:
+        """For any run: the record of a line has the ids of the attempt that printed it, its number, and no level."""
+        log = RunLog()
+        for event in recorded(tonight):
+            of_event = log.apply(event)
+            if event.type == "attempt.started":
+                step, attempt = str(event.data["step"]), int(str(event.data["attempt"]))
+                line = log.printed(step, attempt).record("hello", 7, 3, is_cut=True)
+                expected = {"run": "run-1", "step": step, "attempt": attempt, "line": 3, "is_cut": True}
+                assert (line.message, line.time_ns, line.level, line.is_event) == ("hello", 7, None, False)
+                assert (line.fields, line.place) == (expected, of_event.place)
+                assert line.resource is of_event.resource
 
     def test_the_trace_of_the_caller(self) -> None:
         """Given a run that was started in a trace that is not recorded, then the records lie in that trace, and say so."""

@@ -135,14 +135,14 @@ class TestAgreement:
     def test_live_and_after_the_fact(self, tonight: Night, cut: int) -> None:
         """For any run: what is folded event by event and asked for on the way is what comes out of the ledger in the end."""
         events = recorded(tonight)
-        live, told = RunMetrics(), dict[Instrument, list[Point]]()
+        live, told = RunMetrics(), list[Metric]()
         for number, event in enumerate(events):
             live.apply(event)
             if number == cut:
                 live.metrics()
-            for metric in live.metrics() if event.type == "run.finished" else ():
-                told.setdefault(metric.instrument, []).extend(metric.points)
-        assert {metric.instrument: list(metric.points) for metric in metrics_of(events)} == told
+            if event.type == "run.finished":
+                told += live.metrics()
+        assert metrics_of(events) == told
 
     @given(nights())
     def test_buckets(self, tonight: Night) -> None:
@@ -156,7 +156,7 @@ class TestAgreement:
                     assert lowest == 0 or BOUNDS[lowest - 1] < point.min_us / 1e6
                     highest = max(place for place, count in enumerate(point.buckets) if count)
                     assert highest == len(BOUNDS) or point.max_us / 1e6 <= BOUNDS[highest]
-                assert "run-1" not in str(point.attributes)
+                assert "run-1" not in str((point.attributes, metric.resource))
 
 
 def of(part: list[RecordedEvent]) -> list[Metric]:
