@@ -250,9 +250,9 @@ class TelemetryDelivered:
     A place has taken all that a run had for it of one signal: at its end, at the start or the end of a later one, or by `telemetry replay`.
 
     Attributes:
-        signal: traces, metrics or logs.
+        signal: traces, metrics, logs, or step_output for what steps have printed.
         place: otlp for a collector, file for a file of OTLP JSON lines.
-        items: How many spans, points or records that were.
+        items: How many spans, metrics, records or lines that were.
     """
 
     pipeline: str
@@ -265,7 +265,7 @@ class TelemetryDelivered:
 @attrs.frozen
 class TelemetryFailed:
     """
-    A place has not taken all that a run had for it of one signal; until `telemetry.delivered` follows, later runs try again for a week.
+    A place has not taken all that a run had for it of one signal; until `telemetry.delivered` follows, later runs try again for a week, but for `step_output`.
 
     Attributes:
         items: How many were not delivered.

@@ -26,6 +26,7 @@ PIPELINE = """\
 [pipeline]
 name = "signals"
 [telemetry]
+wait = "30s"
 step_output = true
 [env.vars]
 API_KEY = { required = true, secret = true }
@@ -249,10 +250,7 @@ class TestChoices:
             value_of(program("run", "--json", cwd=folder, env=env), "run", code=1)
         assert {path for path, _, _ in state.requests} == {"/v1/metrics", "/v1/logs"}
         temporalities = {
-            (metric.sum or metric.histogram).aggregation_temporality
-            if metric.WhichOneof("data") == "sum"
-            else metric.histogram.aggregation_temporality
-            for _, metric in metrics(state)
+            getattr(metric, metric.WhichOneof("data")).aggregation_temporality for _, metric in metrics(state)
         }
         assert temporalities == {1}
         assert all(record.event_name for _, record in logs(state))
@@ -280,6 +278,7 @@ LOUD = f"""\
 [pipeline]
 name = "loud"
 [telemetry]
+wait = "{{}}"
 step_output = true
 [steps.loud]
 shell = "seq {MILLION}"
@@ -289,10 +288,10 @@ shell = "seq {MILLION}"
 class TestFlood:
     """A step that prints a million lines."""
 
-    @pytest.mark.parametrize("answer", ["hang", 200])
-    def test_a_million_lines(self, tmp_path: Path, answer: int | str) -> None:
+    @pytest.mark.parametrize(("answer", "wait"), [("hang", "1s"), (200, "30s")])
+    def test_a_million_lines(self, tmp_path: Path, answer: int | str, wait: str) -> None:
         """Given a collector that hangs, or one that takes what it can, then the run succeeds, its memory is bounded, and each line is delivered or counted."""
-        (tmp_path / "pipeline.toml").write_text(LOUD, encoding="utf-8")
+        (tmp_path / "pipeline.toml").write_text(LOUD.format(wait), encoding="utf-8")
         with collector() as state:
             state.answer = answer
             env = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": state.url}
@@ -345,7 +344,7 @@ def points_of(metric: Any) -> list[tuple[object, ...]]:  # noqa: ANN401 - made b
 
 def expected_points(metric: Metric) -> list[tuple[object, ...]]:
     """Return the points of a metric of the ledger in the same form."""
-    told = []
+    told: list[tuple[object, ...]] = []
     for point in metric.points:
         head = (point.start_ns, point.end_ns, dict(point.attributes), point.count)
         of_histogram = (point.sum_us / 1e6, point.min_us / 1e6, point.max_us / 1e6, point.buckets, BOUNDS)
