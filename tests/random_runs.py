@@ -24,7 +24,8 @@ def nights(draw: st.DrawFn) -> Night:
     """Draw a run of any graph whose steps end in any way, perhaps cancelled, perhaps resumed."""
     edges = draw(graphs(max_steps=5))
     pipeline = pipeline_of(edges)
-    retry = RetryPolicy(2, 1000)
+    # Long enough, perhaps, for the orchestrator to die while a step waits for its next attempt.
+    retry = RetryPolicy(2, draw(st.sampled_from([1000, 3_000_000])))
     steps = {
         name: attrs.evolve(step, retry=retry, when=draw(st.sampled_from(["upstream_ok", "always"])))
         for name, step in pipeline.steps.items()
