@@ -15,7 +15,7 @@ from orchestrator.cli.reading import View
 Document = Mapping[str, Any]
 
 FORMATS: Mapping[str, str] = {
-    "otlp": "OTLP JSON lines: the spans of the run, as they go to a collector.",
+    "otlp": "OTLP JSON lines: spans, metrics and log records of the run, as they go to a collector.",
 }
 """Each form with what it is."""
 

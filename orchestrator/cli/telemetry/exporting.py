@@ -26,11 +26,8 @@ def otlp_documents(
     """
     settings = attrs.evolve(telemetry_settings(environ), sampler="always_on")
     for signal in SIGNALS:
-        recall = recall_of(signal)
-        if recall is None:
-            continue
         encoder = encoder_of(signal, settings)
-        items = recall(connection, run_id, settings)
-        size = settings.batching.size
+        items = recall_of(signal)(connection, run_id, settings)
+        size = settings.batching_of(signal).size
         for first in range(0, len(items), size):
             yield encoder.document(items[first : first + size])

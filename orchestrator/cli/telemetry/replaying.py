@@ -25,6 +25,9 @@ from orchestrator.core.names import shown
 from orchestrator.core.nights import parse_date
 from orchestrator.projections.telemetry_facts import arrivals
 
+_UNLESS_ASKED: tuple[Signal, ...] = ("traces", "logs")
+"""What is sent again where nobody says what; most back ends refuse points of metrics that are older than an hour or so."""
+
 _PAUSES_SECONDS = (1.0, 2.0, 4.0)
 _WORTH_A_PAUSE = ("connection_dropped", "http_429", "http_502", "http_503", "http_504")
 
@@ -76,13 +79,21 @@ class Replayed:
 
 
 def replay(
-    pipeline: str | None, ledger: str | None, *, since: str, until: str | None, name: str | None, quiet: bool
+    pipeline: str | None,
+    ledger: str | None,
+    *,
+    since: str,
+    until: str | None,
+    name: str | None,
+    chosen: Sequence[Signal],
+    quiet: bool,
 ) -> Replayed:
     """
-    Send everything of the runs that ended from *since* to *until*, days in UTC, to where the environment says.
+    Send what is to be sent of the runs that ended from *since* to *until*, days in UTC, to where the environment says.
 
     Args:
         name: Only runs of this pipeline.
+        chosen: These signals alone; empty for traces and logs.
         quiet: Show no progress.
 
     Raises:
@@ -90,12 +101,13 @@ def replay(
         MissingExtraError: The extra is not installed.
     """
     first, end = _days(since, until)
+    wanted = chosen or _UNLESS_ASKED
     settings = telemetry_settings(os.environ)
     for problem in settings.problems:
         render.err(f"warning: telemetry: {problem}")
-    signals = [signal for signal in settings.endpoints if recall_of(signal) is not None]
+    signals = [signal for signal in settings.endpoints if signal in wanted]
     if not signals:
-        what = "nothing says where to send: set OTEL_EXPORTER_OTLP_ENDPOINT, such as http://127.0.0.1:4318"
+        what = f"nothing says where to send {' or '.join(wanted)}: set OTEL_EXPORTER_OTLP_ENDPOINT, such as http://127.0.0.1:4318"
         raise UsageRefusedError("no_endpoint", what)
     require_extra()
     with viewing(pipeline, ledger) as view:
@@ -166,11 +178,10 @@ def _send(
 
 
 def _send_run(connection: sqlite3.Connection, signal: Signal, run_id: str, settings: Settings, place: Place) -> Outcome:
-    recall = recall_of(signal)
-    assert recall is not None
-    items, outcome = recall(connection, run_id, settings), Outcome(signal, run_id)
-    for first in range(0, len(items), settings.batching.size):
-        batch = items[first : first + settings.batching.size]
+    items, outcome = recall_of(signal)(connection, run_id, settings), Outcome(signal, run_id)
+    size = settings.batching_of(signal).size
+    for first in range(0, len(items), size):
+        batch = items[first : first + size]
         try:
             _patiently_send(place, batch)
         except RejectedError as error:

@@ -16,7 +16,7 @@ from orchestrator.core.tracing import span_id_of, trace_id_of
 from orchestrator.projections.span_words import RESULTS
 from orchestrator.projections.spans import RunSpans, Span, nanoseconds, spans_of
 from tests.pipelines import pipeline_of
-from tests.random_runs import nights, recorded
+from tests.random_runs import killed, nights, recorded
 from tests.simulated_nights import Night, night
 
 

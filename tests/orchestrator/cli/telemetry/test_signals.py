@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from google.protobuf import json_format  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from ledger.events import RecordedEvent, event_of_body
 from orchestrator.projections.log_records import RunLog
 from orchestrator.projections.metrics import BOUNDS, Metric, metrics_of
+from orchestrator.projections.spans import nanoseconds
 from tests.collector import Collector, attributes, collector
 from tests.programs import data_of, ledger_of, program, value_of
 
@@ -272,6 +275,75 @@ class TestChoices:
         assert set(found) == {"resourceSpans", "resourceMetrics", "resourceLogs"}
         assert {"key ***", "no good", "run.started"} <= set(bodies)
         assert not any("Lovelace" in body for body in bodies)
+
+
+class TestAgain:
+    """The same from the ledger."""
+
+    def test_export(self, night: Night) -> None:
+        """Given a run, then its export has the metrics and records that were sent, to the byte, and no line of a step."""
+        done = program("export", night.run_id, "--format", "otlp", "--json", cwd=night.folder)
+        documents = value_of(done, "export")["documents"]
+        exported = Collector()
+        for document in documents:
+            if "resourceMetrics" in document:
+                request = json_format.ParseDict(document, ExportMetricsServiceRequest())
+                exported.requests.append(("/v1/metrics", {}, request))
+        bodies = [
+            record["body"]["stringValue"]
+            for document in documents
+            for resource in document.get("resourceLogs", ())
+            for scope in resource["scopeLogs"]
+            for record in scope["logRecords"]
+        ]
+        assert metrics(exported) == metrics(night.collector)
+        assert bodies == [event.type for event in night.events]
+
+    def test_replay(self, night: Night) -> None:
+        """Given a collector that is new, then it gets spans and records as they were, and metrics where they are asked for."""
+        with collector() as state:
+            env = {"OTEL_EXPORTER_OTLP_ENDPOINT": state.url}
+            replay = ("telemetry", "replay", "--since", "2026-01-01", "--json")
+            told = value_of(program(*replay, cwd=night.folder, env=env), "telemetry-replay")
+            assert [(sent["signal"], sent["items"]) for sent in told["signals"]] == [
+                ("traces", len(night.collector.spans())),
+                ("logs", len(night.events)),
+            ]
+            assert logs(state) == [(resource, record) for resource, record in night.log if record.event_name]
+            assert metrics(state) == []
+            told = value_of(program(*replay, "--signal", "metrics", cwd=night.folder, env=env), "telemetry-replay")
+            assert [sent["signal"] for sent in told["signals"]] == ["metrics"]
+            assert metrics(state) == metrics(night.collector)
+
+    def test_the_next_run_delivers_what_was_missed(self, tmp_path: Path) -> None:
+        """Given a collector that was away for a run, then the next one sends its metrics and records too, and never its lines."""
+        folder = write(tmp_path, PIPELINE)
+        with collector() as state:
+            env = {"OTEL_EXPORTER_OTLP_ENDPOINT": state.url}
+            state.answer = 503
+            missed = program("run", "--json", cwd=folder, env=env)
+            run_id = value_of(missed, "run", code=1)["run_id"]
+            state.answer = 200
+            value_of(program("run", "--json", cwd=folder, env=env), "run", code=1)
+        events = events_of_run(folder, run_id)
+        failed = {item["signal"]: item["items"] for item in data_of(ledger_of(folder), "telemetry.failed")}
+        of_it = [record for resource, record in logs(state) if resource["cicd.pipeline.run.id"] == run_id]
+        ends = {
+            point.time_unix_nano
+            for _, metric in metrics(state)
+            if metric.name == "orchestrate.runs"
+            for point in metric.sum.data_points
+        }
+
+        assert (failed["logs"], failed["step_output"]) == (len(events), 8)
+        assert "8 of 8 lines of steps were not delivered (otlp: http_503); nobody sends them again" in missed.stderr
+        assert [record.event_name for record in of_it] == [f"orchestrate.{event.type}" for event in events]
+        assert nanoseconds(events[-1].recorded_at) in ends
+        delivered = [
+            (item["signal"], item["run_id"] == run_id) for item in data_of(ledger_of(folder), "telemetry.delivered")
+        ]
+        assert {("traces", True), ("metrics", True), ("logs", True)} <= set(delivered)
+        assert ("step_output", True) not in delivered
 
 
 MILLION = 1_000_000
