@@ -80,8 +80,7 @@ class RunLog:
         elif event.type == "run.resumed":
             self._part += 1
             self._resource = run_resource(data)
-        step, attempt = _text(data.get("step")), data.get("attempt")
-        is_of_attempt = event.type.startswith("attempt.") and isinstance(attempt, int)
+        attempt = data.get("attempt") if event.type.startswith("attempt.") else None
         told = {name: value for name in FIELDS if isinstance(value := data.get(name), str | int)}
         return Record(
             message=event.type,
@@ -89,7 +88,7 @@ class RunLog:
             level="ERROR" if data.get("status") in _WORSE else "INFO",
             is_event=True,
             fields={"run": self._run_id, "seq": event.seq, **told},
-            place=self._place(step, attempt if is_of_attempt else None),
+            place=self._place(_text(data.get("step")), attempt if isinstance(attempt, int) else None),
             resource=self._resource,
         )
 

@@ -80,6 +80,11 @@ class Batching:
     most: int = 2_048
 
 
+_OF_LOGS = Batching(delay_ms=1_000)
+_OF_LINES = Batching(delay_ms=1_000, most=2_048)
+"""Lines may be long, and are not sent again: a bound of memory is worth more than a few lines more."""
+
+
 @attrs.frozen
 class Settings:
     """
@@ -90,7 +95,7 @@ class Settings:
         file: Where OTLP JSON lines of all signals are appended, or None.
         files: The signals that are written there.
         resource: Of `OTEL_RESOURCE_ATTRIBUTES`, with the name of the service.
-        log_batching: How records are gathered, and lines of steps; *batching* counts for the other signals.
+        log_batching: How records are gathered, as *line_batching* for lines of steps; *batching* counts for the other signals.
         temporality: What the values of metrics are said to count from; see `metric_encoding`.
         problems: What could not be used, in words for people.
     """
@@ -103,13 +108,14 @@ class Settings:
     sampler_ratio: float = 1.0
     limits: Limits = Limits()
     batching: Batching = Batching()
-    log_batching: Batching = Batching(delay_ms=1_000)
+    log_batching: Batching = _OF_LOGS
+    line_batching: Batching = _OF_LINES
     temporality: Literal["cumulative", "delta"] = "cumulative"
     problems: tuple[str, ...] = ()
 
     def batching_of(self, signal: Signal) -> Batching:
         """Return how items of *signal* are gathered."""
-        return self.log_batching if signal in ("logs", "step_output") else self.batching
+        return {"logs": self.log_batching, "step_output": self.line_batching}.get(signal, self.batching)
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -147,7 +153,8 @@ def telemetry_settings(environ: Mapping[str, str], file: str | None = None) -> S
         sampler_ratio=_ratio(variables) if sampler.endswith("traceidratio") else 1.0,
         limits=_limits(variables),
         batching=_batching(variables, "BSP", Batching()),
-        log_batching=_batching(variables, "BLRP", Batching(delay_ms=1_000)),
+        log_batching=_batching(variables, "BLRP", _OF_LOGS),
+        line_batching=_batching(variables, "BLRP", _OF_LINES),
         temporality=_temporality(variables),
         problems=tuple(variables.problems),
     )

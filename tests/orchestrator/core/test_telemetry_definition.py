@@ -20,7 +20,7 @@ class TestTelemetry:
         """Given nothing, then no output of steps is sent."""
         for text, step_output in (("", False), ("step_output = true\n", True), ("step_output = false\n", False)):
             pipeline = parse_pipeline(STEPS + text, file="p.toml", schema=SCHEMA).pipeline
-            assert pipeline.telemetry == Telemetry(step_output)
+            assert pipeline.telemetry == Telemetry(step_output=step_output)
 
     @pytest.mark.parametrize(
         ("text", "message"),

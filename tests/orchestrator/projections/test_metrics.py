@@ -223,7 +223,7 @@ class TestWords:
         told = [
             events[0],
             attrs.evolve(step, data=failed),
-            attrs.evolve(events[-1], data=events[-1].data | {"status": "failed"}),
+            attrs.evolve(events[-1], data={**events[-1].data, "status": "failed"}),
         ]
 
         assert [("input_untrusted", 1)] == [

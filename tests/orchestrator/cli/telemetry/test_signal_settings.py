@@ -11,10 +11,11 @@ class TestBatching:
     """`OTEL_BLRP_*` are for records and lines, `OTEL_BSP_*` for the rest."""
 
     def test_defaults(self) -> None:
-        """Given nothing, then those of the specification."""
+        """Given nothing, then records are sent sooner than the rest, and no more lines wait than the specification has."""
         settings = telemetry_settings({})
-        assert settings.batching_of("traces") == settings.batching_of("metrics") == Batching(5_000, 512, 2_048)
-        assert settings.batching_of("logs") == settings.batching_of("step_output") == Batching(1_000, 512, 2_048)
+        assert settings.batching_of("traces") == settings.batching_of("metrics") == Batching()
+        assert settings.batching_of("logs") == Batching(delay_ms=1_000)
+        assert settings.batching_of("step_output") == Batching(1_000, 512, 2_048)
 
     def test_of_logs(self) -> None:
         """Given variables of logs, then they count for logs alone; a batch is no larger than the queue."""
