@@ -34,6 +34,7 @@ from orchestrator.cli.refusals import record_refusal
 from orchestrator.cli.resuming import Resumption, differing_variables, resumed_state
 from orchestrator.cli.sealing import check_signer, hold_to_last_seal, seal_run
 from orchestrator.cli.telemetry.entry import NoTelemetry, telemetry_of_run
+from orchestrator.cli.telemetry.sampling import run_is_sampled
 from orchestrator.core.baselines import step_baselines
 from orchestrator.core.definition_diff import definition_changes
 from orchestrator.core.events import DefinitionChanged, RunResumed, RunStarted
@@ -328,7 +329,8 @@ def _run(
             environment=child_environment(pipeline, prepared.environment, os.environ),
             manifest=measured.get,
             redact=redactor.redact,
-            parent=_trace_of(state),
+            parent=(parent := _trace_of(state)),
+            sampled=run_is_sampled(telemetry.settings, plan.run_id, parent),
         )
         stack.callback(workbench.close)
         pools = LedgerPools(folder / "locks" / "pools", pipeline.pools)

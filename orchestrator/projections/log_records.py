@@ -26,11 +26,16 @@ _WORSE = ("failed", "timed_out", "interrupted")
 
 @attrs.frozen
 class Place:
-    """Say where in a trace something belongs."""
+    """
+    Say where in a trace something belongs.
+
+    Attributes:
+        caller_samples: Whether the caller, in whose trace the run was started, records it; None without a caller.
+    """
 
     trace_id: str
     span_id: str
-    is_sampled: bool = True
+    caller_samples: bool | None = None
 
 
 @attrs.frozen
@@ -102,7 +107,7 @@ class RunLog:
         return Place(
             trace_id_of(self._run_id, parent),
             span_id_of(self._run_id, part=self._part, step=step, attempt=attempt),
-            parent is None or parent.sampled,
+            None if parent is None else parent.sampled,
         )
 
 

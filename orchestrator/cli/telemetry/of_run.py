@@ -65,13 +65,15 @@ class RunTelemetry:
         ledger: Ledger,
         run_id: str,
         pipeline: Pipeline,
+        settings: Settings,
         feeds: Mapping[Signal, Feed],
-        say: Say,
         missed: MissedRuns,
+        say: Say,
     ) -> None:
         self._ledger = ledger
         self._run_id = run_id
         self._pipeline = pipeline
+        self.settings = settings
         self._feeds = dict(feeds)
         self._say = say
         self._missed = missed
@@ -189,7 +191,7 @@ def make_telemetry(ledger: Ledger, run_id: str, pipeline: Pipeline, settings: Se
     names = (pipeline.name, *pipeline.formerly)
     feeds = {signal: feed_of(signal, ledger.connection, settings, before) for signal in settings.signals}
     missed = MissedRuns(ledger.path, names, settings)
-    telemetry = RunTelemetry(ledger, run_id, pipeline, feeds, say, missed)
+    telemetry = RunTelemetry(ledger, run_id, pipeline, settings, feeds, missed, say)
     lines: dict[PlaceName, Outlet] = {}
     for signal, place in ways_of(settings):
         recall = recall_of(signal)

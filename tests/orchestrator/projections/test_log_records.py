@@ -74,5 +74,5 @@ class TestRecords:
         told = [log.apply(event) for event in (attrs.evolve(first, data={**first.data, "traceparent": PARENT}), *rest)]
 
         assert {("0af7651916cd43dd8448eb211c80319c", False)} == {
-            (item.place.trace_id, item.place.is_sampled) for item in told
+            (item.place.trace_id, item.place.caller_samples) for item in told
         }

@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -37,7 +38,7 @@ def spans() -> Sequence[Span]:
     return spans_of(tonight.store.read_stream("run/run-1"))
 
 
-def endpoint(server: Collector, **more: object) -> Endpoint:
+def endpoint(server: Collector, **more: Any) -> Endpoint:  # noqa: ANN401 - whatever an endpoint has
     """Return how traces are posted to *server*, with little patience."""
     return attrs.evolve(Endpoint(f"{server.url}/v1/traces", timeout_ms=300), **more)
 

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -233,14 +233,14 @@ class TestArrived:
         assert shown.stdout == (folder / "run.jsonl").read_text(encoding="utf-8")
 
 
-BAD: dict[str, tuple[Callable[[Collector], str], str]] = {
-    "refuses": (lambda _: refusing_url(), "connection_refused"),
-    "hangs": (lambda server: setattr(server, "answer", "hang") or server.url, "timeout"),
-    "drips": (lambda server: setattr(server, "answer", "drip") or server.url, "timeout"),
-    "drops": (lambda server: setattr(server, "answer", "drop") or server.url, "connection_dropped"),
-    "answers 503": (lambda server: setattr(server, "answer", 503) or server.url, "http_503"),
-    "answers 400": (lambda server: setattr(server, "answer", 400) or server.url, "http_400"),
-    "rejects one": (lambda server: setattr(server, "answer", "reject") or server.url, "rejected"),
+BAD: dict[str, tuple[int | str, str]] = {
+    "refuses": ("refuse", "connection_refused"),
+    "hangs": ("hang", "timeout"),
+    "drips": ("drip", "timeout"),
+    "drops": ("drop", "connection_dropped"),
+    "answers 503": (503, "http_503"),
+    "answers 400": (400, "http_400"),
+    "rejects one": ("reject", "rejected"),
 }
 
 
@@ -250,9 +250,9 @@ class TestBadCollectors:
     @pytest.mark.parametrize("kind", BAD)
     def test_the_result_is_the_same(self, kind: str, tmp_path: Path, server: Collector) -> None:
         """Given a collector that is bad in this way, then the run succeeds all the same, and one event says what did not arrive and why."""
-        answers, word = BAD[kind]
+        server.answer, word = BAD[kind]
         write(tmp_path, '"true"', "1s" if word == "timeout" else "30s")
-        url = f"{answers(server)}/v1/traces"
+        url = f"{refusing_url() if server.answer == 'refuse' else server.url}/v1/traces"
         done = orchestrate(tmp_path, "run", "--json", OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=url)
 
         assert (0, "succeeded") == (done.returncode, json.loads(done.stdout)["status"])
@@ -349,6 +349,26 @@ class TestMissed:
         ]
 
 
+class TestSampling:
+    """What is not sampled is not sent, and its processes are told."""
+
+    @pytest.mark.parametrize(
+        ("variables", "flags", "spans"),
+        [
+            ({"OTEL_TRACES_SAMPLER": "always_off"}, "00", 0),
+            ({"TRACEPARENT": f"{PARENT[:-2]}00"}, "00", 0),
+            ({"TRACEPARENT": f"{PARENT[:-2]}00", "OTEL_TRACES_SAMPLER": "always_on"}, "01", 10),
+            ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}, "00", 0),
+        ],
+    )
+    def test_a_run(self, variables: dict[str, str], flags: str, spans: int, tmp_path: Path, server: Collector) -> None:
+        """Given a sampler or a caller that says no, then no span is sent, a step that traces is told so, and nothing counts as missed."""
+        write(tmp_path, '"sh", "-c", "test $${TRACEPARENT##*-} = ' + flags + '"')
+        done = orchestrate(tmp_path, "run", OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{server.url}/v1/traces", **variables)
+        assert (0, spans) == (done.returncode, len(server.spans())), done.stderr
+        assert not [data for kind, data in told(tmp_path) if kind == "telemetry.failed"]
+
+
 class TestFile:
     """A file of OTLP JSON lines."""
 
@@ -415,7 +435,7 @@ class TestWithout:
         loaded = json.loads((tmp_path / "modules.json").read_text(encoding="utf-8"))
         assert [] == [name for name in loaded if name.split(".")[0] in ("opentelemetry", "google", "requests")]
         ours = [name.rpartition(".")[2] for name in loaded if name.startswith("orchestrator.cli.telemetry.")]
-        assert ["entry", "settings", "variables"] == ours
+        assert ["entry", "sampling", "settings", "variables"] == ours
         assert [] == told(tmp_path)
 
     def test_the_extra_is_missing(self, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -130,17 +131,22 @@ class TestEndpoints:
         assert "hunter" not in repr(telemetry_settings(environ))
 
 
-class Noting(dict[str, str]):
+class Noting(Mapping[str, str]):
     """Variables that note which of them are asked for."""
 
     def __init__(self, known: dict[str, str]) -> None:
-        super().__init__(known)
+        self._known = known
         self.asked: set[str] = set()
 
-    def get(self, name: str, default: str | None = None) -> Any:  # noqa: ANN401 - as a dictionary has it
-        """Note it."""
+    def __getitem__(self, name: str) -> str:
         self.asked.add(name)
-        return super().get(name, default)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 class TestReference:

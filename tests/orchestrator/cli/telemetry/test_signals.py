@@ -193,6 +193,7 @@ class TestRecords:
             assert told.get("cicd.pipeline.task.name") == record.fields.get("step")
             assert told.get("orchestrate.reason") == record.fields.get("reason")
             assert resource in resources
+            assert found.flags == 1
 
     def test_ends_lie_in_spans_that_came(self, night: Night) -> None:
         """Given spans and records, then each record of an end names a span that came."""
@@ -249,6 +250,7 @@ class TestChoices:
                 "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{state.url}/v1/metrics",
                 "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{state.url}/v1/logs",
                 "OTEL_TRACES_EXPORTER": "none",
+                "OTEL_TRACES_SAMPLER": "always_off",
                 "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
             }
             value_of(program("run", "--json", cwd=folder, env=env), "run", code=1)
@@ -258,6 +260,7 @@ class TestChoices:
         }
         assert temporalities == {1}
         assert all(record.event_name for _, record in logs(state))
+        assert {record.flags for _, record in logs(state)} == {0}
 
     def test_a_file(self, tmp_path: Path) -> None:
         """Given a file and no collector, then metrics, records and lines stand in it as OTLP JSON."""
