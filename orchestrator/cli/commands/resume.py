@@ -39,7 +39,7 @@ Examples:
 )
 @click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Most steps side by side.")
 @click.option("--reason", metavar="TEXT", help="Why it goes on; recorded, and needed where the pipeline requires one.")
-@click.option("--log-file", metavar="FILE", help="Write the program's own log there, as JSON lines.")
+@click.option("--log-file", metavar="FILE", help="Write the program's own log there, as JSON lines; - is stderr.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the program's own log.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress; the summary only where something failed.")
 @pipeline_option
