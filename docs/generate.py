@@ -53,7 +53,8 @@ def events_page() -> str:
     for name, (cls, version) in EVENT_TYPES.items():
         stream = (
             "pipeline/NAME"
-            if name.split(".")[0] in ("definition", "pipeline", "output", "host", "note", "checkpoint", "deadman")
+            if name.split(".")[0]
+            in ("definition", "pipeline", "output", "host", "note", "checkpoint", "deadman", "telemetry")
             or name in ("run.refused", "run.acknowledged", "run.cancel_requested")
             else {"history": "ledger", "alert": "alerts/NAME"}.get(name.split(".")[0], "run/ID")
         )
@@ -219,6 +220,7 @@ def _tables(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
     yield "[alerts.channels.NAME]", parts["channel"]["properties"]
     yield "[[alerts.rules]]", parts["alert_rule"]["properties"]
     yield "[deadman]", parts["deadman"]["properties"]
+    yield "[telemetry]", parts["telemetry"]["properties"]
     yield "[pools]", {"NAME": {"type": "integer", "description": schema["properties"]["pools"]["description"]}}
 
 

@@ -30,6 +30,8 @@ from orchestrator.core.pipeline_events import (
     RunAcknowledged,
     RunCancelRequested,
     RunRefused,
+    TelemetryDelivered,
+    TelemetryFailed,
 )
 from orchestrator.core.upcasts import UPCASTS, Upcasts, upcast
 
@@ -57,6 +59,8 @@ __all__ = [
     "RunResumed",
     "RunStarted",
     "StepFinished",
+    "TelemetryDelivered",
+    "TelemetryFailed",
     "event_data",
     "event_from_data",
     "event_type",
@@ -274,6 +278,8 @@ Event: TypeAlias = (
     | AlertDelivered
     | AlertFailed
     | DeadmanPinged
+    | TelemetryDelivered
+    | TelemetryFailed
 )
 
 EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
@@ -298,6 +304,8 @@ EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
     "alert.delivered": (AlertDelivered, 1),
     "alert.failed": (AlertFailed, 1),
     "deadman.pinged": (DeadmanPinged, 1),
+    "telemetry.delivered": (TelemetryDelivered, 1),
+    "telemetry.failed": (TelemetryFailed, 1),
 }
 """Stored name to class and current version of its data."""
 
