@@ -67,7 +67,7 @@ collector: $(COLLECTOR)/.built  ## build the OpenTelemetry Collector for otel-co
 
 .PHONY: test-collector
 test-collector: $(VENV)/.dev $(COLLECTOR)/.built  ## run nights with that Collector, and compare what it keeps with the ledger
-	ORCHESTRATE_COLLECTOR=$(abspath $(COLLECTOR))/otelcol $(BIN)/python -m pytest -m collector tests/system/test_collector.py $(ARGS)
+	ORCHESTRATE_COLLECTOR=$(abspath $(COLLECTOR))/otelcol $(BIN)/python -m pytest -o faulthandler_timeout=500 -m collector tests/system/test_collector.py $(ARGS)
 
 .PHONY: docs
 docs: $(VENV)/.dev  ## the reference pages that are made from the program
