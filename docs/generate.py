@@ -53,7 +53,8 @@ def events_page() -> str:
     for name, (cls, version) in EVENT_TYPES.items():
         stream = (
             "pipeline/NAME"
-            if name.split(".")[0] in ("definition", "pipeline", "output", "host", "note", "checkpoint", "deadman")
+            if name.split(".")[0]
+            in ("definition", "pipeline", "output", "host", "note", "checkpoint", "deadman", "files", "blobs")
             or name in ("run.refused", "run.acknowledged", "run.cancel_requested")
             else {"history": "ledger", "alert": "alerts/NAME"}.get(name.split(".")[0], "run/ID")
         )
@@ -215,6 +216,7 @@ def _tables(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
     yield "[schedule]", parts["schedule"]["properties"]
     yield "[access]", parts["access"]["properties"]
     yield "[audit]", parts["audit"]["properties"]
+    yield "[retention]", parts["retention"]["properties"]
     yield "[redact]", parts["redact"]["properties"]
     yield "[alerts.channels.NAME]", parts["channel"]["properties"]
     yield "[[alerts.rules]]", parts["alert_rule"]["properties"]

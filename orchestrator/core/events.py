@@ -18,9 +18,11 @@ from orchestrator.core.pipeline_events import (
     AlertDelivered,
     AlertFailed,
     AlertRaised,
+    BlobsPruned,
     CheckpointAnchored,
     DeadmanPinged,
     DefinitionChanged,
+    FilesPruned,
     HistoryCarried,
     HostChanged,
     Json,
@@ -40,10 +42,12 @@ __all__ = [
     "AlertRaised",
     "AttemptFinished",
     "AttemptStarted",
+    "BlobsPruned",
     "CheckpointAnchored",
     "DeadmanPinged",
     "DefinitionChanged",
     "Event",
+    "FilesPruned",
     "HistoryCarried",
     "HostChanged",
     "NoteAdded",
@@ -274,6 +278,8 @@ Event: TypeAlias = (
     | AlertDelivered
     | AlertFailed
     | DeadmanPinged
+    | FilesPruned
+    | BlobsPruned
 )
 
 EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
@@ -298,6 +304,8 @@ EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
     "alert.delivered": (AlertDelivered, 1),
     "alert.failed": (AlertFailed, 1),
     "deadman.pinged": (DeadmanPinged, 1),
+    "files.pruned": (FilesPruned, 1),
+    "blobs.pruned": (BlobsPruned, 1),
 }
 """Stored name to class and current version of its data."""
 

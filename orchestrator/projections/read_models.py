@@ -19,9 +19,11 @@ from orchestrator.core.events import (
     AlertRaised,
     AttemptFinished,
     AttemptStarted,
+    BlobsPruned,
     CheckpointAnchored,
     DeadmanPinged,
     DefinitionChanged,
+    FilesPruned,
     HistoryCarried,
     HostChanged,
     NoteAdded,
@@ -276,6 +278,9 @@ _HANDLERS: Mapping[type[object], Callable[..., None]] = {
     NoteAdded: of_pipeline.note_added,
     RunAcknowledged: of_pipeline.acknowledged,
     CheckpointAnchored: of_pipeline.anchored,
-    # How a run that was to be cancelled ended is what its own events say; alerts are folded where they are needed.
-    **dict.fromkeys((RunCancelRequested, AlertRaised, AlertDelivered, AlertFailed, DeadmanPinged), lambda *_: None),
+    # How a run that was to be cancelled ended is what its own events say; alerts, and what was pruned, are folded where they are needed.
+    **dict.fromkeys(
+        (RunCancelRequested, AlertRaised, AlertDelivered, AlertFailed, DeadmanPinged, FilesPruned, BlobsPruned),
+        lambda *_: None,
+    ),
 }
