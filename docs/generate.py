@@ -54,7 +54,11 @@ def events_page() -> str:
         stream = (
             "pipeline/NAME"
             if name.split(".")[0]
+<<<<<<< HEAD
             in ("definition", "pipeline", "output", "host", "note", "checkpoint", "deadman", "files", "blobs")
+=======
+            in ("definition", "pipeline", "output", "host", "note", "checkpoint", "deadman", "telemetry")
+>>>>>>> w-traces
             or name in ("run.refused", "run.acknowledged", "run.cancel_requested")
             else {"history": "ledger", "alert": "alerts/NAME"}.get(name.split(".")[0], "run/ID")
         )
@@ -221,6 +225,7 @@ def _tables(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
     yield "[alerts.channels.NAME]", parts["channel"]["properties"]
     yield "[[alerts.rules]]", parts["alert_rule"]["properties"]
     yield "[deadman]", parts["deadman"]["properties"]
+    yield "[telemetry]", parts["telemetry"]["properties"]
     yield "[pools]", {"NAME": {"type": "integer", "description": schema["properties"]["pools"]["description"]}}
 
 

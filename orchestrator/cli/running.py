@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -33,6 +33,7 @@ from orchestrator.cli.refusal_alerts import tell_of_error
 from orchestrator.cli.refusals import record_refusal
 from orchestrator.cli.resuming import Resumption, differing_variables, resumed_state
 from orchestrator.cli.sealing import check_signer, hold_to_last_seal, seal_run
+from orchestrator.cli.telemetry.entry import NoTelemetry, telemetry_of_run
 from orchestrator.core.baselines import step_baselines
 from orchestrator.core.definition_diff import definition_changes
 from orchestrator.core.events import DefinitionChanged, RunResumed, RunStarted
@@ -58,6 +59,9 @@ from orchestrator.runtime.provenance import caller_trace, current_actor, git_sta
 from orchestrator.runtime.sharing import share_ledger
 from orchestrator.runtime.signals import SignalInbox, parallel_limit, prepare_process
 from orchestrator.runtime.workbench import RunWorkbench
+
+if TYPE_CHECKING:
+    from orchestrator.cli.telemetry.of_run import RunTelemetry
 
 Say = Callable[[str], None]
 Prepare = Callable[[Options], Prepared]
@@ -155,8 +159,9 @@ def execute(
             for notice in key_notices(plan, {} if resumption is None else resumption.variables):
                 say(f"warning: {notice}")
             opening = _opening(prepared, options, start, plan, git, state)
-            ended = _run(prepared, ledger, plan, opening, state, observers)
-            return Ended(project.ledger, ended, _seal(prepared, ledger, run_id, say))
+            with telemetry_of_run(ledger, run_id, prepared, os.environ, say=say) as telemetry:
+                ended = _run(prepared, ledger, plan, opening, state, observers, telemetry.observers)
+                return Ended(project.ledger, ended, _seal(prepared, ledger, run_id, telemetry, say))
 
 
 def _checked(
@@ -201,12 +206,16 @@ def _refused_without_room(prepared: Prepared) -> Iterator[None]:
         raise
 
 
-def _seal(prepared: Prepared, ledger: Ledger, run_id: str, say: Say) -> LedgerError | None:
+def _seal(
+    prepared: Prepared, ledger: Ledger, run_id: str, telemetry: RunTelemetry | NoTelemetry, say: Say
+) -> LedgerError | None:
     pipeline = prepared.project.pipeline
     clean = prepared.redactor.redact
 
     def then() -> None:
+        telemetry.finish()
         tell_of_run(ledger, prepared, run_id, say=say)
+        telemetry.record()
 
     unsealed = seal_run(ledger, run_id, pipeline, folder=prepared.project.folder, clean=clean, say=say, then=then)
     if unsealed is not None:
@@ -299,6 +308,7 @@ def _run(
     opening: RunStarted | RunResumed,
     state: RunState | None,
     observers: MakeObservers,
+    others: Sequence[Observer],
 ) -> RunState:
     project = prepared.project
     pipeline, folder = project.pipeline, ledger.path.parent
@@ -335,7 +345,7 @@ def _run(
             workbench=workbench,
             interrupts=inbox,
             pools=pools,
-            observers=stack.enter_context(observers(plan, ledger, executor.last_line)),
+            observers=[*stack.enter_context(observers(plan, ledger, executor.last_line)), *others],
         )
         return Engine(plan, ports, started=opening, state=state, blobs={opening.graph: graph}).run()
 

@@ -29,6 +29,8 @@ DEFAULT_CHANNEL_TIMEOUT_US = 10_000_000
 CHANNEL_TIMEOUT_MAX_US = 30_000_000
 DEFAULT_PING_TIMEOUT_US = 5_000_000
 PING_TIMEOUT_MAX_US = 10_000_000
+DEFAULT_TELEMETRY_WAIT_US = 1_000_000
+TELEMETRY_WAIT_MAX_US = 30_000_000
 DEFAULT_PROBE_TIMEOUT_US = 30_000_000
 
 
@@ -267,6 +269,20 @@ class Deadman:
 
 
 @attrs.frozen
+class Telemetry:
+    """
+    State where telemetry goes besides what the environment says.
+
+    Attributes:
+        file: OTLP JSON lines of each run are appended to it; as it stands in the file, relative to the folder of that.
+        wait_us: So long the end of a run waits, at most, for what is on its way.
+    """
+
+    file: str | None = None
+    wait_us: int = DEFAULT_TELEMETRY_WAIT_US
+
+
+@attrs.frozen
 class Pipeline:
     """
     Hold a whole definition that has been found right.
@@ -299,6 +315,7 @@ class Pipeline:
     redact: Redaction = Redaction()
     alerts: Alerts = Alerts()
     deadman: Deadman = Deadman()
+    telemetry: Telemetry = Telemetry()
     formerly: tuple[str, ...] = ()
     document: Mapping[str, object] = attrs.field(factory=dict, repr=False)
     digest: str = ""

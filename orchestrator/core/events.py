@@ -32,6 +32,8 @@ from orchestrator.core.pipeline_events import (
     RunAcknowledged,
     RunCancelRequested,
     RunRefused,
+    TelemetryDelivered,
+    TelemetryFailed,
 )
 from orchestrator.core.upcasts import UPCASTS, Upcasts, upcast
 
@@ -61,6 +63,8 @@ __all__ = [
     "RunResumed",
     "RunStarted",
     "StepFinished",
+    "TelemetryDelivered",
+    "TelemetryFailed",
     "event_data",
     "event_from_data",
     "event_type",
@@ -280,6 +284,8 @@ Event: TypeAlias = (
     | DeadmanPinged
     | FilesPruned
     | BlobsPruned
+    | TelemetryDelivered
+    | TelemetryFailed
 )
 
 EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
@@ -306,6 +312,8 @@ EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
     "deadman.pinged": (DeadmanPinged, 1),
     "files.pruned": (FilesPruned, 1),
     "blobs.pruned": (BlobsPruned, 1),
+    "telemetry.delivered": (TelemetryDelivered, 1),
+    "telemetry.failed": (TelemetryFailed, 1),
 }
 """Stored name to class and current version of its data."""
 

@@ -13,6 +13,7 @@ from orchestrator.core.definition import (
     DEFAULT_PASS,
     DEFAULT_PING_TIMEOUT_US,
     DEFAULT_PROBE_TIMEOUT_US,
+    DEFAULT_TELEMETRY_WAIT_US,
     AlertRule,
     Alerts,
     Audit,
@@ -26,6 +27,7 @@ from orchestrator.core.definition import (
     Retention,
     RetryPolicy,
     Step,
+    Telemetry,
     Variable,
 )
 from orchestrator.core.durations import InvalidDurationError, parse_duration
@@ -84,6 +86,7 @@ class _Builder:
             redact=_redaction(document.get("redact", _NO_TABLE)),
             alerts=self._alerts(document.get("alerts", _NO_TABLE)),
             deadman=self._deadman(document.get("deadman", _NO_TABLE)),
+            telemetry=self._telemetry(document.get("telemetry", _NO_TABLE)),
             formerly=tuple(head.get("formerly", ())),
         )
 
@@ -124,6 +127,10 @@ class _Builder:
             failure=table.get("failure"),
             timeout_us=DEFAULT_PING_TIMEOUT_US if timeout is None else timeout,
         )
+
+    def _telemetry(self, table: Table) -> Telemetry:
+        wait = self._duration(table, ("telemetry", "wait"))
+        return Telemetry(file=table.get("file"), wait_us=DEFAULT_TELEMETRY_WAIT_US if wait is None else wait)
 
     def _dataset(self, name: str, table: Table) -> Dataset:
         where: Path = ("datasets", name)

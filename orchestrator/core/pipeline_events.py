@@ -286,3 +286,39 @@ class BlobsPruned:
     blobs: tuple[Json, ...]
     actor: Json
     reason: str | None = None
+
+
+@attrs.frozen
+class TelemetryDelivered:
+    """
+    A place has taken all that a run had for it of one signal: at its end, at the start or the end of a later one, or by `telemetry replay`.
+
+    Attributes:
+        signal: traces, metrics or logs.
+        place: otlp for a collector, file for a file of OTLP JSON lines.
+        items: How many spans, points or records that were.
+    """
+
+    pipeline: str
+    run_id: str
+    signal: str
+    place: str
+    items: int
+
+
+@attrs.frozen
+class TelemetryFailed:
+    """
+    A place has not taken all that a run had for it of one signal; until `telemetry.delivered` follows, later runs try again for a week.
+
+    Attributes:
+        items: How many were not delivered.
+        error: One word for what went wrong last; with `rejected` nobody tries again.
+    """
+
+    pipeline: str
+    run_id: str
+    signal: str
+    place: str
+    items: int
+    error: str
