@@ -54,11 +54,18 @@ def events_page() -> str:
         stream = (
             "pipeline/NAME"
             if name.split(".")[0]
-<<<<<<< HEAD
-            in ("definition", "pipeline", "output", "host", "note", "checkpoint", "deadman", "files", "blobs")
-=======
-            in ("definition", "pipeline", "output", "host", "note", "checkpoint", "deadman", "telemetry")
->>>>>>> w-traces
+            in (
+                "definition",
+                "pipeline",
+                "output",
+                "host",
+                "note",
+                "checkpoint",
+                "deadman",
+                "telemetry",
+                "files",
+                "blobs",
+            )
             or name in ("run.refused", "run.acknowledged", "run.cancel_requested")
             else {"history": "ledger", "alert": "alerts/NAME"}.get(name.split(".")[0], "run/ID")
         )

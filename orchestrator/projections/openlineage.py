@@ -79,6 +79,8 @@ class _Start:
     classes: Classes
     steps: dict[str, _Step] = attrs.field(factory=dict)
     skipped: list[dict[str, object]] = attrs.field(factory=list)
+    messages: dict[str, str] = attrs.field(factory=dict)
+    """Why each step failed that did."""
 
 
 def lineage_events(
@@ -171,8 +173,9 @@ class _Lineage:
         cause = event.root_cause or {}
         if not cause.get("step"):
             return None
-        step, reason = str(cause["step"]), str(cause.get("reason"))
-        return f"{step}: {_message(start, step, reason, {}, cause.get('message'))}"
+        step = str(cause["step"])
+        told = start.messages.get(step)
+        return f"{step}: {told or _message(start, step, str(cause.get('reason')), {}, cause.get('message'))}"
 
     def _run_event(self, kind: str, start: _Start, at: str, facets: Mapping[str, Facet]) -> Event:
         job = {"namespace": self._namespace, "name": start.event.pipeline, "facets": _job_type("PIPELINE")}
@@ -204,6 +207,7 @@ class _Lineage:
         if end != "COMPLETE":
             told = None if step.last is None else step.last.message
             message = _message(start, event.step, event.reason or event.status, event.evidence, told)
+            start.messages[event.step] = message
             facets |= facet("errorMessage", message=message, programmingLanguage=_LANGUAGE)
         yield self._step_event(end, start, step, at, facets, event.outputs if end == "COMPLETE" else None)
 

@@ -43,10 +43,10 @@ class Extent(NamedTuple):
         return {name: value for name, value in found.items() if value is not None}
 
 
-def facet(name: str, **values: object) -> dict[str, Facet]:
-    """Return the facet *name* with *values*, by its name; None among them is left out."""
+def facet(kind: str, /, **values: object) -> dict[str, Facet]:
+    """Return the facet *kind* with *values*, by its name; None among them is left out."""
     given = {key: value for key, value in values.items() if value is not None}
-    return {name: {"_producer": PRODUCER, "_schemaURL": _URLS[name], **given}}
+    return {kind: {"_producer": PRODUCER, "_schemaURL": _URLS[kind], **given}}
 
 
 def quality(extent: Extent) -> dict[str, Facet]:
