@@ -62,7 +62,18 @@ def events_page() -> str:
         stream = (
             "pipeline/NAME"
             if name.split(".")[0]
-            in ("definition", "pipeline", "output", "host", "note", "checkpoint", "deadman", "telemetry")
+            in (
+                "definition",
+                "pipeline",
+                "output",
+                "host",
+                "note",
+                "checkpoint",
+                "deadman",
+                "telemetry",
+                "files",
+                "blobs",
+            )
             or name in ("run.refused", "run.acknowledged", "run.cancel_requested")
             else {"history": "ledger", "alert": "alerts/NAME"}.get(name.split(".")[0], "run/ID")
         )
@@ -276,6 +287,7 @@ def _tables(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
     yield "[schedule]", parts["schedule"]["properties"]
     yield "[access]", parts["access"]["properties"]
     yield "[audit]", parts["audit"]["properties"]
+    yield "[retention]", parts["retention"]["properties"]
     yield "[redact]", parts["redact"]["properties"]
     yield "[alerts.channels.NAME]", parts["channel"]["properties"]
     yield "[[alerts.rules]]", parts["alert_rule"]["properties"]

@@ -136,6 +136,7 @@ def live_through(folder: Path) -> list[Path]:
     with contextlib.closing(sqlite3.connect(ledger)) as connection, connection:
         connection.execute("UPDATE runs SET night = '2026-01-03' WHERE night = '2026-01-02'")
     _program(shop / "etc", "audit", "rebuild", *why, "--ledger", str(ledger))
+    _program(shop / "etc", "prune", "--older-than", "0s", "--apply", *why, "--ledger", str(ledger))
     backup, restored = str(folder / "backup.db"), folder / "restored" / "ledger.db"
     _program(shop / "etc", "audit", "backup", backup, "--ledger", str(ledger))
     _program(shop / "etc", "audit", "restore", backup, "--ledger", str(restored), *why)

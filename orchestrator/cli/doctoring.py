@@ -43,6 +43,7 @@ from orchestrator.runtime.room import (
     recent_growth,
     shown_bytes,
 )
+from orchestrator.runtime.usage import Usage, usage_of
 
 Facts = dict[str, object]
 
@@ -60,12 +61,14 @@ class Known:
     Attributes:
         ledger_id: None where there is none yet, or where it cannot be read.
         needed_bytes: What the pipelines of it want free before a run, the most demanding of them.
+        usage: What it and what lies beside it take; None where there is none yet, or where it cannot be read.
         error: What kept it from being read, or None.
     """
 
     ledger_id: str | None = None
     growth: Growth = NO_GROWTH
     needed_bytes: int = needed_bytes(NO_GROWTH)
+    usage: Usage | None = None
     error: LedgerError | None = None
 
 
@@ -76,7 +79,9 @@ def look_into(ledger: Path) -> Known:
             show_present(reader.connection, ledger)
             identity = ledger_identity(reader.connection, str(ledger))
             growth = recent_growth(reader.connection, ledger.parent)
-            known = Known(identity, growth, _needed(reader.connection, growth))
+            known = Known(
+                identity, growth, _needed(reader.connection, growth), usage_of(reader.connection, ledger.parent)
+            )
             refuse_lost(ledger, reader.connection)
             reader.check_unchanged()
             return known
@@ -115,6 +120,7 @@ def examine(ledger: Path, *, today: date) -> tuple[Facts, list[Problem], ExitCod
     }.items():
         facts[name] = part
         found += problems
+    facts["usage"] = usage_facts(known.usage)
     found += digest_key_problems()
     facts["extras"] = extras()
     if code == ExitCode.OK and any(problem.severity == "error" for problem in found):
@@ -196,6 +202,14 @@ def room_facts(ledger: Path, known: Known, today: date) -> tuple[Facts, list[Pro
         message = f"{shown_bytes(free)} are free where {where} lies, about {left} days of runs like the latest"
         return facts, [Problem("disk_soon_full", message, suggestion="make room", severity="warning")]
     return facts, []
+
+
+def usage_facts(usage: Usage | None) -> Facts | None:
+    """Return what the ledger and what lies beside it take, the largest pipelines and runs first; None where nothing is known."""
+    if usage is None:
+        return None
+    facts: Facts = dict(usage._asdict())
+    return facts | {name: [item.as_json() for item in facts[name]] for name in ("pipelines", "runs")}  # type: ignore[attr-defined]
 
 
 def _needed(connection: sqlite3.Connection, growth: Growth) -> int:

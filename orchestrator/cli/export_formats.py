@@ -16,6 +16,7 @@ Document = Mapping[str, Any]
 
 FORMATS: Mapping[str, str] = {
     "otlp": "OTLP JSON lines: spans, metrics and log records of the run, as they go to a collector.",
+    "openlineage": "OpenLineage JSON lines: run events for a data catalogue.",
 }
 """Each form with what it is."""
 
@@ -31,5 +32,9 @@ def documents_of(form: str, view: View, run_id: str) -> Iterator[Document]:
         from orchestrator.cli.telemetry.exporting import otlp_documents
 
         yield from otlp_documents(view.connection, run_id, os.environ)
+    elif form == "openlineage":
+        from orchestrator.cli.lineage import openlineage_documents
+
+        yield from openlineage_documents(view, run_id, os.environ)
     else:
         raise AssertionError(form)

@@ -173,6 +173,20 @@ class Audit:
 
 
 @attrs.frozen
+class Retention:
+    """
+    State for how long what runs leave behind is kept, each as the file says it, or None for ever; `prune` removes it, a run never does.
+
+    Attributes:
+        blobs: Of certificates, lists of files and material of keys that nothing younger needs.
+    """
+
+    logs: str | None = None
+    reports: str | None = None
+    blobs: str | None = None
+
+
+@attrs.frozen
 class Redaction:
     """
     State what is masked besides the values of secret variables, of what steps print and in free text.
@@ -299,6 +313,7 @@ class Pipeline:
     timezone: str = "UTC"
     access_group: str | None = None
     audit: Audit = Audit()
+    retention: Retention = Retention()
     redact: Redaction = Redaction()
     alerts: Alerts = Alerts()
     deadman: Deadman = Deadman()

@@ -18,9 +18,11 @@ from orchestrator.core.pipeline_events import (
     AlertDelivered,
     AlertFailed,
     AlertRaised,
+    BlobsPruned,
     CheckpointAnchored,
     DeadmanPinged,
     DefinitionChanged,
+    FilesPruned,
     HistoryCarried,
     HostChanged,
     Json,
@@ -42,10 +44,12 @@ __all__ = [
     "AlertRaised",
     "AttemptFinished",
     "AttemptStarted",
+    "BlobsPruned",
     "CheckpointAnchored",
     "DeadmanPinged",
     "DefinitionChanged",
     "Event",
+    "FilesPruned",
     "HistoryCarried",
     "HostChanged",
     "NoteAdded",
@@ -278,6 +282,8 @@ Event: TypeAlias = (
     | AlertDelivered
     | AlertFailed
     | DeadmanPinged
+    | FilesPruned
+    | BlobsPruned
     | TelemetryDelivered
     | TelemetryFailed
 )
@@ -304,6 +310,8 @@ EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
     "alert.delivered": (AlertDelivered, 1),
     "alert.failed": (AlertFailed, 1),
     "deadman.pinged": (DeadmanPinged, 1),
+    "files.pruned": (FilesPruned, 1),
+    "blobs.pruned": (BlobsPruned, 1),
     "telemetry.delivered": (TelemetryDelivered, 1),
     "telemetry.failed": (TelemetryFailed, 1),
 }

@@ -24,6 +24,7 @@ from orchestrator.core.definition import (
     Parameter,
     Pipeline,
     Redaction,
+    Retention,
     RetryPolicy,
     Step,
     Telemetry,
@@ -81,6 +82,7 @@ class _Builder:
             timezone=schedule.get("timezone", "UTC"),
             access_group=access.get("group"),
             audit=self._audit(document.get("audit", _NO_TABLE)),
+            retention=self._retention(document.get("retention", _NO_TABLE)),
             redact=_redaction(document.get("redact", _NO_TABLE)),
             alerts=self._alerts(document.get("alerts", _NO_TABLE)),
             deadman=self._deadman(document.get("deadman", _NO_TABLE)),
@@ -96,6 +98,10 @@ class _Builder:
             anchor_command=tuple(table.get("anchor_command", ())),
             anchor_timeout_us=DEFAULT_ANCHOR_TIMEOUT_US if timeout is None else timeout,
         )
+
+    def _retention(self, table: Table) -> Retention:
+        usable = {name: text for name, text in table.items() if self._duration(table, ("retention", name)) is not None}
+        return Retention(**usable)
 
     def _alerts(self, table: Table) -> Alerts:
         channels = {name: self._channel(name, entry) for name, entry in table.get("channels", _NO_TABLE).items()}

@@ -283,6 +283,6 @@ _HANDLERS: Mapping[type[object], Callable[..., None]] = {
     NoteAdded: of_pipeline.note_added,
     RunAcknowledged: of_pipeline.acknowledged,
     CheckpointAnchored: of_pipeline.anchored,
-    # How a run that was to be cancelled ended is what its own events say; alerts, and what arrived of telemetry, are folded where they are needed.
+    # How a run that was to be cancelled ended is what its own events say; alerts, and what arrived of telemetry or was pruned, are folded where they are needed.
     **dict.fromkeys(_WITHOUT_A_ROW, lambda *_: None),
 }

@@ -10,7 +10,7 @@ What is kept meanwhile does not grow with the number of runs: of each pipeline t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -46,6 +46,10 @@ TYPES = (
 _DECIDED = ("no_new_data", "up_to_date")
 _KEPT_AT_MOST = 256
 """Documents of each kind: a definition or a graph is that of many runs, a certificate that of many skips."""
+
+
+class _PrunedError(Exception):
+    """Raised where something is asked for that is there no more, as an event says."""
 
 
 @attrs.define(eq=False)
@@ -100,14 +104,17 @@ class SkipAudit:
         checked: How many skips were decided and checked.
         reported: How many steps said by themselves that there was nothing new; their keys are checked.
         uncertified: How many skips have no certificate, since an older program decided them; of these the key alone is checked.
+        pruned: How many, of both sorts, cannot be checked any more: what they rested on was pruned.
 
     Args:
         blob: Returns what is kept under a digest, or None.
+        pruned: What events say was pruned, by digest.
     """
 
-    def __init__(self, blob: Callable[[str], bytes | None]) -> None:
-        self.checked = self.reported = self.uncertified = 0
-        self._blob = blob
+    def __init__(self, blob: Callable[[str], bytes | None], pruned: Container[str] = ()) -> None:
+        self.checked = self.reported = self.uncertified = self.pruned = 0
+        self._kept = blob
+        self._pruned = pruned
         self._runs: dict[str, _Run] = {}
         self._rows: dict[tuple[str, str, str], _Row] = {}
         self._is_certified = False
@@ -132,12 +139,26 @@ class SkipAudit:
                 row = self._rows[run.pipeline, event.step, run.counted_night(event.step)]
                 row.last.status = "lost" if event.reason == "lost" else event.status
             case StepFinished() if run is not None:
-                return [f"run {run.run_id}, step {event.step}: {what}" for what in self._finish(run, event)]
+                return [f"run {run.run_id}, step {event.step}: {what}" for what in self._finished(run, event)]
             case StepFinished(status="skipped") if event.reason in _DECIDED:
                 return [
                     f"{recorded.stream}, step {event.step}: its run never began, or is not the newest of its pipeline"
                 ]
         return []
+
+    def _blob(self, digest: str) -> bytes | None:
+        content = self._kept(digest)
+        if content is None and digest in self._pruned:
+            raise _PrunedError
+        return content
+
+    def _finished(self, run: _Run, event: StepFinished) -> list[str]:
+        problems: list[str] = []
+        try:
+            problems.extend(self._finish(run, event))
+        except _PrunedError:
+            self.pruned += event.reason in _DECIDED
+        return problems
 
     # What is compared with
 
@@ -192,14 +213,13 @@ class SkipAudit:
     def _finish(self, run: _Run, event: StepFinished) -> Iterator[str]:
         row = self._rows.get((run.pipeline, event.step, run.counted_night(event.step)))
         if event.key is not None and row is not None:
-            if event.reason == "no_new_data":
-                self.reported += 1
+            row.success, row.key, row.outputs = row.last, event.key, event.outputs or {}
             if event.key != row.last.key or key_digest(self._material(row.last.components)) != event.key:
                 yield f"the key {short_digest(event.key)} of its success is not that of the material of attempt {row.last.name}"
-            row.success, row.key, row.outputs = row.last, event.key, event.outputs or {}
+            self.reported += event.reason == "no_new_data"
         elif event.status == "skipped" and event.reason in _DECIDED:
-            self.checked += 1
             yield from self._check(run, event)
+            self.checked += 1
 
     def _check(self, run: _Run, event: StepFinished) -> Iterator[str]:
         night = run.counted_night(event.step)

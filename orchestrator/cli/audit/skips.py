@@ -14,6 +14,7 @@ from ledger.errors import LedgerError
 from ledger.events import event_of_body
 from ledger.reader import LedgerReader
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.projections.pruned import pruned_blobs
 from orchestrator.projections.skip_audit import TYPES, SkipAudit
 
 KIND = "wrong_skip"
@@ -29,6 +30,7 @@ class Skips:
         checked: Decided by the orchestrator.
         reported: By the steps themselves.
         uncertified: Of those checked, the ones of an older program, of which the key alone is known.
+        pruned: Those that cannot be checked any more: what they rested on was pruned.
         wrong: How many problems there are.
         unread: Ledgers whose events do not verify, so that nothing can be told from them.
     """
@@ -36,6 +38,7 @@ class Skips:
     checked: int = 0
     reported: int = 0
     uncertified: int = 0
+    pruned: int = 0
     wrong: int = 0
     unread: tuple[str, ...] = ()
 
@@ -50,6 +53,8 @@ class Skips:
             yield f"skips: {self.checked} decided, {self.reported} reported by the steps themselves; {right}"
         if self.uncertified:
             yield f"  {self.uncertified} of an older program have no certificate: their keys alone were recomputed"
+        if self.pruned:
+            yield f"  {self.pruned} more cannot be recomputed: what they rested on was pruned, as events say"
         for name in self.unread:
             yield f"  not checked in {name}: its events do not verify"
 
@@ -73,6 +78,7 @@ def skips_checked(verdict: Verdict, watch: Callable[[int, int], None]) -> tuple[
             checked=counts.checked + audit.checked,
             reported=counts.reported + audit.reported,
             uncertified=counts.uncertified + audit.uncertified,
+            pruned=counts.pruned + audit.pruned,
         )
     more = max(0, len(found) - KEPT_AT_MOST)
     verdict = attrs.evolve(
@@ -86,7 +92,7 @@ def skips_checked(verdict: Verdict, watch: Callable[[int, int], None]) -> tuple[
 def _audited(path: Path, watch: Callable[[int, int], None]) -> tuple[SkipAudit, list[Problem]]:
     problems: list[Problem] = []
     with LedgerReader(path) as reader:
-        audit = SkipAudit(_blobs(reader.connection))
+        audit = SkipAudit(_blobs(reader.connection), pruned_blobs(reader.connection))
         (total,) = reader.connection.execute("SELECT count(*) FROM events").fetchone()
         types = ", ".join("?" * len(TYPES))
         rows = reader.connection.execute(
