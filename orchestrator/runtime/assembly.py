@@ -17,7 +17,6 @@ from orchestrator.core.run_plan import RunPlan, StepPlan
 from orchestrator.runtime.digests import CodePlace, DatasetPlace
 from orchestrator.runtime.walking import matches
 
-
 SHELL = "/bin/sh"
 
 
