@@ -11,6 +11,7 @@ import click
 
 from orchestrator.cli import render
 from orchestrator.cli.options import (
+    as_of_option,
     json_option,
     ledger_option,
     local_option,
@@ -38,11 +39,14 @@ Examples:
 @step_argument
 @pipeline_option
 @ledger_option
+@as_of_option
 @local_option
 @json_option
-def command(run: str, step: str, pipeline: str | None, ledger: str | None, *, local: bool, as_json: bool) -> int:
+def command(
+    run: str, step: str, pipeline: str | None, ledger: str | None, as_of: str | None, *, local: bool, as_json: bool
+) -> int:
     """Say why a step ran, was skipped or failed, with the evidence: digests, exit codes, the step upstream."""
-    with viewing(pipeline, ledger) as present:
+    with viewing(pipeline, ledger, as_of) as present:
         view, run_id = present.holding(run)
         check_step(view.connection, run_id, step)
         detail = view.detail(run_id, recorded=as_json)
@@ -67,7 +71,7 @@ def command(run: str, step: str, pipeline: str | None, ledger: str | None, *, lo
     if upstream:
         lines += ["", "upstream: " + ", ".join(f"{name} {status}" for name, status in upstream.items())]
     concerned = found["status"] == "failed" or found["reason"] == "input_untrusted"
-    commands = [line for line in next_command(detail) if concerned and " explain " not in line]
+    commands = [line for line in next_command(detail) if concerned and as_of is None and " explain " not in line]
     lines += [f"next: {commands[0]}", *(f"      {line}" for line in commands[1:])] if commands else []
     render.out_lines(lines)
     return 0
