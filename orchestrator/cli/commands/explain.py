@@ -24,6 +24,7 @@ from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.explain import next_command, overwritten_text, reason_text
 from orchestrator.core.printable import printable, printable_line
 from orchestrator.projections.find_run import check_step
+from orchestrator.projections.last_time import since_last_success
 from orchestrator.projections.manual_actions import manual_lines
 from orchestrator.projections.queries import acceptances, attempt_key
 
@@ -53,6 +54,7 @@ def command(
         found = next(entry for entry in _steps(detail) if entry["step"] == step)
         for attempt in _list(found["attempts"]):
             attempt["key"], attempt["components"] = attempt_key(view.connection, run_id, step, attempt["attempt"])
+            attempt["last_success"] = since_last_success(view.connection, detail, step, attempt)
         accepted = acceptances(view.connection, run_id, step)
         folder = view.folder
     upstream = _upstream(detail, step)
@@ -96,6 +98,7 @@ def _lines(detail: Mapping[str, object], step: Mapping[str, object], *, local: b
         yield printable(f"  it ran because: {reason_text('run', str(attempt['start_reason']), evidence)}")
         if evidence:
             yield f"  evidence: {_json(evidence)}"
+        yield from _since(attempt["last_success"])
         overwritten = overwritten_text(str(attempt["start_reason"]), evidence)
         if overwritten is not None:
             yield printable(f"  {overwritten}")
@@ -103,6 +106,14 @@ def _lines(detail: Mapping[str, object], step: Mapping[str, object], *, local: b
         yield from (printable(f"  {name}: {_plain(attempt[name])}") for name in facts if attempt[name] is not None)
         yield f"  key: {attempt['key']}"
         yield from (f"    {line}" for line in _components(attempt["components"]))
+
+
+def _since(known: object) -> Iterator[str]:
+    """Say what of the key is not as it was at the last success."""
+    if isinstance(known, Mapping):
+        found = known["difference"]
+        words = "its key is the same" if found is None else reason_text("run", "code_changed", found)
+        yield printable(f"  since its last success, {known['run_id']}/{known['attempt']}: {words}")
 
 
 def _components(components: object) -> Iterator[str]:
