@@ -7,7 +7,7 @@ decided, and that before what came of it. Steps and datasets that were renamed b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.core.definition_diff import definition_changes, renamed_entries
@@ -82,10 +82,10 @@ def _definition(before: Side, after: Side) -> Row:
     kept = before.definition is not None and after.definition is not None
     changes = definition_changes(before.definition, after.definition) if kept and after.definition is not None else []
     same = before.run["definition"] == after.run["definition"]
-    texts = [(side.environment or {}).get("definition_text") for side in (before, after)]
+    old, new = ((side.environment or {}).get("definition_text") for side in (before, after))
     text: TextDiff | None = None
-    if None not in texts and texts[0] != texts[1]:
-        text = text_diff(before.text(texts[0]), after.text(texts[1]))
+    if old is not None and new is not None and old != new:
+        text = text_diff(before.text(old), after.text(new))
     if not same and not kept:
         changes = [
             {"path": "", "kind": "changed", "before": before.run["definition"], "after": after.run["definition"]}
@@ -159,20 +159,18 @@ def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
 def _variables(before: Side, after: Side) -> Iterator[Row]:
     """Yield each variable whose value or origin is another; of a secret whether its value is, null where that cannot be known, and never the value."""
     old, new = before.start["variables"], after.start["variables"]
-    secrets = [_secrets(side) for side in (before, after)]
+    digests = _secrets(before), _secrets(after)
     for name in sorted({*old, *new}):
-        entries = [known.get(name) for known in (old, new)]
+        entries = old.get(name), new.get(name)
         secret = any(entry is not None and "value" not in entry for entry in entries)
-        changed = _secret_changed(*(known.get(name) for known in secrets), entries) if secret else None
-        if entries[0] == entries[1] and changed is False:
-            continue
-        if not secret and entries[0] == entries[1]:
-            continue
         values = [None if secret or entry is None else entry["value"] for entry in entries]
         origins = [None if entry is None else entry["origin"] for entry in entries]
-        row = {"name": name, "secret": secret, "before": values[0], "after": values[1]}
-        row |= {"before_origin": origins[0], "after_origin": origins[1]}
-        yield row | {"changed": changed if secret else values[0] != values[1] or None in entries}
+        changed: bool | None = values[0] != values[1] or None in entries
+        if secret and None not in entries:
+            changed = _secret_changed(digests[0].get(name), digests[1].get(name))
+        if changed is not False or origins[0] != origins[1]:
+            row = {"name": name, "secret": secret, "changed": changed, "before": values[0], "after": values[1]}
+            yield row | {"before_origin": origins[0], "after_origin": origins[1]}
 
 
 def _secrets(side: Side) -> Mapping[str, str]:
@@ -183,14 +181,10 @@ def _secrets(side: Side) -> Mapping[str, str]:
     return {name: entry["keyed"] for name, entry in side.start["variables"].items() if "keyed" in entry}
 
 
-def _secret_changed(old: str | None, new: str | None, entries: Sequence[object]) -> bool | None:
+def _secret_changed(old: str | None, new: str | None) -> bool | None:
     """Whether a secret has another value: None where the digests have two keys, or where there is none."""
-    if None in entries:
-        return True
     ids = {id_of(old), id_of(new)}
-    if ids & {None, "none"} or len(ids) > 1:
-        return None
-    return old != new
+    return None if ids & {None, "none"} or len(ids) > 1 else old != new
 
 
 def _steps(before: Side, after: Side, names: Names) -> Iterator[Row]:
