@@ -155,6 +155,27 @@ class TestAsOf:
         assert problem["kind"] == "bad_moment"
         assert says in problem["message"]
 
+    def test_the_age_of_files_is_not_of_then(self, tmp_path: Path) -> None:
+        """Given a source that is to be fresh, then its age at an earlier moment is not told by the files of now."""
+        limited = SHOP.replace("min_files = 1", 'min_files = 1\nfresh_within = { warn = "26h" }')
+        shop = write_shop(tmp_path / "shop", limited)
+        program("run", "-q", cwd=shop)
+
+        def basis(*moment: str) -> list[str]:
+            return [entry["basis"] for entry in ask(shop, "status", *moment)[0]["freshness"]]
+
+        assert basis() == ["files"]
+        assert basis("--as-of", f"seq:{last_seq(shop)}") == ["none"]
+
+    def test_a_ledger_that_goes_on_from_another(self, story: Story, tmp_path: Path) -> None:
+        """Given a restored ledger, then at its first moment everything of the former one is there."""
+        backup, restored = tmp_path / "backup.db", tmp_path / "new" / "ledger.db"
+        program("audit", "backup", str(backup), cwd=story.shop)
+        where = ("--ledger", str(restored))
+        assert program("audit", "restore", str(backup), *where, "--reason", "lost", cwd=tmp_path).returncode == 0
+        shown = ask(tmp_path, "show", "latest", "--as-of", "seq:0", *where)
+        assert (shown["run_id"], shown["as_of"]["events"]) == (story.seen[-1].show["run_id"], 1)
+
     def test_without_a_ledger(self, tmp_path: Path) -> None:
         """Given no ledger yet, then nothing is listed."""
         assert ask(tmp_path, "runs", "--as-of", "seq:0") == []
