@@ -22,6 +22,7 @@ from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import exit_code_of, problems_of
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.keyring import digest_key_path, operator_folder, signer_of
+from orchestrator.cli.lost_ledgers import refuse_lost
 from orchestrator.cli.opening import user_name
 from orchestrator.cli.reading import show_present
 from orchestrator.core.errors import DefinitionError
@@ -69,19 +70,29 @@ class Known:
 
 
 def look_into(ledger: Path) -> Known:
-    """Return what *ledger* says of itself; a ledger that is not there yet says nothing, and is no error."""
+    """Return what *ledger* says of itself; one that is not there yet says nothing, and is no error, unless this user has signed it."""
     try:
         with LedgerReader(ledger) as reader, naming_damage(ledger):
             show_present(reader.connection, ledger)
             identity = ledger_identity(reader.connection, str(ledger))
             growth = recent_growth(reader.connection, ledger.parent)
             known = Known(identity, growth, _needed(reader.connection, growth))
+            refuse_lost(ledger, reader.connection)
             reader.check_unchanged()
             return known
     except LedgerNotFoundError:
-        return Known()
+        return _missing(ledger)
     except LedgerError as error:
         return Known(error=error)
+
+
+def _missing(ledger: Path) -> Known:
+    """Return what there is to say where *ledger* is not there: nothing, unless this user has signed one at this place."""
+    try:
+        refuse_lost(ledger)
+    except LedgerError as error:
+        return Known(error=error)
+    return Known()
 
 
 def examine(ledger: Path, *, today: date) -> tuple[Facts, list[Problem], ExitCode]:

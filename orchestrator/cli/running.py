@@ -125,7 +125,7 @@ def execute(
 
     Raises:
         InconsistentHistoryError: The ledger is not what was sealed last; nothing was started.
-        KeyFileError: This user's key of the ledger cannot be used; nothing was started.
+        KeyFileError: This user's key of the ledger, or that of keyed digests, cannot be used; nothing was started or recorded.
         RefusedError: Another run is active, the pipeline's name belongs to another definition, a reason is required and missing, or the run
             cannot go on.
         LedgerError: The ledger cannot be used, or an event could not be recorded; what ran then has been ended.
@@ -175,6 +175,7 @@ def _checked(
     start = attrs.evolve(start, reason=reason)
     problems += _reason_problems(prepared.project, options, start, resumption)
     _refuse_on_problems(prepared, ledger, problems)
+    keyed_surroundings(prepared, make=True)
     return reason
 
 

@@ -121,12 +121,12 @@ class ProcessExecutor:
         """
         Ask the group of the running attempt of *step* to end: TERM, grace, KILL; *force* starts at KILL.
 
-        With *force*, its log is waited for no longer than a moment either.
+        Its log is then waited for no longer than its grace, with *force* than a moment.
         """
         attempt = self._running.get(step)
         if attempt is None:
             return
-        attempt.is_hurried = attempt.is_hurried or force
+        attempt.hurry_log(_HURRIED_LOG_US if force else attempt.launch.grace_us, self._clock.monotonic_us())
         if attempt.ended_us is not None:
             return  # It has ended by itself; what is left of it is over soon, or is hurried now.
         attempt.stopped = True
@@ -363,17 +363,15 @@ class ProcessExecutor:
         return False
 
     def _is_kept(self, attempt: Attempt) -> bool:
-        """Whether the log of *attempt* is written. That may take as long as the disk takes, unless the end of everything was asked for by force."""
+        """Whether the log of *attempt* is written. That may take as long as the disk takes, unless somebody has asked for the end."""
         if attempt.output.is_kept:
             return True
-        if attempt.is_hurried:
-            now_us = self._clock.monotonic_us()
-            if attempt.log_until_us is None:
-                attempt.log_until_us = now_us + _HURRIED_LOG_US
-            elif now_us >= attempt.log_until_us:
-                attempt.output.give_up()
-                return True
-        return False
+        now_us = self._clock.monotonic_us()
+        attempt.begin_log_wait(now_us)
+        if attempt.log_until_us is None or now_us < attempt.log_until_us:
+            return False
+        attempt.output.give_up()
+        return True
 
     def _end_strays(self, attempt: Attempt) -> None:
         """Kill what is left of *attempt* until nothing is, for two seconds at most."""
