@@ -43,7 +43,7 @@ def interpreter_facts() -> dict[str, object]:
     return {
         "implementation": sys.implementation.name,
         "version": version if sys.version_info.releaselevel == "final" else sys.version.split()[0],
-        "path": as_utf8(sys.executable),
+        "path": as_utf8(sys.executable or ""),
     }
 
 
