@@ -34,6 +34,7 @@ from orchestrator.cli.refusals import record_refusal
 from orchestrator.cli.resuming import Resumption, differing_variables, resumed_state
 from orchestrator.cli.sealing import check_signer, hold_to_last_seal, seal_run
 from orchestrator.cli.telemetry.entry import NoTelemetry, telemetry_of_run
+from orchestrator.cli.telemetry.sampling import run_is_sampled
 from orchestrator.core.baselines import step_baselines
 from orchestrator.core.definition_diff import definition_changes
 from orchestrator.core.events import DefinitionChanged, RunResumed, RunStarted
@@ -160,7 +161,7 @@ def execute(
                 say(f"warning: {notice}")
             opening = _opening(prepared, options, start, plan, git, state)
             with telemetry_of_run(ledger, run_id, prepared, os.environ, say=say) as telemetry:
-                ended = _run(prepared, ledger, plan, opening, state, observers, telemetry.observers)
+                ended = _run(prepared, ledger, plan, opening, state, observers, telemetry)
                 return Ended(project.ledger, ended, _seal(prepared, ledger, run_id, telemetry, say))
 
 
@@ -308,7 +309,7 @@ def _run(
     opening: RunStarted | RunResumed,
     state: RunState | None,
     observers: MakeObservers,
-    others: Sequence[Observer],
+    telemetry: RunTelemetry | NoTelemetry,
 ) -> RunState:
     project = prepared.project
     pipeline, folder = project.pipeline, ledger.path.parent
@@ -328,7 +329,8 @@ def _run(
             environment=child_environment(pipeline, prepared.environment, os.environ),
             manifest=measured.get,
             redact=redactor.redact,
-            parent=_trace_of(state),
+            parent=(parent := _trace_of(state)),
+            sampled=run_is_sampled(telemetry.settings, plan.run_id, parent),
         )
         stack.callback(workbench.close)
         pools = LedgerPools(folder / "locks" / "pools", pipeline.pools)
@@ -345,7 +347,7 @@ def _run(
             workbench=workbench,
             interrupts=inbox,
             pools=pools,
-            observers=[*stack.enter_context(observers(plan, ledger, executor.last_line)), *others],
+            observers=[*stack.enter_context(observers(plan, ledger, executor.last_line)), *telemetry.observers],
         )
         return Engine(plan, ports, started=opening, state=state, blobs={opening.graph: graph}).run()
 

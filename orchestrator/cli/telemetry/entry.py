@@ -44,6 +44,9 @@ class NoTelemetry:
 
     observers: Sequence[Observer] = ()
 
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
     def finish(self) -> None:
         """Do nothing."""
 
@@ -60,9 +63,10 @@ def telemetry_of_run(
 
     The caller holds the lock of the pipeline; a run that is resumed is in *ledger* already.
     """
-    telemetry = _started(ledger, run_id, prepared, environ, say)
+    settings = settings_of(environ, prepared.project.pipeline, prepared.project.folder)
+    telemetry = _started(ledger, run_id, prepared.project.pipeline, settings, say)
     if telemetry is None:
-        yield NoTelemetry()
+        yield NoTelemetry(settings)
         return
     try:
         yield telemetry
@@ -70,11 +74,7 @@ def telemetry_of_run(
         telemetry.give_up()
 
 
-def _started(
-    ledger: Ledger, run_id: str, prepared: Prepared, environ: Mapping[str, str], say: Say
-) -> RunTelemetry | None:
-    pipeline = prepared.project.pipeline
-    settings = settings_of(environ, pipeline, prepared.project.folder)
+def _started(ledger: Ledger, run_id: str, pipeline: Pipeline, settings: Settings, say: Say) -> RunTelemetry | None:
     for problem in settings.problems:
         say(f"warning: telemetry: {problem}")
     if not settings.signals:

@@ -56,13 +56,15 @@ class RunTelemetry:
         ledger: Ledger,
         run_id: str,
         pipeline: Pipeline,
+        settings: Settings,
         feeds: Mapping[Signal, Feed],
-        say: Say,
         missed: MissedRuns,
+        say: Say,
     ) -> None:
         self._ledger = ledger
         self._run_id = run_id
         self._pipeline = pipeline
+        self.settings = settings
         self._feeds = dict(feeds)
         self._say = say
         self._missed = missed
@@ -172,7 +174,7 @@ def make_telemetry(ledger: Ledger, run_id: str, pipeline: Pipeline, settings: Se
         if (feed := feed_of(signal, ledger.connection, settings, before)) is not None
     }
     missed = MissedRuns(ledger.path, names, settings)
-    telemetry = RunTelemetry(ledger, run_id, pipeline, feeds, say, missed)
+    telemetry = RunTelemetry(ledger, run_id, pipeline, settings, feeds, missed, say)
     for signal, place in ways_of(settings):
         if signal not in feeds:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from orchestrator.cli.telemetry.settings import Settings
+from orchestrator.core.tracing import TraceParent, trace_id_of
 
 
 def is_sampled(settings: Settings, trace_id: str, parent: bool | None) -> bool:  # noqa: FBT001 - read as words
@@ -25,3 +26,8 @@ def is_sampled(settings: Settings, trace_id: str, parent: bool | None) -> bool: 
         "traceidratio": lambda: int(trace_id[16:], 16) < round(settings.sampler_ratio * (1 << 64)),
     }
     return decide[sampler]()
+
+
+def run_is_sampled(settings: Settings, run_id: str, caller: TraceParent | None) -> bool:
+    """Return whether the trace of the run *run_id*, started in the context of *caller*, is sent."""
+    return is_sampled(settings, trace_id_of(run_id, caller), None if caller is None else caller.sampled)

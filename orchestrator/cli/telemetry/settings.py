@@ -72,11 +72,11 @@ class Limits:
 
 @attrs.frozen
 class Batching:
-    """State how items are gathered: *delay_ms* after the first, or when there are *size*; no more than *most* wait."""
+    """State how items are gathered: *delay_ms* after the first, or when there are *size*; no more than *most* wait, enough for a large graph that is skipped at once."""
 
     delay_ms: int = 5_000
     size: int = 512
-    most: int = 2_048
+    most: int = 10_000
 
 
 @attrs.frozen

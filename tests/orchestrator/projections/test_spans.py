@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Sequence
 
@@ -9,6 +10,8 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.semconv._incubating.attributes import cicd_attributes, process_attributes, vcs_attributes
+from opentelemetry.semconv.attributes import error_attributes
 
 from ledger.events import NewEvent, RecordedEvent
 from ledger.verifier import Checkpoint
@@ -16,6 +19,13 @@ from orchestrator.core.definition import RetryPolicy
 from orchestrator.core.events import event_data, event_type
 from orchestrator.core.state import fold
 from orchestrator.core.tracing import span_id_of, trace_id_of
+from orchestrator.projections.span_names import (
+    ATTEMPT_ATTRIBUTES,
+    RESOURCE_ATTRIBUTES,
+    RETRY_ATTRIBUTES,
+    RUN_ATTRIBUTES,
+    STEP_ATTRIBUTES,
+)
 from orchestrator.projections.span_words import RESULTS
 from orchestrator.projections.spans import RunSpans, Span, nanoseconds, spans_of
 from orchestrator.runtime.recovery import closing_events
@@ -149,6 +159,33 @@ class TestAgreement:
         rest = [span for event in events[cut:] for span in live.apply(event)]
 
         assert spans_of(events) == first + rest
+
+
+class TestNames:
+    """The names of what spans carry."""
+
+    @given(nights())
+    def test_they_are_described(self, tonight: Night) -> None:
+        """For any run: no span, event or resource has an attribute that the reference does not describe."""
+        for span in spans_of(recorded(tonight)):
+            attempt = "orchestrate.attempt" in span.attributes
+            known = RUN_ATTRIBUTES if span.kind == "server" else ATTEMPT_ATTRIBUTES if attempt else STEP_ATTRIBUTES
+            names = {re.sub(r"^orchestrate\.steps\..*", "orchestrate.steps.STATUS", name) for name in span.attributes}
+            assert names <= known.keys()
+            assert span.resource.keys() <= RESOURCE_ATTRIBUTES.keys()
+            for _, _, attributes in span.events:
+                assert attributes.keys() == RETRY_ATTRIBUTES.keys()
+
+    def test_they_are_those_of_the_conventions(self) -> None:
+        """Given the conventions as the SDK's package has them, then each name that is not ours, and each result, is one of theirs."""
+        pages = (cicd_attributes, error_attributes, process_attributes, vcs_attributes)
+        known = {value for page in pages for value in vars(page).values() if isinstance(value, str)}
+        described = (RESOURCE_ATTRIBUTES, RUN_ATTRIBUTES, STEP_ATTRIBUTES, ATTEMPT_ATTRIBUTES)
+        assert [
+            name for names in described for name in names if not name.startswith("orchestrate.") and name not in known
+        ] == []
+        for values in (cicd_attributes.CicdPipelineResultValues, cicd_attributes.CicdPipelineTaskRunResultValues):
+            assert {*RESULTS.values()} == {value.value for value in values}
 
 
 class TestWords:

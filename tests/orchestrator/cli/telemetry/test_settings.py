@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
+from orchestrator.cli.telemetry.described import VARIABLES
 from orchestrator.cli.telemetry.sampling import is_sampled
 from orchestrator.cli.telemetry.settings import (
     Batching,
@@ -127,6 +129,39 @@ class TestEndpoints:
         """Given a credential in the headers or in the address, then the settings do not show it."""
         environ = {BASE: "http://u:hunter2@c/hunter3", "OTEL_EXPORTER_OTLP_HEADERS": "k=hunter4"}
         assert "hunter" not in repr(telemetry_settings(environ))
+
+
+class Noting(Mapping[str, str]):
+    """Variables that note which of them are asked for."""
+
+    def __init__(self, known: dict[str, str]) -> None:
+        self._known = known
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+class TestReference:
+    """What the reference says of variables."""
+
+    def test_every_variable_is_described(self) -> None:
+        """Given all that is read, then these are the variables that are described, for all signals and for one."""
+        environ = Noting({**HERE, "OTEL_TRACES_SAMPLER": "traceidratio"})
+        telemetry_settings(environ)
+        described = set()
+        for name in VARIABLES:
+            for signal in ("TRACES", "METRICS", "LOGS"):
+                described.add(name.replace("[_{SIGNAL}]", f"_{signal}").replace("{SIGNAL}", signal))
+            described.add(name.replace("[_{SIGNAL}]", ""))
+        assert environ.asked == {name for name in described if "{" not in name}
 
 
 class TestProblems:
