@@ -19,9 +19,11 @@ from orchestrator.core.events import (
     AlertRaised,
     AttemptFinished,
     AttemptStarted,
+    BlobsPruned,
     CheckpointAnchored,
     DeadmanPinged,
     DefinitionChanged,
+    FilesPruned,
     HistoryCarried,
     HostChanged,
     NoteAdded,
@@ -49,6 +51,7 @@ _LEDGERS_OWN = "ledger."
 # fmt: off
 _WITHOUT_A_ROW = (
     RunCancelRequested, AlertRaised, AlertDelivered, AlertFailed, DeadmanPinged, TelemetryDelivered, TelemetryFailed,
+    FilesPruned, BlobsPruned,
 )
 # fmt: on
 
