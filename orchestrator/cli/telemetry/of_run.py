@@ -23,11 +23,13 @@ from orchestrator.cli.telemetry.outlet import Outcome, Outlet
 from orchestrator.cli.telemetry.settings import Settings, Signal
 from orchestrator.cli.telemetry.step_output import StepOutput
 from orchestrator.cli.telemetry.ways import PlaceName, place_of, ways_of
+from orchestrator.core.classification import is_withheld
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.events import TelemetryDelivered, TelemetryFailed
 from orchestrator.projections.log_records import RunLog
 from orchestrator.projections.telemetry_facts import arrivals
 from orchestrator.projections.traces import checkpoint_of_size
+from orchestrator.projections.withheld import step_classes
 from orchestrator.runtime.output import Listen, nobody
 from orchestrator.runtime.ports import Observer
 
@@ -91,7 +93,10 @@ class RunTelemetry:
         """Send what steps print by *outlets* too."""
         for place, outlet in outlets.items():
             self.add_way("step_output", place, outlet)
-        self.listen = StepOutput(log, tuple(outlets.values()), self._say).listen
+        # A run that was resumed under a definition that says less is withheld as it was.
+        classes = step_classes(self._ledger.connection, self._run_id)
+        withheld = {step for step, classification in classes.items() if is_withheld(classification)}
+        self.listen = StepOutput(log, tuple(outlets.values()), withheld, self._say).listen
 
     def recorded(self, event: RecordedEvent) -> None:
         """Offer what *event* makes."""
