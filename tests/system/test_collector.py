@@ -101,6 +101,7 @@ class Story(NamedTuple):
     folder: Path
     first: Seen
     third: Seen
+    outlook: dict[str, str]
     missed: Seen
     replayed: Seen
     resumed: Seen
@@ -144,6 +145,8 @@ def story(collectors: tuple[RealCollector, RealCollector], tmp_path_factory: pyt
     pipeline.deliver(THIRD)
     pipeline.run(THIRD, env=near.environment)
     third = look(folder, near)
+    planned = value_of(program("plan", "--json", cwd=folder, env=PATH), "plan")
+    outlook = {step["step"]: step["outlook"] for step in planned["steps"]}
 
     near.end(signal.SIGKILL)
     pipeline.deliver(FOURTH, broken=True)
@@ -158,7 +161,7 @@ def story(collectors: tuple[RealCollector, RealCollector], tmp_path_factory: pyt
     value_of(resumed, "run", code=1)
     after_resume = look(folder, near)
     wait_until(lambda: passed_on(near, backend), "the back end lacks spans", seconds=120)
-    return Story(folder, first, third, missed, after_replay, after_resume, look(folder, backend), near)
+    return Story(folder, first, third, outlook, missed, after_replay, after_resume, look(folder, backend), near)
 
 
 @pytest.fixture(scope="module")
@@ -249,6 +252,11 @@ class TestNights:
         assert len(story.third.runs()) == 3
         for trace in (story.third.runs()[0], story.third.runs()[2]):
             assert sorted(span["name"] for span in story.third.others if span["trace_id"] == trace) == sorted(OWN)
+
+    def test_nothing_runs_again_because_the_collector_has_gone(self, story: Story) -> None:
+        """Where spans go is in no step's key: planned without a word of the Collector that was there in all nights before."""
+        assert set(story.outlook.values()) == {"skip"}
+        assert len(story.outlook) == STEPS
 
     def test_a_night_that_failed_without_a_collector_is_replayed(self, story: Story) -> None:
         """Nothing of it had come; then all of it is there, errors and skips too, and the steps' own spans alone are lost."""
