@@ -39,6 +39,7 @@ COMMANDS: dict[str, str] = {
     "show": "Show one run: its steps, their attempts, their reasons.",
     "logs": "Print what the steps of a run have printed.",
     "explain": "Say why a step ran, was skipped or failed, with the evidence.",
+    "diff": "Compare two runs: what went in, what was decided, what came of it.",
     "changes": "List the changes of the definition.",
     "alerts": "List the alerts and what became of them, send what waits, or try a channel.",
     "report": "Print or write the report of a run.",

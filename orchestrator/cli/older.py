@@ -34,12 +34,17 @@ def show_as_present(connection: sqlite3.Connection, path: Path, found: int) -> N
     """
     with contextlib.nullcontext() if connection.in_transaction else _transaction(connection):
         (total,) = connection.execute("SELECT count(*) FROM main.events").fetchone()
-        for script in SCRIPTS[FORMAT][len(SCRIPTS[found]) :]:
-            for statement in statements(script):
-                if statement.startswith("CREATE TABLE"):
-                    connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
+        add_missing_tables(connection, found)
         told = counting(f"{path} was made by an older program: its tables are made for this reading", total)
-        rebuild_beside(connection, [ReadModels()], _watched(read_events(connection), told))
+        rebuild_beside(connection, [ReadModels()], watched(read_events(connection), told))
+
+
+def add_missing_tables(connection: sqlite3.Connection, found: int) -> None:
+    """Make those tables of the ledger's own that one of the format *found* lacks, empty, beside the stored ones."""
+    for script in SCRIPTS[FORMAT][len(SCRIPTS[found]) :]:
+        for statement in statements(script):
+            if statement.startswith("CREATE TABLE"):
+                connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
 
 
 @contextlib.contextmanager
@@ -66,7 +71,8 @@ def counting(what: str, total: int, *, unit: str = "events", hint: str = "") -> 
     return told
 
 
-def _watched(events: Iterator[RecordedEvent], told: Callable[[int], None]) -> Iterator[RecordedEvent]:
+def watched(events: Iterator[RecordedEvent], told: Callable[[int], None]) -> Iterator[RecordedEvent]:
+    """Yield *events*, and tell *told* every thousand how many there were."""
     for number, event in enumerate(events, start=1):
         yield event
         if number % _EVENTS_BETWEEN == 0:

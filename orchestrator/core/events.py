@@ -77,6 +77,8 @@ class RunStarted:
         git: `{"commit", "dirty"}` of the folder of the definition, or None.
         traceparent: The W3C trace context in which it was started, where there was a valid one; its trace is that of the run.
         tracestate: What belongs to that.
+        environment: Digest of the blob that says what it ran with: code, interpreter, packages, programs, platform; see the reference of environments.
+        reproduces: The run that this one runs again, to compare what comes of it; None for every other run.
     """
 
     run_id: str
@@ -99,6 +101,8 @@ class RunStarted:
     reason: str | None = None
     traceparent: str | None = None
     tracestate: str | None = None
+    environment: str | None = None
+    reproduces: str | None = None
 
 
 @attrs.frozen
@@ -129,6 +133,7 @@ class RunResumed:
     max_parallel: int
     program: str
     reason: str | None = None
+    environment: str | None = None
 
 
 @attrs.frozen

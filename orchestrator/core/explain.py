@@ -169,10 +169,12 @@ def _change(evidence: Evidence) -> str:
 
 def id_in(component: object) -> str | None:
     """Return the id of the key of the digest that stands for a secret in *component* of a step's key, or None where there is none."""
-    value = component.get("value") if isinstance(component, Mapping) else None
-    if not isinstance(value, str) or not value.startswith("keyed:"):
-        return None
-    return value.split(":")[1]
+    return id_of(component.get("value") if isinstance(component, Mapping) else None)
+
+
+def id_of(value: object) -> str | None:
+    """Return the id of the key of the digest *value* of a secret, `none` where there was no key; None for what is no such digest."""
+    return value.split(":")[1] if isinstance(value, str) and value.startswith("keyed:") else None
 
 
 def _output(evidence: Evidence) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from ledger.events import RecordedEvent
 
 _FIELDS: Mapping[str, tuple[str, ...]] = {
-    "run.started": ("definition", "graph"),
-    "run.resumed": ("definition", "graph"),
+    "run.started": ("definition", "graph", "environment"),
+    "run.resumed": ("definition", "graph", "environment"),
     "definition.changed": ("after",),
     "history.carried": ("state",),
 }
