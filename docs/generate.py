@@ -54,7 +54,7 @@ def events_page() -> str:
         stream = (
             "pipeline/NAME"
             if name.split(".")[0] in ("definition", "pipeline", "output", "host", "note", "checkpoint", "deadman")
-            or name in ("run.refused", "run.acknowledged", "run.cancel_requested")
+            or name in ("run.refused", "run.acknowledged", "run.cancel_requested", "run.reproduced")
             else {"history": "ledger", "alert": "alerts/NAME"}.get(name.split(".")[0], "run/ID")
         )
         lines.append(f"| [`{name}`](#{name.replace('.', '')}) | {version} | `{stream}` | {_summary(cls)} |")

@@ -106,9 +106,11 @@ def live_through(folder: Path) -> list[Path]:
     _program(shop, "run")
     _program(shop, "note", "latest/mail", "it kills itself")
     _program(shop, "ack", "latest", *why)
+    _program(shop, "reproduce", "latest")  # which differs: `metrics` is declared nowhere
     definition.write_text(DEFINITION.replace('"kill -9 $$"', '"true"'), encoding="utf-8")
     _program(shop, "run", "--for", "2026-01-02", *why)
     _program(shop, "run", "--for", "2026-01-02")
+    _program(shop, "reproduce", "latest", *why)  # which cannot be: nothing ran
     _program(shop, "run", "--env-file", "nowhere.env")
     (shop / "broken").touch()
     _program(shop, "run", "--force", "--only", "check")

@@ -160,7 +160,7 @@ def execute(
             )
             for notice in (*key_notices(plan, begun), *lost_key_notice(before, beginning.secrets, plan)):
                 say(f"warning: {notice}")
-            ended = _run(prepared, ledger, plan, beginning, observers)
+            ended = run_engine(prepared, ledger, plan, beginning, observers)
             return Ended(project.ledger, ended, _seal(prepared, ledger, run_id, say))
 
 
@@ -297,13 +297,19 @@ def _record_definition(project: Project, ledger: Ledger, git: Mapping[str, objec
     append_event(ledger, f"pipeline/{pipeline.name}", event, blobs)
 
 
-def _run(
+def run_engine(
     prepared: Prepared,
     ledger: Ledger,
     plan: RunPlan,
     beginning: Beginning,
     observers: MakeObservers,
 ) -> RunState:
+    """
+    Run *plan* to its end, with what is *prepared* around it, and return the final state.
+
+    Raises:
+        LedgerError: An event could not be recorded; what ran then has been ended.
+    """
     project = prepared.project
     pipeline, folder = project.pipeline, ledger.path.parent
     graph = canonical_bytes(graph_document(pipeline, project.graph))

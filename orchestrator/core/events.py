@@ -30,6 +30,7 @@ from orchestrator.core.pipeline_events import (
     RunAcknowledged,
     RunCancelRequested,
     RunRefused,
+    RunReproduced,
 )
 from orchestrator.core.upcasts import UPCASTS, Upcasts, upcast
 
@@ -54,6 +55,7 @@ __all__ = [
     "RunCancelRequested",
     "RunFinished",
     "RunRefused",
+    "RunReproduced",
     "RunResumed",
     "RunStarted",
     "StepFinished",
@@ -273,6 +275,7 @@ Event: TypeAlias = (
     | NoteAdded
     | RunAcknowledged
     | RunCancelRequested
+    | RunReproduced
     | CheckpointAnchored
     | HistoryCarried
     | AlertRaised
@@ -297,6 +300,7 @@ EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
     "note.added": (NoteAdded, 1),
     "run.acknowledged": (RunAcknowledged, 1),
     "run.cancel_requested": (RunCancelRequested, 1),
+    "run.reproduced": (RunReproduced, 1),
     "checkpoint.anchored": (CheckpointAnchored, 1),
     "history.carried": (HistoryCarried, 1),
     "alert.raised": (AlertRaised, 1),
