@@ -177,6 +177,7 @@ def variables_again(
         for name in sorted(taken)
         if pipeline.variables[name].secret and (why := _doubt(recorded, name, secrets.get(name))) is not None
     }
+    taken_as_is = [name for name in doubts if name in trusted and name in secrets]
     found = Environment(
         variables=secrets | {name: item for name, item in plain.items() if name in pipeline.variables},
         params={name: item for name, item in plain.items() if name in pipeline.params},
@@ -184,9 +185,9 @@ def variables_again(
     problems = tuple(
         Problem("variable_differs", why, suggestion=f"take it as it is with --trust-secret {name}")
         for name, why in doubts.items()
-        if name not in trusted
+        if name not in taken_as_is
     )
-    return Variables(found, tuple(name for name in doubts if name in trusted), problems)
+    return Variables(found, tuple(taken_as_is), problems)
 
 
 def _doubt(recorded: RecordedRun, name: str, today: Resolved | None) -> str | None:
