@@ -115,10 +115,11 @@ def reproduce(request: Request, *, observers: MakeObservers, say: Say) -> Result
             problems = [*recorded.problems, *again.problems, *variables.problems]
             problems += [] if problems else outside_problems(recorded, again, made.tree)
             problems += [] if problems else _laid_out(made, recorded, again, ledger)
-            plan, missing = _plan(made, recorded, again, run_id, request.jobs)
-            problems += [] if problems else missing
+            plan = None
+            if not problems:
+                plan, problems = _plan(made, recorded, again, run_id, request.jobs)
             where = view.where(recorded.name)
-            if problems:
+            if plan is None or problems:
                 event = telling.event(None, [], problems)
                 append_event(ledger, f"pipeline/{recorded.name}", event)
                 return Result(recorded, None, event, None, None, None, where)

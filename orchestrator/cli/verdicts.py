@@ -24,6 +24,8 @@ from orchestrator.runtime.dataset_comparison import Output, compare_dataset
 from orchestrator.runtime.provenance import current_actor
 
 _FILES_AT_MOST = 20
+_CAUSES_AT_MOST = 50
+_COLUMNS_AT_MOST = 50
 
 
 def compared(
@@ -101,13 +103,20 @@ def reproduced_event(
         reproduction=reproduction,
         verdict="not_reproducible" if problems else worst(step.verdict for step in steps),
         steps=tuple(_step_data(step) for step in steps),
-        causes=tuple(problem.as_json() for problem in problems),
+        causes=tuple(problem.as_json() for problem in _limited(problems)),
         left_out=dict(again.left_out),
         actor=current_actor(os.environ),
         first=_first(steps),
         trusted=trusted,
         reason=reason,
     )
+
+
+def _limited(problems: Sequence[Problem]) -> list[Problem]:
+    listed = list(problems[:_CAUSES_AT_MOST])
+    if len(problems) > len(listed):
+        listed.append(Problem("more", f"and {len(problems) - len(listed)} more causes"))
+    return listed
 
 
 def _first(steps: Sequence[StepVerdict]) -> dict[str, object] | None:
@@ -120,7 +129,7 @@ def _first(steps: Sequence[StepVerdict]) -> dict[str, object] | None:
         found["dataset"] = dataset.dataset
         columns = [name for file in dataset.files for name in _columns(file.detail)]
         if columns:
-            found["columns"] = list(dict.fromkeys(columns))
+            found["columns"] = list(dict.fromkeys(columns))[:_COLUMNS_AT_MOST]
     return found
 
 
