@@ -140,4 +140,4 @@ def test_definitions(second: str | None, kept: bool, kinds: list[str], tmp_path:
     assert found.folder == tmp_path.parent.resolve()
 
 
-_FIELDS = tuple(field.name for field in RunResumed.__attrs_attrs__)  # type: ignore[attr-defined]
+_FIELDS = tuple(field.name for field in RunResumed.__attrs_attrs__)

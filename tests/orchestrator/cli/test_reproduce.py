@@ -256,6 +256,12 @@ class TestHistory:
         assert f"verdict:       different, run {shop.value['reproduction']}" in text
         assert f"reproduces:    {shop.run_id}" in program("show", shop.value["reproduction"], cwd=shop.folder).stdout
 
+    def test_it_is_compared_like_a_run(self, shop: Shop) -> None:
+        """Given both runs, then `diff` tells what differs between them."""
+        done = program("diff", shop.run_id, str(shop.value["reproduction"]), cwd=shop.folder)
+        assert done.returncode == 0, done
+        assert "output drawn: sha256:" in done.stdout
+
     def test_it_is_asked_for_in_sql(self, shop: Shop) -> None:
         """Given the view of reproductions, then it has both; no other view of runs has them."""
         sql = "SELECT run_id, verdict, first_step, first_dataset, reason FROM audit_reproductions"
