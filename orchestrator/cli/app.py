@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "accept": "Declare the present outputs of a step to be current.",
     "note": "Write something down about a run or one of its steps.",
     "ack": "Acknowledge a run that did not end well.",
+    "reproduce": "Run a run again in a scratch folder, and compare what comes of it.",
     "status": "Show each pipeline: its last run, and what needs attention.",
     "check": "Say whether what was due has run: for a second cron, and for monitoring.",
     "schedule": "Print what starts the pipeline at night: systemd units, a line for cron.",

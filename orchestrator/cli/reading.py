@@ -17,7 +17,14 @@ from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger, where
 from orchestrator.projections.find_run import RunLookupError, find_run
-from orchestrator.projections.queries import pipeline_of_path, pipeline_overview, pipeline_row, run_detail, run_process
+from orchestrator.projections.queries import (
+    pipeline_of_path,
+    pipeline_overview,
+    pipeline_row,
+    run_detail,
+    run_process,
+    run_row,
+)
 from orchestrator.projections.read_model_tables import NAME, VERSION
 from orchestrator.projections.trusted import refuse_untrusted
 from orchestrator.runtime.liveness import is_alive
@@ -115,9 +122,8 @@ class View:
 
         Nobody can tell any more which processes there were at an earlier moment: then one that counted as running was.
         """
-        row = self.connection.execute("SELECT status FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        known = self.moment is not None
-        return bool(row[0] == "running") and (known or is_alive(**run_process(self.connection, run_id)))
+        is_on, known = run_row(self.connection, run_id)["status"] == "running", self.moment is not None
+        return is_on and (known or is_alive(**run_process(self.connection, run_id)))
 
     def detail(self, run_id: str, *, history: bool = True, recorded: bool = False) -> dict[str, object]:
         """

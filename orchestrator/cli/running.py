@@ -167,7 +167,7 @@ def execute(
             for notice in (*key_notices(plan, begun), *lost_key_notice(before, beginning.secrets, plan)):
                 say(f"warning: {notice}")
             with telemetry_of_run(ledger, run_id, prepared, os.environ, say=say) as telemetry:
-                ended = _run(prepared, ledger, plan, beginning, observers, telemetry)
+                ended = run_engine(prepared, ledger, plan, beginning, observers, telemetry)
                 return Ended(project.ledger, ended, _seal(prepared, ledger, run_id, telemetry, say))
 
 
@@ -309,7 +309,7 @@ def _record_definition(project: Project, ledger: Ledger, git: Mapping[str, objec
     append_event(ledger, f"pipeline/{pipeline.name}", event, blobs)
 
 
-def _run(
+def run_engine(
     prepared: Prepared,
     ledger: Ledger,
     plan: RunPlan,
@@ -317,6 +317,12 @@ def _run(
     observers: MakeObservers,
     telemetry: RunTelemetry | NoTelemetry,
 ) -> RunState:
+    """
+    Run *plan* to its end, with what is *prepared* around it, and return the final state.
+
+    Raises:
+        LedgerError: An event could not be recorded; what ran then has been ended.
+    """
     project = prepared.project
     pipeline, folder = project.pipeline, ledger.path.parent
     graph = canonical_bytes(graph_document(pipeline, project.graph))

@@ -32,6 +32,7 @@ from orchestrator.core.pipeline_events import (
     RunAcknowledged,
     RunCancelRequested,
     RunRefused,
+    RunReproduced,
     TelemetryDelivered,
     TelemetryFailed,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "RunCancelRequested",
     "RunFinished",
     "RunRefused",
+    "RunReproduced",
     "RunResumed",
     "RunStarted",
     "StepFinished",
@@ -281,6 +283,7 @@ Event: TypeAlias = (
     | NoteAdded
     | RunAcknowledged
     | RunCancelRequested
+    | RunReproduced
     | CheckpointAnchored
     | HistoryCarried
     | AlertRaised
@@ -309,6 +312,7 @@ EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
     "note.added": (NoteAdded, 1),
     "run.acknowledged": (RunAcknowledged, 1),
     "run.cancel_requested": (RunCancelRequested, 1),
+    "run.reproduced": (RunReproduced, 1),
     "checkpoint.anchored": (CheckpointAnchored, 1),
     "history.carried": (HistoryCarried, 1),
     "alert.raised": (AlertRaised, 1),

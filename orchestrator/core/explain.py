@@ -82,7 +82,10 @@ def next_command(detail: Mapping[str, object]) -> list[str]:
     run_id, where = str(detail["run_id"]), str(detail.get("where") or "")
     status = detail["status"]
     steps = _steps(detail)
-    again = f"orchestrate run --for {detail['night']}{where}"
+    original = detail.get("reproduces")
+    again = (
+        f"orchestrate reproduce {original}{where}" if original else f"orchestrate run --for {detail['night']}{where}"
+    )
     if status == "running":
         return [f"orchestrate logs {run_id} --follow{where}"]
     if detail.get("repaired_by"):
@@ -96,7 +99,7 @@ def next_command(detail: Mapping[str, object]) -> list[str]:
             return [f'orchestrate accept {run_id} {name} --reason "…"{where}', f"{again} --force --only {name}"]
         return [f"orchestrate logs {run_id} {name}{where}", f"orchestrate explain {run_id} {name}{where}", again]
     if failed is not None:
-        writer = _writer_of(detail, failed)
+        writer = None if original else _writer_of(detail, failed)
         accept = [] if writer is None else [f'orchestrate accept {run_id} {writer} --reason "…"{where}']
         return [f"orchestrate explain {run_id} {failed['step']}{where}", *accept, again]
     selection = detail.get("selection")

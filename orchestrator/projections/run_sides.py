@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.projections.environments import environment_of
 from orchestrator.projections.queries import load_blob, load_json
+from orchestrator.projections.reproductions import any_run
 from orchestrator.projections.starts import last_start
 
 Document = Mapping[str, Any]
@@ -76,8 +77,8 @@ def side_of(connection: sqlite3.Connection, run_id: str) -> Side:
         "definition",
         "graph",
     )
-    row = connection.execute(f"SELECT {', '.join(columns)} FROM runs WHERE run_id = ?", (run_id,)).fetchone()  # noqa: S608 - fixed names
-    run = dict(zip(columns, row, strict=True))
+    row = any_run(connection, run_id)
+    run = {name: row[name] for name in columns}
 
     def text(digest: str) -> bytes | None:
         found = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()

@@ -20,6 +20,9 @@ from orchestrator.runtime.walking import matches
 SHELL = "/bin/sh"
 
 
+SHELL = "/bin/sh"
+
+
 @attrs.frozen
 class Surroundings:
     """

@@ -72,7 +72,9 @@ def command(
 def _names(view: View, run_id: str) -> set[str]:
     """Return the name of the pipeline of the run *run_id*, and those that it had before."""
     from orchestrator.projections.queries import load_blob
+    from orchestrator.projections.reproductions import any_run
 
-    pipeline, graph = view.connection.execute("SELECT pipeline, graph FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-    former = (load_blob(view.connection, graph) or {}).get("formerly", [])
+    run = any_run(view.connection, run_id)
+    pipeline, graph = run["pipeline"], run["graph"]
+    former = (load_blob(view.connection, str(graph)) or {}).get("formerly", [])
     return {str(pipeline), *(former if isinstance(former, list) else ())}

@@ -72,10 +72,12 @@ def _lines(detail: Mapping[str, object], *, local: bool, past: bool) -> Iterator
         "commit": _commit(detail["git"]),
         "first failure": cause_text(detail),
         "repaired by": detail["repaired_by"],
+        "reproduces": detail["reproduces"],
         "sealed": checkpoint_text(detail["checkpoint"]),
         "files": pruned_summary(detail["pruned"]),
     }
     yield from (printable(f"  {name + ':':<14} {value}") for name, value in facts.items() if value is not None)
+    yield from (f"  {'verdict:':<14} {line}" for line in _verdicts(detail, local=local))
     yield from (
         printable(f"  {label + ':':<14} {text}")
         for label, text in manual_lines(detail, functools.partial(shown_time, local=local))
@@ -88,6 +90,15 @@ def _lines(detail: Mapping[str, object], *, local: bool, past: bool) -> Iterator
         yield from (
             f"next: {command}" if number == 0 else f"      {command}" for number, command in enumerate(commands)
         )
+
+
+def _verdicts(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:
+    """Yield what came of running the run again, each time that it was; of a run that did that, its own verdict."""
+    verdicts = detail["verdicts"]
+    assert isinstance(verdicts, list)
+    for row in verdicts:
+        by = "" if row["reproduction"] in (None, detail["run_id"]) else f", run {row['reproduction']}"
+        yield f"{row['verdict'].replace('_', ' ')}{by}, {shown_time(row['recorded_at'], local=local)}"
 
 
 def _table(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:

@@ -27,6 +27,7 @@ from orchestrator.core.classification import is_withheld
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.events import TelemetryDelivered, TelemetryFailed
 from orchestrator.projections.log_records import RunLog
+from orchestrator.projections.reproductions import any_run
 from orchestrator.projections.telemetry_facts import arrivals
 from orchestrator.projections.traces import checkpoint_of_size
 from orchestrator.projections.withheld import step_classes
@@ -120,9 +121,7 @@ class RunTelemetry:
         self._until = time.monotonic() + self._pipeline.telemetry.wait_us / 1e6
         checkpoint = None
         with self._harmless(None):
-            (last,) = self._ledger.connection.execute(
-                "SELECT last_seq FROM runs WHERE run_id = ?", (self._run_id,)
-            ).fetchone()
+            last = any_run(self._ledger.connection, self._run_id)["last_seq"]
             checkpoint = checkpoint_of_size(self._ledger.connection, last + 1)
         for signal in list(self._feeds):
             with self._harmless(signal):
