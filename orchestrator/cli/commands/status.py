@@ -60,12 +60,13 @@ def command(pipeline: str | None, ledger: str | None, as_of: str | None, *, loca
         if view is not None and not past:
             _warn_of_room(view)
             _warn_of_log(view)
-        else:
-            _warn_of_loss(ledger_path(ledger, definition_path(pipeline)))
+        path = ledger_path(ledger, definition_path(pipeline))
+        loss = _loss(path) if view is None else None
+        if loss is not None:
+            render.err(f"warning: {printable(loss)}")
         if as_json:
             render.out_json(entries)
-        elif not entries:
-            path = ledger_path(ledger, definition_path(pipeline))
+        elif not entries and loss is None:
             what = "holds no pipeline yet" if view is not None else "does not exist yet"
             render.err(f"the ledger {path} {what}; `orchestrate run` makes a start")
         for number, entry in enumerate(entries if not as_json else []):
@@ -75,15 +76,10 @@ def command(pipeline: str | None, ledger: str | None, as_of: str | None, *, loca
     return 0
 
 
-def _warn_of_loss(path: Path) -> None:
-    """Say that the ledger at *path*, which is not there, is one that this user has signed."""
-    from ledger.errors import LedgerError
-    from orchestrator.cli.lost_ledgers import refuse_lost
+def _loss(path: Path) -> str | None:
+    from orchestrator.cli.lost_ledgers import loss_at
 
-    try:
-        refuse_lost(path)
-    except LedgerError as error:
-        render.err(f"warning: {printable(str(error))}")
+    return loss_at(path)
 
 
 def _warn_of_room(view: View) -> None:
