@@ -79,6 +79,7 @@ class RunTelemetry:
         self._feeds = dict(feeds)
         self._say = say
         self._missed = missed
+        self._broken: dict[Signal, str] = {}
         self._ways: list[_Way] = []
         self._until = 0.0
         self.observers: Sequence[Observer] = (self,)
@@ -147,6 +148,9 @@ class RunTelemetry:
         self._missed.stop()
 
     def _record_own(self, way: _Way, own: Outcome) -> None:
+        if way.signal in self._broken:
+            # How many are missing nobody knows.
+            own = attrs.evolve(own, missed=max(own.missed, 1), error=self._broken[way.signal])
         self._append(way, own)
         if not own.missed:
             return
@@ -173,6 +177,7 @@ class RunTelemetry:
         except Exception as error:  # noqa: BLE001 - telemetry changes no result, whatever is wrong with it
             if signal is not None:
                 self._feeds.pop(signal, None)
+                self._broken[signal] = f"bug_{type(error).__name__}"
             self._say(f"warning: telemetry: {type(error).__name__}: {error}")
 
 
@@ -195,7 +200,7 @@ def make_telemetry(ledger: Ledger, run_id: str, pipeline: Pipeline, settings: Se
     before = ledger.read_stream(f"run/{run_id}")
     names = (pipeline.name, *pipeline.formerly)
     feeds = {signal: feed_of(signal, ledger.connection, settings, before) for signal in settings.signals}
-    missed = MissedRuns(ledger.path, names, settings)
+    missed = MissedRuns(ledger.path, run_id, names, settings)
     telemetry = RunTelemetry(ledger, run_id, pipeline, settings, feeds, missed, say)
     lines: dict[PlaceName, Outlet] = {}
     for signal, place in ways_of(settings):
