@@ -1,4 +1,4 @@
-"""Handing a page to where an option names: a file, or stdout."""
+"""Handing a text out: to the file that the user names, or to stdout."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from orchestrator.cli.errors import UsageRefusedError
 
 def deliver(target: str, text: str) -> None:
     """
-    Write *text* to the file *target*, or to stdout where that is `-`.
+    Write *text* to the file *target*, which appears whole, or to stdout where it is `-`; say so.
 
     Raises:
-        UsageRefusedError: It cannot be written there.
+        UsageRefusedError: It cannot be written.
     """
     if target == "-":
         render.out_raw(text.encode("utf-8"))
