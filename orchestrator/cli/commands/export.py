@@ -25,7 +25,9 @@ Examples:
 @click.option(
     "--format", "form", type=click.Choice(list(FORMATS)), required=True, help=" ".join(f"{name}: {what}" for name, what in FORMATS.items())
 )  # fmt: skip
-@click.option("--output", metavar="FILE", type=click.Path(), help="Write the lines there instead of to stdout; FILE is made anew.")
+@click.option(
+    "--output", metavar="FILE", type=click.Path(), help="Write the lines there instead of to stdout; FILE is made anew."
+)
 @pipeline_option
 @ledger_option
 @json_option
