@@ -39,6 +39,16 @@ wait = "30s"
 """
 """So that what is sent at the end of a run arrives on a busy machine too."""
 
+ACKNOWLEDGED = {
+    "traceId": "0af7651916cd43dd8448eb211c80319c",
+    "spanId": "b7ad6b7169203331",
+    "name": "acknowledged",
+    "kind": 1,
+    "startTimeUnixNano": "1",
+    "endTimeUnixNano": "2",
+}
+"""A span as OTLP's JSON has it."""
+
 SECRET = "hunter22" * 3
 LEAKY = f"""
 [pipeline]
@@ -345,3 +355,16 @@ class TestMasking:
         """The ledger's spans are untouched, the event of a retry too."""
         agree(leaked)
         assert [event[0] for span in leaked.ours for event in span["events"]] == ["retry.scheduled"]
+
+
+class TestAcknowledgement:
+    """What the answer of the Collector means."""
+
+    def test_what_was_acknowledged_is_on_disk(self, collectors: tuple[RealCollector, RealCollector]) -> None:
+        """Between the answer and the kill there is no time in which anything could be written."""
+        near, _ = collectors
+        if not near.is_up:
+            near.start()
+        near.send(ACKNOWLEDGED)
+        near.end(signal.SIGKILL)
+        assert [span["name"] for span in near.spans() if span["scope"] == "acknowledged"] == ["acknowledged"]
