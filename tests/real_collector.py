@@ -60,8 +60,10 @@ class RealCollector:
         return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{self.http}"}
 
     def start(self) -> None:
-        """Start it, and return when it says that it is well."""
+        """Start it where it is not up, and return when it says that it is well."""
         assert PROGRAM is not None
+        if self.is_up:
+            return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [PROGRAM, "--config", CONFIG],
@@ -87,13 +89,11 @@ class RealCollector:
         except (urllib.error.URLError, OSError):
             return False
 
-    def send(self, span: Json) -> None:
-        """Send *span*, which is OTLP JSON already, and return when it is acknowledged."""
-        scope = {"scope": {"name": span["name"]}, "spans": [span]}
-        body = json.dumps({"resourceSpans": [{"resource": {}, "scopeSpans": [scope]}]}).encode()
-        headers = {"Content-Type": "application/json"}
+    def send(self, signal: str, document: Json) -> None:
+        """Send *document*, which is OTLP JSON already, and return when it is acknowledged."""
+        body, headers = json.dumps(document).encode(), {"Content-Type": "application/json"}
         with urllib.request.urlopen(
-            urllib.request.Request(f"http://{self.http}/v1/traces", body, headers), timeout=60
+            urllib.request.Request(f"http://{self.http}/v1/{signal}", body, headers), timeout=60
         ) as answer:
             assert answer.status == 200
 
