@@ -68,6 +68,7 @@ class RunTelemetry:
         self._feeds = dict(feeds)
         self._say = say
         self._missed = missed
+        self._broken: dict[Signal, str] = {}
         self._ways: list[_Way] = []
         self._until = 0.0
         self.observers: Sequence[Observer] = (self,)
@@ -126,6 +127,9 @@ class RunTelemetry:
         self._missed.stop()
 
     def _record_own(self, way: _Way, own: Outcome) -> None:
+        if way.signal in self._broken:
+            # How many are missing nobody knows.
+            own = attrs.evolve(own, missed=max(own.missed, 1), error=self._broken[way.signal])
         self._append(way, own)
         if not own.missed:
             return
@@ -152,6 +156,7 @@ class RunTelemetry:
         except Exception as error:  # noqa: BLE001 - telemetry changes no result, whatever is wrong with it
             if signal is not None:
                 self._feeds.pop(signal, None)
+                self._broken[signal] = f"bug_{type(error).__name__}"
             self._say(f"warning: telemetry: {type(error).__name__}: {error}")
 
 
@@ -173,7 +178,7 @@ def make_telemetry(ledger: Ledger, run_id: str, pipeline: Pipeline, settings: Se
         for signal in settings.signals
         if (feed := feed_of(signal, ledger.connection, settings, before)) is not None
     }
-    missed = MissedRuns(ledger.path, names, settings)
+    missed = MissedRuns(ledger.path, run_id, names, settings)
     telemetry = RunTelemetry(ledger, run_id, pipeline, settings, feeds, missed, say)
     for signal, place in ways_of(settings):
         if signal not in feeds:
