@@ -171,8 +171,7 @@ def leaked(collectors: tuple[RealCollector, RealCollector], tmp_path_factory: py
     folder = tmp_path_factory.mktemp("leaky")
     (folder / "pipeline.toml").write_text(LEAKY, encoding="utf-8")
     (folder / "leak.py").write_text(LEAK, encoding="utf-8")
-    if not near.is_up:
-        near.start()
+    near.start()
     done = program("run", "--json", cwd=folder, env={**PATH, **near.environment})
     value_of(done, "run")
     wait_until(lambda: passed_on(near, backend), "the back end lacks spans", seconds=120)
@@ -345,3 +344,65 @@ class TestMasking:
         """The ledger's spans are untouched, the event of a retry too."""
         agree(leaked)
         assert [event[0] for span in leaked.ours for event in span["events"]] == ["retry.scheduled"]
+
+
+SPANS = {
+    "resourceSpans": [
+        {
+            "resource": {},
+            "scopeSpans": [
+                {
+                    "scope": {"name": "acknowledged"},
+                    "spans": [
+                        {
+                            "traceId": "0af7651916cd43dd8448eb211c80319c",
+                            "spanId": "b7ad6b7169203331",
+                            "name": "acknowledged",
+                            "kind": 1,
+                            "startTimeUnixNano": "1",
+                            "endTimeUnixNano": "2",
+                        }
+                    ],
+                }
+            ],
+        }
+    ]
+}
+TOLD = [{"key": "tried", "value": {"stringValue": f"with password={SECRET}, in vain"}}]
+LOGS = {
+    "resourceLogs": [
+        {"scopeLogs": [{"logRecords": [{"body": {"stringValue": f"Bearer {SECRET} is refused"}, "attributes": TOLD}]}]}
+    ]
+}
+METRICS = {
+    "resourceMetrics": [
+        {
+            "scopeMetrics": [
+                {"metrics": [{"name": "tries", "gauge": {"dataPoints": [{"asInt": "3", "attributes": TOLD}]}}]}
+            ]
+        }
+    ]
+}
+
+
+class TestSending:
+    """What is sent by hand, as OTLP's JSON has it."""
+
+    def test_metrics_and_logs_are_masked_and_kept_too(self, collectors: tuple[RealCollector, RealCollector]) -> None:
+        """The bodies of logs as well as attributes."""
+        near, _ = collectors
+        near.start()
+        near.send("logs", LOGS)
+        near.send("metrics", METRICS)
+        text = near.copy.read_text(encoding="utf-8")
+        assert SECRET not in text
+        assert '"**** is refused"' in text
+        assert text.count('"with ****, in vain"') == 2
+
+    def test_what_was_acknowledged_is_on_disk(self, collectors: tuple[RealCollector, RealCollector]) -> None:
+        """Between the answer and the kill there is no time in which anything could be written."""
+        near, _ = collectors
+        near.start()
+        near.send("traces", SPANS)
+        near.end(signal.SIGKILL)
+        assert [span["name"] for span in near.spans() if span["scope"] == "acknowledged"] == ["acknowledged"]
