@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import sqlite3
 
-from orchestrator.projections.reproductions import reproduced
-
 _WORD = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}"
 _SHOWN_AT_MOST = 5
 
@@ -79,6 +77,8 @@ def refuse_reproduction(connection: sqlite3.Connection, run_id: str) -> None:
     Raises:
         RunLookupError: It is one that ran another one again.
     """
+    from orchestrator.projections.reproductions import reproduced
+
     original = reproduced(connection, run_id)
     if original is not None:
         message = f"run {run_id} is no night of its pipeline: it reproduces run {original}"

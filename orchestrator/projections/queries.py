@@ -24,7 +24,6 @@ from orchestrator.projections.manual_actions import (
     notes_of,
     unacknowledged,
 )
-from orchestrator.projections.reproductions import any_run, verdicts_on
 
 Row = dict[str, object]
 
@@ -75,6 +74,7 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
     Args:
         history: Also look up how long each step took before, for comparison.
     """
+    from orchestrator.projections.reproductions import any_run, verdicts_on
     from orchestrator.projections.sealing import checkpoint_over
     from orchestrator.projections.withheld import step_classes
 
@@ -92,9 +92,8 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
         detail[name] = _parsed(run[name])
     detail["root_cause"] = _cause(run["root_cause"])
     detail["repaired_by"] = None if run["reproduces"] else _repaired_by(connection, run)
-    detail["verdicts"] = verdicts_on(connection, run_id)
     detail["notes"], detail["moves"] = notes_of(connection, run_id), moves_before(connection, run_id)
-    detail["acknowledged"] = acknowledgement_of(connection, run_id)
+    detail["acknowledged"], detail["verdicts"] = acknowledgement_of(connection, run_id), verdicts_on(connection, run_id)
     detail["checkpoint"] = checkpoint_over(connection, run["last_seq"])
     detail["classes"] = step_classes(connection, run_id)
     detail.update(graph=graph, steps=steps, counts=detail["counts"] or _counts(steps))
@@ -103,6 +102,8 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
 
 def run_row(connection: sqlite3.Connection, run_id: str) -> Row:
     """Return the run *run_id*, which exists, as `list_runs` does."""
+    from orchestrator.projections.reproductions import any_run
+
     run = _with_seconds(any_run(connection, run_id))
     return {name: run[name] for name in _LISTED.split(", ")}
 
@@ -285,9 +286,7 @@ def attempt_key(connection: sqlite3.Connection, run_id: str, step: str, attempt:
 def load_blob(connection: sqlite3.Connection, digest: str) -> dict[str, object] | None:
     """Return the JSON object that is kept under *digest*, or None."""
     row = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
-    if row is None:
-        return None
-    value: dict[str, object] = json.loads(row[0])
+    value: dict[str, object] | None = None if row is None else json.loads(row[0])
     return value
 
 
