@@ -34,6 +34,11 @@ def exploring(folder: Path, *, events: int, rounds: int) -> dict[str, object]:
     long_history(path, events)
     with open_ledger(path, projections=[ReadModels()]) as ledger:
         seal(ledger)
+    return measured(path, rounds=rounds)
+
+
+def measured(path: Path, *, rounds: int) -> dict[str, object]:
+    """Measure with the ledger at *path*."""
     history = History(path, verify=False)
     tasks: dict[str, Callable[[], object]] = {
         "scan of audit_events": lambda: _scan(path, _EVENTS),

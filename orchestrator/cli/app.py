@@ -43,6 +43,7 @@ COMMANDS: dict[str, str] = {
     "alerts": "List the alerts and what became of them, send what waits, or try a channel.",
     "report": "Print or write the report of a run.",
     "graph": "Draw the graph of the pipeline or of a run.",
+    "notebook": "Execute a notebook against the ledger: audit, reproducibility, run history.",
     "audit": "Verify the ledger, prove what it holds, and look into it.",
     "doctor": "Say what of this machine and this ledger may bite.",
     "completion": "Print the script that completes commands in a shell.",

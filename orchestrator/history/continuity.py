@@ -63,7 +63,7 @@ class Chain:
         # An empty one would decide about types that it knows nothing of.
         filled = [frame for frame in frames if len(frame)] or frames[-1:]
         whole = filled[0] if len(filled) == 1 else pd.concat(filled, ignore_index=True)
-        for kind in ("pipeline", "step", "dataset"):
+        for kind in ("pipeline", "step", "upstream", "dataset"):
             recorded = f"recorded_{kind}"
             if recorded in whole:
                 whole[recorded] = whole[recorded].fillna(whole[kind])
@@ -75,6 +75,7 @@ class Chain:
             mappings = {
                 "pipeline": {} if present.pipeline == generation.pipeline else {generation.pipeline: present.pipeline},
                 "step": present.steps,
+                "upstream": present.steps,
                 "dataset": present.datasets,
             }
             if not any(mappings.values()) or "pipeline" not in frame:

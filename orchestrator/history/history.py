@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ledger.audit.verdict import Options, Verdict
 from ledger.checkpoints import origin_of
 from orchestrator.history.continuity import Chain
 from orchestrator.history.frames import columns_of
-from orchestrator.history.queries import COLUMNS, DATASETS, EVENTS, METRICS
+from orchestrator.history.queries import COLUMNS, DATASETS, EVENTS, GRAPH, METRICS
 from orchestrator.history.reading import Opened, Roots, opened, opened_former
 from orchestrator.projections.blob_names import blob_names
 from orchestrator.projections.read_models import ReadModels
@@ -91,7 +92,7 @@ class History:
         chosen = {name: kind for name, kind in known.items() if not columns or name in columns}
         where = f" WHERE type IN ({', '.join('?' * len(types))})" if types else ""
         statement = f"SELECT {', '.join(chosen)} FROM ({EVENTS}){where} ORDER BY seq"  # noqa: S608 -- ours
-        return self._read(chosen, lambda found: columns_of(found.connection, statement, list(types)), place="seq")
+        return self.read(chosen, lambda found: columns_of(found.connection, statement, list(types)), place="seq")
 
     def datasets(self) -> pd.DataFrame:
         """
@@ -99,11 +100,16 @@ class History:
 
         Files and bytes come from the manifest that the ledger keeps under the digest, and are empty where it keeps none; `rows` is what the step reported.
         """
-        return self._read(COLUMNS["datasets"], lambda found: columns_of(found.connection, DATASETS))
+        return self.read(COLUMNS["datasets"], lambda found: columns_of(found.connection, DATASETS))
 
     def metrics(self) -> pd.DataFrame:
         """Return a row for each number that an attempt reported: of the step, or of one of the datasets that it wrote."""
-        return self._read(COLUMNS["metrics"], lambda found: columns_of(found.connection, METRICS))
+        return self.read(COLUMNS["metrics"], lambda found: columns_of(found.connection, METRICS))
+
+    def graph(self, run_ids: Sequence[str]) -> pd.DataFrame:
+        """Return the graphs of some runs: a row for each step and each step upstream of it."""
+        chosen = json.dumps(list(run_ids))
+        return self.read(COLUMNS["graph"], lambda found: columns_of(found.connection, GRAPH, [chosen]))
 
     def view(self, name: str) -> pd.DataFrame:
         """
@@ -117,12 +123,27 @@ class History:
         view = VIEWS[name]
         types = {column: kind for column, (kind, _) in view.columns.items()}
         statement = f"SELECT * FROM {name} ORDER BY {view.sort}"  # noqa: S608 -- ours
-        return self._read(types, lambda found: columns_of(found.connection, statement), place=view.place)
+        return self.read(types, lambda found: columns_of(found.connection, statement), place=view.place)
 
-    def _read(
+    def ledgers(self) -> Iterator[Opened]:
+        """Yield each ledger of the chain that is there, the oldest first, open while it is looked at."""
+        with opened(self.path, self._roots) as newest:
+            for item in newest.formers():
+                with opened_former(item, self._roots) as found:
+                    if not isinstance(found, str):
+                        yield found
+            yield newest
+
+    def read(
         self, types: Mapping[str, str], read: Callable[[Opened], list[list[Any]]], *, place: str | None = None
     ) -> pd.DataFrame:
-        """Return what *read* gives of each ledger of the chain, the oldest first, under present names."""
+        """
+        Return what *read* gives of each ledger of the chain, the oldest first, under present names; for questions that no view answers.
+
+        Args:
+            types: The columns that *read* gives, with `text`, `integer` or `real`.
+            place: The column that says which event a row begins with, where it has one.
+        """
         chain = Chain(types, self.zone, place)
         with opened(self.path, self._roots) as newest:
             former: list[dict[str, object]] = []

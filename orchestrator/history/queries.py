@@ -61,7 +61,16 @@ WHERE m.type IN ('integer', 'real', 'true', 'false')
 ORDER BY 9, 1, 4, 6, 7
 """
 
+GRAPH = """
+SELECT r.run_id, r.pipeline, s.key, json_extract(s.value, '$.step'), u.value
+FROM runs r JOIN blobs g ON g.digest = r.graph JOIN json_each(CAST(g.bytes AS TEXT), '$.steps') s
+LEFT JOIN json_each(s.value, '$.upstream') u
+WHERE r.run_id IN (SELECT value FROM json_each(?))
+ORDER BY r.first_seq, s.key, u.key
+"""
+
 COLUMNS = {
+    "graph": {"run_id": "text", "pipeline": "text", "position": "integer", "step": "text", "upstream": "text"},
     "events": {
         "seq": "integer",
         "recorded_at": "text",
