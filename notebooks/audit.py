@@ -11,7 +11,6 @@
 #     name: python3
 # ---
 
-#
 # %% [markdown]
 # # Audit
 #

@@ -177,11 +177,11 @@ class Period(NamedTuple):
     until: pd.Timestamp
     changes: pd.DataFrame
 
-    def axis(self, title: str | None = "night", *, ticks: int = 7) -> alt.X:
-        """Return the axis of nights: the same below every chart."""
+    def axis(self, title: str | None = "night", *, ticks: int = 7, field: str = "night") -> alt.X:
+        """Return the axis of nights, the same below every chart, for what stands in *field*."""
         ends = [f"{night:%Y-%m-%d}" for night in (self.since, self.until + pd.Timedelta(days=1))]
         axis = alt.Axis(format="%d %b %y", labelAngle=0, labelOverlap="greedy", labelFlush=True, tickCount=ticks)
-        return alt.X("night:T", title=title, axis=axis, scale=alt.Scale(domain=ends, clamp=True))
+        return alt.X(f"{field}:T", title=title, axis=axis, scale=alt.Scale(domain=ends, clamp=True))
 
     def over(self, chart: Chart, *, told: bool = True) -> Chart:
         """

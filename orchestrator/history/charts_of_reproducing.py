@@ -24,7 +24,7 @@ def spans_chart(spans: pd.DataFrame, period: Period) -> Chart | Sentence:
     nights = max(1, (period.until - period.since).days)
     base = alt.Chart(rows).encode(y=alt.Y("aspect:N", title=None, sort=list(dict.fromkeys(rows["aspect"]))))
     shades = alt.Scale(domain=["even", "odd"], range=["#b9cfde", "#7fa8c4"])
-    since = alt.X("since:T", title="night", axis=period.axis().axis, scale=period.axis().scale)
+    since = period.axis(field="since")
     bars = base.mark_bar(height=17, stroke="white").encode(
         x=since, x2="end:T", color=alt.Color("shade:N", legend=None, scale=shades)
     )

@@ -63,9 +63,9 @@ def calendar(runs: pd.DataFrame) -> pd.DataFrame:
             {"status": by_night["status"].last(), "runs": by_night.size(), "run_id": by_night["run_id"].last()}
         ).reindex(nights)
         frame = found.fillna({"status": MISSING, "runs": 0}).astype({"runs": "int64"}).reset_index()
-    monday = frame["night"] - pd.to_timedelta(frame["night"].dt.weekday, unit="D")
+    monday = frame["night"] - pd.to_timedelta(frame["night"].dt.day_of_week, unit="D")
     first = pd.to_datetime(frame["night"].dt.year.astype("str") + "-01-01")
-    first_monday = first - pd.to_timedelta(first.dt.weekday, unit="D")
+    first_monday = first - pd.to_timedelta(first.dt.day_of_week, unit="D")
     frame["year"] = frame["night"].dt.year
     frame["week"] = (monday - first_monday).dt.days // 7
     frame["weekday"] = frame["night"].dt.day_name().str[:3]

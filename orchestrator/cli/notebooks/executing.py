@@ -72,7 +72,8 @@ def _cells(source: Path) -> int:
 
 def _told(error: Exception) -> str:
     name, value = getattr(error, "ename", None), getattr(error, "evalue", None)
-    return f"{name}: {value}" if name else str(error).splitlines()[0]
+    told = f"{name}: {value}" if name else str(error)
+    return next(iter(told.splitlines()), type(error).__name__)
 
 
 @contextlib.contextmanager
