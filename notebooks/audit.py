@@ -80,10 +80,10 @@ actions = history.view("audit_manual_actions")
 charts_of_evidence.actions_chart(actions)
 
 # %%
-charts.table(evidence.without_reason(actions), "Nobody did anything by hand.")
+charts.table(evidence.without_reason(actions), "")
 
 # %%
-charts.table(evidence.actions_table(actions).head(30), "Nobody did anything by hand.")
+charts.table(evidence.actions_table(actions).head(30), "")
 
 # %% [markdown]
 # Starts that were refused before anything ran, the newest first.
@@ -107,7 +107,7 @@ charts_of_evidence.causes_chart(failures, period)
 
 # %%
 columns = ["night", "step", "attempt", "cause", "error_class", "message", "run_id"]
-charts.table(failures[columns].iloc[::-1].head(20), "Nothing failed in these nights.")
+charts.table(failures[columns].iloc[::-1].head(20), "")
 
 # %% [markdown]
 # ## Whether the skips were right
@@ -133,7 +133,7 @@ charts_of_evidence.masked_chart(masked, period)
 
 # %%
 counts = masked.groupby(["step", "secret"]).agg(times=("times", "sum"), nights=("night", "nunique"))
-charts.table(counts.reset_index(), "No secret was met in what the steps printed or reported.")
+charts.table(counts.reset_index(), "")
 
 # %% [markdown]
 # ## Nights that are missing
@@ -146,7 +146,7 @@ charts_of_evidence.missing_chart(calendar, period)
 
 # %%
 wrong = calendar[~calendar["status"].isin(nights.GOOD)]
-charts.table(wrong[["night", "status", "runs", "run_id"]].head(40), "No night is missing, and each ended well.")
+charts.table(wrong[["night", "status", "runs", "run_id"]].head(40), "")
 
 # %% [markdown]
 # ## An exhibit: one run with its proof
@@ -159,7 +159,7 @@ shown = evidence.exhibit(history, chosen)
 shown
 
 # %%
-charts.table(shown.events.assign(leaf_hash=shown.events["leaf_hash"].str[:32] + "…"), "There is no event of it.")
+charts.table(shown.events.assign(leaf_hash=shown.events["leaf_hash"].str[:32] + "…"), "")
 
 # %% [markdown]
 # The checkpoint, and the proof of the first event as the file that `orchestrate audit prove` writes.

@@ -55,7 +55,7 @@ charts_of_runs.calendar_chart(calendar)
 
 # %%
 counts = calendar["status"].value_counts().rename_axis("last run of the night").reset_index(name="nights")
-charts.table(counts, "There is no night.")
+charts.table(counts, "")
 
 # %% [markdown]
 # ## How long steps take
@@ -88,7 +88,7 @@ compared = durations.compare_periods(trend, night)
 charts_of_runs.periods_chart(compared, night)
 
 # %%
-charts.table(compared, "There is nothing to compare.")
+charts.table(compared, "")
 
 # %% [markdown]
 # ## One run, second by second
@@ -150,4 +150,4 @@ failed = choice.of(history.view("audit_failures"))
 charts_of_runs.retries_chart(failed, period)
 
 # %%
-charts.table(replaying.retries_table(attempts, failed), "Nothing was tried again, and nothing failed.", digits=1)
+charts.table(replaying.retries_table(attempts, failed), "", digits=1)

@@ -52,7 +52,7 @@ charts_of_reproducing.spans_chart(spans, period)
 
 # %%
 columns = ["aspect", "value", "since", "until", "runs"]
-charts.table(spans[columns].head(40), "There is no run.")
+charts.table(spans[columns].head(40), "")
 
 # %% [markdown]
 # ## What changed when
@@ -61,6 +61,7 @@ charts.table(spans[columns].head(40), "There is no run.")
 
 # %%
 own = changes[(changes["pipeline"] == choice.pipeline) & changes["before"].notna()]
+own = own.assign(changes=reproducing.change_words(own["changes"]))
 columns = ["recorded_at", "differences", "changes", "git_commit", "git_dirty", "user"]
 charts.table(own[columns].iloc[::-1].head(20), "The definition has stayed what it was.")
 
@@ -72,7 +73,7 @@ changed = reproducing.changes_of(choice.of(reproducing.material(history)))
 charts_of_reproducing.changes_chart(changed, period)
 
 # %%
-charts.table(changed.iloc[::-1].head(30), "No step ever ran with anything else than before, but for its inputs.")
+charts.table(changed.iloc[::-1].head(30), "")
 
 # %% [markdown]
 # ## Verdicts
@@ -89,10 +90,10 @@ charts_of_reproducing.verdicts_chart(choice.of(verdicts), period)
 
 # %%
 columns = ["recorded_at", "night", "run_id", "verdict", "first_step", "first_dataset", "causes"]
-charts.table(verdicts[columns].iloc[::-1].head(20), "No run was reproduced yet.")
+charts.table(verdicts[columns].iloc[::-1].head(20), "")
 
 # %%
-charts.table(reproducing.steps_of_verdicts(history), "No step was run again by a reproduction.")
+charts.table(reproducing.steps_of_verdicts(history), "")
 
 # %% [markdown]
 # ## Outputs whose bytes vary
@@ -105,4 +106,4 @@ table = reproducing.varying(choice.of(history.attempts()), choice.of(history.dat
 charts_of_reproducing.varying_chart(table)
 
 # %%
-charts.table(table, "No step has made anything twice under the same key.")
+charts.table(table, "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from ledger.canonical import blob_digest, canonical_bytes
@@ -49,7 +49,9 @@ class Years:
 
     def _night(self, number: int) -> None:
         night = FIRST + timedelta(days=number)
-        at = datetime(night.year, night.month, night.day, 2) + timedelta(minutes=self._chance.randint(0, 20))
+        at = datetime(night.year, night.month, night.day, 2, tzinfo=UTC) + timedelta(
+            minutes=self._chance.randint(0, 20)
+        )
         definition = canonical_bytes({"pipeline": {"name": "shop"}, "version": number // CHANGED})
         graph = canonical_bytes(
             {
@@ -59,16 +61,22 @@ class Years:
         )
         run_id = f"{night:%Y%m%d}T020000Z-{number:09x}"
         blobs = {blob_digest(item): item for item in (definition, graph)}
-        self._record(at, f"run/{run_id}", [_started(run_id, str(night), blob_digest(definition), blob_digest(graph))], blobs)
+        self._record(
+            at, f"run/{run_id}", [_started(run_id, str(night), blob_digest(definition), blob_digest(graph))], blobs
+        )
         before, self._definition = self._definition, blob_digest(definition)
         if before != self._definition:
             change = {"path": "version", "kind": "changed", "before": "0", "after": "1"}
-            changed = DefinitionChanged("shop", before or None, self._definition, (change,), "pipeline.toml", None, ACTOR)
+            changed = DefinitionChanged(
+                "shop", before or None, self._definition, (change,), "pipeline.toml", None, ACTOR
+            )
             self._record(at, "pipeline/shop", [changed], {})
         failed = False
         for step in UPSTREAM:
             if failed:
-                self._record(at, f"run/{run_id}", [StepFinished(step, "skipped", "upstream_failed", {"step": "join"})], {})
+                self._record(
+                    at, f"run/{run_id}", [StepFinished(step, "skipped", "upstream_failed", {"step": "join"})], {}
+                )
                 continue
             at, failed = self._step(run_id, step, number, at)
         status = "failed" if failed else "succeeded"
@@ -91,12 +99,26 @@ class Years:
             manifest = canonical_bytes({"files": rows, "recipe": 1, "strength": "content"})
             outputs, blobs = {name: blob_digest(manifest)}, {blob_digest(manifest): manifest}
         at += timedelta(seconds=seconds)
-        end = StepFinished(step, "failed" if broken else "succeeded", "exit" if broken else None, attempts=attempt, outputs=outputs or None, duration_us=int(seconds * 1e6))
+        end = StepFinished(
+            step,
+            "failed" if broken else "succeeded",
+            "exit" if broken else None,
+            attempts=attempt,
+            outputs=outputs or None,
+            duration_us=int(seconds * 1e6),
+        )
         self._record(at, f"run/{run_id}", [end], blobs)
         return at, broken
 
-    def _attempt(self, run_id: str, step: str, attempt: int, at: datetime, seconds: float, number: int, *, failed: bool) -> None:
-        components = {"code": {f"{step}.py": f"sha256:{number // 250:064x}"}, "inputs": {}, "variables": {}, "recipe": 1}
+    def _attempt(
+        self, run_id: str, step: str, attempt: int, at: datetime, seconds: float, number: int, *, failed: bool
+    ) -> None:
+        components = {
+            "code": {f"{step}.py": blob_digest(f"{step} {number // 250}".encode())},
+            "inputs": {},
+            "variables": {},
+            "recipe": 1,
+        }
         self._record(at, f"run/{run_id}", [AttemptStarted(step, attempt, "changed", {}, "sha256:k", components)], {})
         end = AttemptFinished(
             step,

@@ -43,13 +43,13 @@ _BREAKS = "#a06cc0"
 
 
 class Sentence:
-    """What is shown where there is nothing to draw."""
+    """What is shown where there is nothing to draw; an empty one where the sentence stands above already."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     def _repr_markdown_(self) -> str:
-        return f"*{self.text}*"
+        return f"*{self.text}*" if self.text else ""
 
     def __repr__(self) -> str:
         return self.text
@@ -117,7 +117,7 @@ def small_title(text: str) -> alt.TitleParams:
 
 
 def table(frame: pd.DataFrame, otherwise: str, *, digits: int = 2) -> Any:  # noqa: ANN401 - pandas' Styler, or a sentence
-    """Return *frame* as a table for people: days without a time, words for headings; the sentence *otherwise* where it has no row."""
+    """Return *frame* as a table for people: days without a time, words for headings; the sentence *otherwise* where it has no row; nothing where that is empty."""
     if frame.empty:
         return Sentence(otherwise)
     shown = frame.copy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from orchestrator.history.charts import ACCENT, ALARM, WIDTH, Chart, Period, Sentence, titled
+from orchestrator.history.charts import ACCENT, ALARM, WIDTH, Chart, Period, Sentence, count_axis, titled
 
 _VERDICT_COLOURS = {
     "identical": "#4a9d76",
@@ -82,7 +82,9 @@ def varying_chart(table: pd.DataFrame) -> Chart | Sentence:
         .encode(
             y=alt.Y("dataset:N", title=None),
             x=alt.X(
-                "keys:Q", title="keys under which it was made more than once", axis=alt.Axis(tickMinStep=1, format="d")
+                "keys:Q",
+                title="keys under which it was made more than once",
+                axis=count_axis(int(table["keys_used_again"].max())),
             ),
             color=alt.Color(
                 "what:N",

@@ -34,8 +34,8 @@ def calendar_chart(nights: pd.DataFrame) -> Chart | Sentence:
     whole_years = len(nights["year"].unique()) > 1
     weeks = 54 if whole_years else max(int(nights["week"].max() - nights["week"].min()) + 1, 12)
     size = min(22, WIDTH // weeks)
-    months = nights[nights["night"].dt.day <= 7].drop_duplicates(["year", "week"]).drop_duplicates("week")  # noqa: PLR2004 - the week of a first
-    months = months.assign(month=months["night"].dt.strftime("%b")).drop_duplicates(["year", "month"])
+    months = nights[nights["night"].dt.day <= 7].drop_duplicates("week")  # noqa: PLR2004 - the week of a first
+    months = months.assign(month=months["night"].dt.strftime("%b")).drop_duplicates("month")
     names = {str(week): month for week, month in zip(months["week"], months["month"], strict=True)}
     axis = alt.Axis(
         values=sorted(int(week) for week in names),

@@ -7,7 +7,7 @@ import pandas as pd
 WINDOW = 14
 """Nights over which a trend is taken."""
 
-_FAR = 4.0
+_FAR = 6.0
 """So many times the usual distance from the trend is an anomaly."""
 
 _LEAST_NIGHTS = 5
@@ -28,7 +28,7 @@ def with_trend(durations: pd.DataFrame, *, window: int = WINDOW) -> pd.DataFrame
     """
     Return *durations* with `trend`, the median of the last *window* attempts of the step, and whether one is an `anomaly`.
 
-    An anomaly is further from the trend before it than four times the usual distance (the median one, over the same window), and by half a second
+    An anomaly is further from the trend before it than six times the usual distance (the median one, over the same window), and by half a second
     at least: one long night among regular ones is one, in a step that always varies it is not.
     """
     frame = durations.reset_index(drop=True)

@@ -69,6 +69,13 @@ def changes_of(made: pd.DataFrame) -> pd.DataFrame:
     return found[columns].assign(before=short(found["before"]), after=short(found["after"])).reset_index(drop=True)
 
 
+def change_words(changes: pd.Series[Any]) -> pd.Series[Any]:
+    """Return *changes*, as the view `audit_definition_changes` has them in JSON, in words: the paths that were added, removed or changed."""
+    return changes.map(lambda text: "; ".join(f"{item['path']} {item['kind']}" for item in json.loads(text))).astype(
+        "str"
+    )
+
+
 def short(values: pd.Series[Any]) -> pd.Series[Any]:
     """Return *values* with digests cut to their beginning."""
     return values.str.replace(rf"^(sha256|keyed):(.{{{_SHORT}}}).*$", r"\2", regex=True)
