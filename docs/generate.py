@@ -23,10 +23,18 @@ from ledger.schema import FORMAT, SCRIPTS, statements
 from orchestrator.cli.app import COMMANDS
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.lazy_group import LazyGroup
+from orchestrator.cli.telemetry.described import ERRORS, VARIABLES
 from orchestrator.core.events import EVENT_TYPES
 from orchestrator.projections.dictionary import DICTIONARY
 from orchestrator.projections.questions import QUESTIONS
 from orchestrator.projections.read_model_tables import SCRIPT
+from orchestrator.projections.span_names import (
+    ATTEMPT_ATTRIBUTES,
+    RESOURCE_ATTRIBUTES,
+    RETRY_ATTRIBUTES,
+    RUN_ATTRIBUTES,
+    STEP_ATTRIBUTES,
+)
 from orchestrator.projections.views import VIEWS
 from orchestrator.schemas import load_schema
 
@@ -53,7 +61,19 @@ def events_page() -> str:
     for name, (cls, version) in EVENT_TYPES.items():
         stream = (
             "pipeline/NAME"
-            if name.split(".")[0] in ("definition", "pipeline", "output", "host", "note", "checkpoint", "deadman")
+            if name.split(".")[0]
+            in (
+                "definition",
+                "pipeline",
+                "output",
+                "host",
+                "note",
+                "checkpoint",
+                "deadman",
+                "telemetry",
+                "files",
+                "blobs",
+            )
             or name in ("run.refused", "run.acknowledged", "run.cancel_requested")
             else {"history": "ledger", "alert": "alerts/NAME"}.get(name.split(".")[0], "run/ID")
         )
@@ -108,6 +128,57 @@ def definition_page() -> str:
             f"| `{key}` | {_type(value, schema)} | {_cell(_description(value, schema))} |"
             for key, value in part.items()
         ]
+    return "\n".join([*lines, ""])
+
+
+def telemetry_page() -> str:
+    """Return the page of spans, their attributes, and the variables."""
+
+    def table(*header: str, rows: Mapping[str, str]) -> list[str]:
+        cells = [f"| `{name}` | {_cell(text)} |" for name, text in rows.items()]
+        return ["", f"| {' | '.join(header)} |", "|---|---|", *cells]
+
+    lines = [
+        "# Telemetry",
+        "",
+        _NOTE,
+        "How to send it: [telemetry](../how-to/telemetry.md). Names and values follow the semantic conventions of OpenTelemetry 1.44 for CI/CD pipelines and",
+        "processes; what they have no name for stands below `orchestrate.`. Spans are a function of the recorded events: sent while the run is on, by a later run,",
+        "by `telemetry replay` or written by `export`, they are the same, with the same ids. The id of a span is made of run, step and attempt; the trace is",
+        "that of the caller, where `TRACEPARENT` came in, else made of the run.",
+        "",
+        "## The span of a run",
+        "",
+        "Kind `SERVER`, name `RUN PIPELINE`, one for each part of a run that was resumed, linked to the one before it, or to the run that it reproduces.",
+        *table("attribute", "meaning", rows=RUN_ATTRIBUTES),
+        "",
+        "## The span of a step",
+        "",
+        "Kind `INTERNAL`, below that of the run, named as the step; from the start of its first attempt, or of no length where it was skipped. That it is tried again",
+        "is its event `retry.scheduled`. A failure that a later attempt mended stands at the attempt alone.",
+        *table("attribute", "meaning", rows=STEP_ATTRIBUTES),
+        *table("attribute of `retry.scheduled`", "meaning", rows=RETRY_ATTRIBUTES),
+        "",
+        "## The span of an attempt",
+        "",
+        "Kind `INTERNAL`, below that of its step. Its context is the `TRACEPARENT` of the process: what that traces appears below it.",
+        *table("attribute", "meaning", rows=ATTEMPT_ATTRIBUTES),
+        "",
+        "## The resource",
+        *table("attribute", "meaning", rows=RESOURCE_ATTRIBUTES),
+        "",
+        "`service.version` and `telemetry.sdk.*` come with it, and what the environment says.",
+        "",
+        "## Variables",
+        "",
+        "`{SIGNAL}` is `TRACES`, `METRICS` or `LOGS`. An empty variable counts as none; one that cannot be used is told by its name and never by its value.",
+        *table("variable", "meaning", rows=VARIABLES),
+        "",
+        "## Why something was not taken",
+        "",
+        "The `error` of [`telemetry.failed`](events.md#telemetryfailed):",
+        *table("word", "meaning", rows=ERRORS),
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -168,6 +239,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "definition.md": definition_page,
     "exit-codes.md": exit_codes_page,
+    "telemetry.md": telemetry_page,
     "data-dictionary.md": data_dictionary_page,
 }
 
@@ -215,10 +287,12 @@ def _tables(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
     yield "[schedule]", parts["schedule"]["properties"]
     yield "[access]", parts["access"]["properties"]
     yield "[audit]", parts["audit"]["properties"]
+    yield "[retention]", parts["retention"]["properties"]
     yield "[redact]", parts["redact"]["properties"]
     yield "[alerts.channels.NAME]", parts["channel"]["properties"]
     yield "[[alerts.rules]]", parts["alert_rule"]["properties"]
     yield "[deadman]", parts["deadman"]["properties"]
+    yield "[telemetry]", parts["telemetry"]["properties"]
     yield "[pools]", {"NAME": {"type": "integer", "description": schema["properties"]["pools"]["description"]}}
 
 

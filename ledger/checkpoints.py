@@ -139,12 +139,6 @@ def last_seal(connection: sqlite3.Connection, *, signed: bool = False) -> Seal |
     return None if row is None else Seal(open_checkpoint(row[0])[0], *row)
 
 
-def sealed_size(connection: sqlite3.Connection) -> int:
-    """Return how many events the largest checkpoint covers, 0 where there is none."""
-    row: tuple[int] = connection.execute("SELECT coalesce(max(size), 0) FROM checkpoints").fetchone()
-    return row[0]
-
-
 def _known(connection: sqlite3.Connection, checkpoint: Checkpoint, note: str | None) -> Seal | None:
     """Return the newest row that is *note*, or where that is None, the newest that says of the ledger what *checkpoint* does."""
     rows = connection.execute(

@@ -103,15 +103,6 @@ def signed_note(text: str, *lines: str) -> str:
     return f"{text}\n{''.join(lines)}"
 
 
-def can_sign() -> bool:
-    """Return whether what signs is installed."""
-    try:
-        _ed25519()
-    except MissingExtraError:
-        return False
-    return True
-
-
 def parse_verifier(text: str, place: str) -> VerifierKey:
     """
     Read a public key that somebody gave.

@@ -103,7 +103,8 @@ class Ledger:
             WrongExpectedVersionError: The stream is at another version; nothing was recorded.
             InvalidEventError: An event has no canonical form; nothing was recorded.
             UnregisteredProjectionError: Another program has since brought projections that this one would let fall behind.
-            StorageError: The disk is full, read only, locked for a minute, ...; nothing was recorded.
+            StorageError: The disk is full, read only, locked for a minute, ...: all of it is recorded or nothing, and nothing is acknowledged. Where the
+                disk failed in the very end, as in its last sync, all of it may be there: whoever tries again gives the version that he expected.
         """
         check_names(stream, events)
         with self.transaction() as connection:

@@ -53,6 +53,9 @@ command = ["true"]
 command = ["false"]
 [deadman]
 success = "http://127.0.0.1:1/"
+[telemetry]
+file = "telemetry.jsonl"
+wait = "30s"
 [env.vars]
 API_KEY = { secret = true, required = true }
 REGION = { default = "nyc" }
@@ -133,6 +136,7 @@ def live_through(folder: Path) -> list[Path]:
     with contextlib.closing(sqlite3.connect(ledger)) as connection, connection:
         connection.execute("UPDATE runs SET night = '2026-01-03' WHERE night = '2026-01-02'")
     _program(shop / "etc", "audit", "rebuild", *why, "--ledger", str(ledger))
+    _program(shop / "etc", "prune", "--older-than", "0s", "--apply", *why, "--ledger", str(ledger))
     backup, restored = str(folder / "backup.db"), folder / "restored" / "ledger.db"
     _program(shop / "etc", "audit", "backup", backup, "--ledger", str(ledger))
     _program(shop / "etc", "audit", "restore", backup, "--ledger", str(restored), *why)
@@ -190,6 +194,8 @@ def _shape(body: str) -> str:
 
 def _environment(folder: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    # Nobody listens there.
+    kept["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = "http://127.0.0.1:1/"
     return kept | {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / ".config"), "LOGNAME": "anna"}
 
 

@@ -230,8 +230,8 @@ class SimulatedDigester:
         self._asked.append(request)
 
     def drop(self, step: str) -> None:
-        """Forget what was asked for the decision about *step*."""
-        self._asked = [request for request in self._asked if request.step != step or not request.code]
+        """Forget what was asked of *step*."""
+        self._asked = [request for request in self._asked if request.step != step]
 
     @property
     def busy(self) -> bool:

@@ -103,7 +103,7 @@ class TestProject:
     def test_help_lists_every_target_that_people_call(self) -> None:
         """`make` alone explains itself."""
         listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        phony = re.findall(r"^\.PHONY: (\w+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        phony = re.findall(r"^\.PHONY: ([\w-]+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
         assert [target for target in phony if f"make {target} " not in listed] == []
 
     def test_the_wheel_ships_the_packages_with_their_data_and_nothing_else(self, tmp_path: Path) -> None:
@@ -119,43 +119,83 @@ class TestProject:
 
 
 COLLECTOR = yaml.safe_load((ROOT / "otel-collector.yaml").read_text(encoding="utf-8"))
+BUILD = yaml.safe_load((ROOT / "otel-collector-build.yaml").read_text(encoding="utf-8"))
+MODULES = {
+    "otlp": "otlpreceiver",
+    "memory_limiter": "memorylimiterprocessor",
+    "redaction": "redactionprocessor",
+    "transform": "transformprocessor",
+    "file": "fileexporter",
+    "otlp_grpc": "otlpexporter",
+    "health_check": "healthcheckextension",
+}
+"""Where each type of component comes from."""
 
 
 class TestCollector:
-    """`otel-collector.yaml`."""
+    """`otel-collector.yaml` as it stands; `tests/system/test_collector.py` has a Collector run by it."""
 
     def test_it_listens_on_this_machine_alone(self) -> None:
-        """Neither receivers nor the health check can be reached from outside."""
+        """Neither receivers nor the health check can be reached from outside, unless somebody says so."""
         protocols = COLLECTOR["receivers"]["otlp"]["protocols"]
-        endpoints = [protocol["endpoint"] for protocol in protocols.values()]
-        endpoints.append(COLLECTOR["extensions"]["health_check"]["endpoint"])
+        given = [protocol["endpoint"] for protocol in protocols.values()]
+        given.append(COLLECTOR["extensions"]["health_check"]["endpoint"])
+        endpoints = [found[1] for text in given if (found := re.fullmatch(r"\$\{env:COLLECTOR_\w+:-(.+)\}", text))]
         assert [endpoint for endpoint in endpoints if not endpoint.startswith("127.0.0.1:")] == []
-        assert len(set(endpoints)) == 3
+        assert len(set(endpoints)) == len(given) == 3
 
     @pytest.mark.parametrize("signal", ["traces", "metrics", "logs"])
-    def test_every_signal_is_limited_then_masked_then_batched(self, signal: str) -> None:
+    def test_every_signal_is_limited_first_and_masked_and_kept(self, signal: str) -> None:
         """The order matters: a limiter behind a buffer limits nothing."""
         pipeline = COLLECTOR["service"]["pipelines"][signal]
-        assert pipeline["processors"] == ["memory_limiter", "redaction", "batch"]
+        assert pipeline["processors"][0] == "memory_limiter"
+        assert "redaction" in pipeline["processors"]
+        assert pipeline["exporters"][0] == "file"
+
+    def test_it_names_what_it_uses_and_uses_what_it_names(self) -> None:
+        """No component is defined in vain."""
+        pipelines = COLLECTOR["service"]["pipelines"].values()
         for kind in ("receivers", "processors", "exporters"):
-            assert set(pipeline[kind]) <= COLLECTOR[kind].keys()
+            assert {name for pipeline in pipelines for name in pipeline[kind]} == COLLECTOR[kind].keys()
+        assert COLLECTOR["service"]["extensions"] == list(COLLECTOR["extensions"])
+
+    def test_what_is_built_is_what_it_needs(self) -> None:
+        """One module for each type of component, all of one release, that of the builder."""
+        kinds = ("receivers", "processors", "exporters", "extensions")
+        modules = [entry["gomod"].split() for kind in kinds for entry in BUILD[kind]]
+        needed = {MODULES[name.partition("/")[0]] for kind in kinds for name in COLLECTOR[kind]}
+        assert sorted(path.rpartition("/")[2] for path, _ in modules) == sorted(needed)
+        assert {release for _, release in modules} == {f"v{BUILD['dist']['version']}"}
 
     @pytest.mark.parametrize(
         "text",
         [
             "authorization: Bearer abcdefgh12345678",
             "could not connect to postgres://etl:hunter22@db/flights",
-            "-----BEGIN OPENSSH PRIVATE KEY-----",
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nbm90IGE=\nkey\n",
             "key AKIA" + "A" * 16,
             "token gh" + "p_" + "a" * 36,
+            "login failed: password=hunter22",
+            '{"api_key": "hunter22"}',
         ],
     )
     def test_a_credential_in_a_value_is_masked(self, text: str) -> None:
-        """One pattern at least knows it."""
-        patterns = [re.compile(pattern) for pattern in COLLECTOR["processors"]["redaction"]["blocked_values"]]
-        assert any(pattern.search(text) for pattern in patterns)
+        """What remains of it says nothing."""
+        for pattern in COLLECTOR["processors"]["redaction"]["blocked_values"]:
+            text = re.sub(pattern, "****", text)
+        assert "****" in text
+        assert [rest for rest in ("hunter22", "abcdefgh", "bm90", "AAAA", "aaaa") if rest in text] == []
 
-    @pytest.mark.parametrize("key", ["cicd.pipeline.task.run.id", "cicd.pipeline.name", "orchestrate.step.key"])
+    @pytest.mark.parametrize(
+        "text",
+        ["a basic understanding of tokens", "https://example.org:8443/a?b=c", "no secret was given", "2013-02-08"],
+    )
+    def test_plain_words_are_not_masked(self, text: str) -> None:
+        """A message that speaks of secrets is not one."""
+        patterns = [re.compile(pattern) for pattern in COLLECTOR["processors"]["redaction"]["blocked_values"]]
+        assert not any(pattern.search(text) for pattern in patterns)
+
+    @pytest.mark.parametrize("key", ["cicd.pipeline.task.run.id", "cicd.pipeline.name", "orchestrate.key"])
     def test_our_own_attributes_are_not_masked(self, key: str) -> None:
         """A pattern for keys must not hit what a trace is for."""
         patterns = [re.compile(pattern) for pattern in COLLECTOR["processors"]["redaction"]["blocked_key_patterns"]]

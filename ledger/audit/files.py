@@ -21,6 +21,7 @@ from ledger.reader import odd_kind
 
 _BLOCK_BYTES = 1 << 20
 _NAMED = "CREATE TEMP TABLE named_files (seq INTEGER, path TEXT, bytes INTEGER, sha256 TEXT, what TEXT)"
+_PRUNED = "CREATE TEMP TABLE pruned_files (path TEXT PRIMARY KEY) WITHOUT ROWID"
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -50,21 +51,25 @@ class FilesSeen(NamedTuple):
     Attributes:
         same: How many are as they were recorded.
         changed: How many are not; each of them is a finding.
-        missing: How many are not there: removed, or kept elsewhere.
+        pruned: How many are not there, as an event says.
+        missing: How many are not there, and no event says so; each of them is a finding.
+        elsewhere: How many are not there, nor is the folder that all of them are in: this is a copy of the ledger alone.
         unread: How many this user or machine could not read.
         bytes: How many bytes were read.
     """
 
     same: int = 0
     changed: int = 0
+    pruned: int = 0
     missing: int = 0
+    elsewhere: int = 0
     unread: int = 0
     bytes: int = 0
 
     @property
     def named(self) -> int:
         """How many files events name."""
-        return self.same + self.changed + self.missing + self.unread
+        return sum(self) - self.bytes
 
 
 class NamedFiles:
@@ -74,6 +79,11 @@ class NamedFiles:
         self._connection = connection
         self._names = names
         connection.execute(_NAMED)
+        connection.execute(_PRUNED)
+
+    def prune(self, paths: Iterable[str]) -> None:
+        """Take note that an event says of *paths* that what is there is removed."""
+        self._connection.executemany("INSERT OR IGNORE INTO temp.pruned_files VALUES (?)", ((path,) for path in paths))
 
     def take(self, events: Sequence[RecordedEvent]) -> None:
         """Take what the next *events* name."""
@@ -85,14 +95,22 @@ class NamedFiles:
     def look(self, folder: Path, findings: Findings, watch: Callable[[int, int], None]) -> FilesSeen:
         """Compare each file below *folder* with what was said of it; *watch* is told how many bytes are done, and of how many."""
         (total,) = self._connection.execute("SELECT coalesce(sum(bytes), 0) FROM temp.named_files").fetchone()
-        counts = {"same": 0, "changed": 0, "missing": 0, "unread": 0}
+        counts = dict.fromkeys(FilesSeen._fields[:-1], 0)
         read = passed = 0
-        rows = self._connection.execute("SELECT seq, path, bytes, sha256, what FROM temp.named_files ORDER BY rowid")
-        for named in map(NamedFile._make, rows):
-            found, size = _compared(folder, named, lambda done, before=passed: watch(before + done, total))  # type: ignore[misc]
+        rows = self._connection.execute(
+            "SELECT seq, path, bytes, sha256, what, path IN (SELECT path FROM temp.pruned_files) FROM temp.named_files ORDER BY rowid"
+        )
+        for *fields, is_pruned in rows:
+            named = NamedFile._make(fields)
+            found, size = compared(folder, named, lambda done, before=passed: watch(before + done, total))  # type: ignore[misc]
             read, passed = read + size, passed + named.bytes
+            if found == "missing":
+                found = _why_missing(folder, named, is_pruned=is_pruned)
             if found in counts:
                 counts[found] += 1
+                if found == "missing":
+                    what = f"{named.what}: {named.path} is not there, and no event says that it was pruned"
+                    findings.add("missing_file", what, seq=named.seq)
                 continue
             counts["changed"] += 1
             expected = f"expected {named.bytes} bytes with the SHA-256 {named.sha256}"
@@ -101,8 +119,14 @@ class NamedFiles:
         return FilesSeen(**counts, bytes=read)
 
 
-def _compared(folder: Path, named: NamedFile, watch: Callable[[int], None]) -> tuple[str, int]:
-    """Return `same`, `missing`, `unread`, or what is found instead, and how many bytes were read."""
+def _why_missing(folder: Path, named: NamedFile, *, is_pruned: bool) -> str:
+    if is_pruned:
+        return "pruned"
+    return "missing" if (folder / named.path.split("/")[0]).exists() else "elsewhere"
+
+
+def compared(folder: Path, named: NamedFile, watch: Callable[[int], None] = lambda _: None) -> tuple[str, int]:
+    """Return `same`, `missing`, `unread`, or what is found instead of *named* below *folder*, and how many bytes were read."""
     parts = named.path.split("/")
     if len(parts) < 2 or not {"", ".", ".."}.isdisjoint(parts) or "\0" in named.path:  # noqa: PLR2004 - a folder and a name
         return "is no path below the ledger's folder", 0

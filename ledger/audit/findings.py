@@ -142,8 +142,13 @@ KINDS: Mapping[str, Kind] = {
     ),
     "changed_file": Kind(
         APART,
-        "A file beside the ledger, such as a log, is not what an event says of it: other bytes, more or fewer of them, or no file.",
+        "A file beside the ledger, such as a log, is not what an event says of it: other bytes, more or fewer of them, or no regular file.",
         "Ask who changed it; take it from a backup. What the event says of it is the evidence.",
+    ),
+    "missing_file": Kind(
+        APART,
+        "A file beside the ledger that an event names, such as a log, is not there, and no event says that it was pruned.",
+        "Ask who removed it; take it from a backup. Where it is gone for good, `orchestrate prune` records that once its retention is over.",
     ),
     "carried_state": Kind(
         APART,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from ledger.audit.findings import Findings
 from ledger.canonical import blob_digest
@@ -35,13 +35,39 @@ def check_beginning(connection: sqlite3.Connection, findings: Findings) -> None:
         findings.add("wrong_ledger", what)
 
 
-def check_blobs(connection: sqlite3.Connection, named: Mapping[str, int], findings: Findings) -> None:
-    """Find blobs that are not what their digest says, and those that are *named*, each by the event of that place, and not there."""
-    missing = dict(named)
+class NamedBlobs:
+    """
+    Collect the blobs that events name and those that events say are removed, in the order of the events.
+
+    Attributes:
+        named: Each that has to be there, with the place of the first event that names it, or of the first one after it was removed.
+        removed: Those that need not be there.
+    """
+
+    def __init__(self) -> None:
+        self.named: dict[str, int] = {}
+        self.removed: set[str] = set()
+
+    def take(self, seq: int, digests: Iterable[str], removed: Iterable[str]) -> None:
+        """Take what the event at *seq* names, and what it says is removed."""
+        for digest in digests:
+            self.named.setdefault(digest, seq)
+            # Whoever names it after it was removed has kept it again.
+            self.removed.discard(digest)
+        for digest in removed:
+            self.named.pop(digest, None)
+            self.removed.add(digest)
+
+
+def check_blobs(connection: sqlite3.Connection, blobs: NamedBlobs, findings: Findings) -> int:
+    """Find those of *blobs* that are not what their digest says or not there, and return how many are not there since they were removed."""
+    missing, removed = dict(blobs.named), set(blobs.removed)
     rows = connection.execute("SELECT digest, coalesce(CAST(bytes AS BLOB), x'') FROM main.blobs")
     for digest, data in rows:
         seq = missing.pop(digest, None)
+        removed.discard(digest)
         if blob_digest(data) != digest:
             findings.add("altered_blob", f"the blob {digest!s:.100} is not what its digest says", seq=seq)
     for digest, seq in missing.items():
         findings.add("missing_blob", f"event {seq} names the blob {digest}", seq=seq)
+    return len(removed)

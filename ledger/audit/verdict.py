@@ -23,8 +23,23 @@ LEVELS = range(5)
 BlobNames = Callable[[RecordedEvent], Iterable[str]]
 
 
+class Removed(NamedTuple):
+    """Hold what an event says is removed: *files* by their path from the ledger's folder on, *blobs* by digest."""
+
+    files: Sequence[str] = ()
+    blobs: Sequence[str] = ()
+
+
+NOTHING_REMOVED = Removed()
+RemovedNames = Callable[[RecordedEvent], Removed]
+
+
 def _nothing(*_: object) -> tuple[str, ...]:
     return ()
+
+
+def _none_removed(_: RecordedEvent) -> Removed:
+    return NOTHING_REMOVED
 
 
 class KeyNote(NamedTuple):
@@ -47,6 +62,7 @@ class Verdict:
         projections: `held`, `failed` or `not_kept`.
         sealed: How many events the largest good checkpoint covers: signed with a trusted key where one was pinned, else any.
         files: What became of the files that events name; None where nobody asked.
+        pruned_blobs: How many blobs are not there, as an event says.
         problems: The first hundred of each kind; *more* counts the others.
         keys: What the ledger says about its keys.
         cosignatures: What pinned witnesses have seen.
@@ -63,6 +79,7 @@ class Verdict:
     sealed: int = 0
     root: bytes = EMPTY_ROOT
     files: FilesSeen | None = None
+    pruned_blobs: int = 0
     problems: Sequence[Problem] = ()
     more: Mapping[str, int] = attrs.field(factory=dict)
     keys: Sequence[KeyNote] = ()
@@ -115,6 +132,7 @@ class Options:
         strict: Events that no checkpoint covers, and changes of the key that the old one has not signed, are problems too.
         blobs_of: Names the blobs that an event refers to.
         files_of: Names the files beside the ledger that an event speaks of; None where they are not to be looked at.
+        removed_of: Names what an event says is removed, so that its absence is no finding.
         declared: So many events there once were, says the ledger after this one; that some of them are lost is no finding where a checkpoint
             beside the ledger covers them too.
         watch: Told how many events are done, and of how many.
@@ -126,6 +144,7 @@ class Options:
     strict: bool = False
     blobs_of: BlobNames = _nothing
     files_of: FileNames | None = None
+    removed_of: RemovedNames = _none_removed
     declared: int = 0
     now: Callable[[], str] = utc_now
     watch: Callable[[int, int], None] = _nothing  # type: ignore[assignment]

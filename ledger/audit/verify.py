@@ -32,7 +32,7 @@ from ledger.audit.events import Leaves, Texts, pages
 from ledger.audit.files import NamedFiles
 from ledger.audit.findings import Findings, is_of_the_machine
 from ledger.audit.projections import FAILED, HELD, Rebuilding, kept_projections
-from ledger.audit.rows import check_beginning, check_blobs, checked_id
+from ledger.audit.rows import NamedBlobs, check_beginning, check_blobs, checked_id
 from ledger.audit.tree import StoredTree, Tree
 from ledger.audit.verdict import LEVELS, KeyNote, Options, Verdict
 from ledger.audit.witnesses import Cosigned, check_times, cosigned, later
@@ -111,6 +111,7 @@ class Audit:
         self._format = found_format
         self._options = options
         self._findings = findings
+        self._pruned_blobs = 0
 
     def run(self) -> Verdict:
         """
@@ -203,6 +204,7 @@ class Audit:
             events=seen.events,
             sealed=sealed,
             root=root,
+            pruned_blobs=self._pruned_blobs,
             problems=findings.problems,
             more=findings.more,
             keys=[
@@ -262,15 +264,17 @@ class Audit:
             _nothing if stored is None else stored.compare,
         )
         leaves, texts = Leaves(tree, findings), Texts(ledger_id, later(options.now()), findings)
-        named: dict[str, int] = {}
+        blobs = NamedBlobs()
         finished = False
         with self._going_on(1, lambda: tree.size):
             for page in pages(connection):
                 leaves.take(page)
                 events = texts.take(page)
                 for event in events:
-                    for digest in options.blobs_of(event):
-                        named.setdefault(digest, event.seq)
+                    removed = options.removed_of(event)
+                    blobs.take(event.seq, options.blobs_of(event), removed.blobs)
+                    if files is not None:
+                        files.prune(removed.files)
                 if files is not None:
                     files.take(events)
                 rebuilding.take(events, complete=texts.readable)
@@ -282,7 +286,7 @@ class Audit:
         if not finished:
             rebuilding.stop(f"event {tree.size} cannot be read", seq=tree.size)
         with self._going_on(1):
-            check_blobs(connection, named, findings)
+            self._pruned_blobs = check_blobs(connection, blobs, findings)
         if stored is not None:
             with self._going_on(1):
                 stored.close()

@@ -29,6 +29,7 @@ from orchestrator.core.alerts import (
     Occasion,
     digest_occasion,
     due_alerts,
+    lost_occasion,
     missing_occasions,
     run_occasion,
     stale_occasion,
@@ -39,8 +40,10 @@ from orchestrator.core.events import AlertDelivered, AlertFailed, AlertRaised, D
 from orchestrator.core.outbox import Row, stream_of, undelivered
 from orchestrator.core.parse_values import build_pipeline
 from orchestrator.core.state import RESUMABLE
-from orchestrator.projections.alert_facts import definition_of_run, last_ended, outbox_of, outboxes, run_end
+from orchestrator.projections.alert_facts import definition_of_run, last_ended, outbox_of, outboxes, run_begun, run_end
 from orchestrator.projections.alert_message import Message, Tail, alert_message
+from orchestrator.projections.queries import run_process, unfinished_runs
+from orchestrator.runtime.liveness import is_alive
 from orchestrator.runtime.provenance import host_name
 
 Say = Callable[[str], None]
@@ -118,10 +121,11 @@ def tell_lateness(
     """
     Tell people of what `check` found in the ledger at *path*; the same is told once, or once a day, however often one looks.
 
-    The ledger is opened to write only where somebody is to be told.
+    A run that did not end well was told at its end, unless that was cut off: then it is told here. The ledger is opened to write only where somebody is to be told.
 
     Args:
-        rows: For each pipeline `pipeline`, `last_run`, `missing_nights` and `freshness`, a list of `dataset`, `state` and `text`.
+        rows: For each pipeline `pipeline`, `last_run` and whether that is `alive`, `missing_nights`, `failed_nights`, and `freshness`, a list of `dataset`,
+            `state` and `text`.
         findings: `pipeline`, `kind` and `message` of each; those of the kind `too_old` are told here.
     """
     day = datetime.now(UTC).date().isoformat()
@@ -132,12 +136,16 @@ def tell_lateness(
         old = (finding for finding in findings if (finding["pipeline"], finding["kind"]) == (name, "too_old"))
         texts += [(f"run:{finding['kind']}", finding["message"]) for finding in old]  # No dataset has such a name.
         occasions += [stale_occasion(name, subject, text=text, day=day) for subject, text in texts]
-        if occasions:
+        ended = [str(night["run_id"]) for night in row["failed_nights"][:_RUNS_LOOKED_AT]]
+        lost = None if last is None or row["alive"] is not False else str(last["run_id"])
+        if occasions or ended or lost:
             with harmless(say):
-                _tell_findings(path, name, occasions, say)
+                _tell_findings(path, name, occasions, say, ended=ended, lost=lost)
 
 
-def _tell_findings(path: Path, pipeline: str, occasions: Sequence[Occasion], say: Say) -> None:
+def _tell_findings(
+    path: Path, pipeline: str, occasions: Sequence[Occasion], say: Say, *, ended: Sequence[str], lost: str | None
+) -> None:
     from orchestrator.cli.direct_alerts import send_directly
     from orchestrator.cli.opening import is_of_another_user, open_to_write
     from orchestrator.cli.sealing import sealing_after
@@ -147,10 +155,16 @@ def _tell_findings(path: Path, pipeline: str, occasions: Sequence[Occasion], say
         return
     with LedgerReader(path) as reader:
         reach = recorded_reach(reader.connection, path, pipeline)
-    if reach is None or not any(told_channels(reach.pipeline.alerts, occasion) for occasion in occasions):
+        if lost is not None:
+            occasions = [_lost(reader.connection, lost), *occasions]
+        names = (pipeline, *(() if reach is None else reach.pipeline.formerly))
+        untold = [run_id for run_id in ended if _due_of_run(reader.connection, run_id, names)]
+    if reach is None or not (untold or any(told_channels(reach.pipeline.alerts, occasion) for occasion in occasions)):
         return
     try:
         with open_to_write(path) as ledger, sealing_after(ledger, say=say):
+            for run_id in reversed(untold):
+                _raise_of_run(ledger, run_id, names)
             tell(ledger, reach, occasions, say=say)
     except LedgerError as error:
         say(f"warning: alerts could not be recorded, and are sent without: {error}")
@@ -159,7 +173,7 @@ def _tell_findings(path: Path, pipeline: str, occasions: Sequence[Occasion], say
 
 def send_waiting(ledger: Ledger, pipelines: Sequence[str] | None, *, say: Say) -> dict[str, set[str]]:
     """
-    Raise the digest of each pipeline that asks for one, and send whatever waits, also what was given up.
+    Raise what runs that were cut off could not, and the digest of each pipeline that asks for one, and send whatever waits, also what was given up.
 
     Args:
         pipelines: Only of these, or None for all that the ledger knows.
@@ -172,7 +186,12 @@ def send_waiting(ledger: Ledger, pipelines: Sequence[str] | None, *, say: Say) -
     for name in known if pipelines is None else pipelines:
         reach = recorded_reach(connection, ledger.path, name)
         if reach is not None:
-            raise_alerts(ledger, name, reach.pipeline.alerts, digests(reach.pipeline))
+            own = (name, *reach.pipeline.formerly)
+            for ended in last_ended(connection, own, _RUNS_LOOKED_AT):
+                _raise_of_run(ledger, ended, own)
+            lost = [run for run in unfinished_runs(connection, name) if not is_alive(**run_process(connection, run))]
+            occasions = [*(_lost(connection, run_id) for run_id in lost), *digests(reach.pipeline)]
+            raise_alerts(ledger, name, reach.pipeline.alerts, occasions)
     sending = Round(ledger, None, say=say, again=True)
     names = outboxes(connection) if pipelines is None else pipelines
     waiting = {name: undelivered(outbox_of(connection, name), given_up=True) for name in names}
@@ -203,14 +222,33 @@ def raise_alerts(ledger: Ledger, pipeline: str, alerts: Alerts, occasions: Seque
             return due
 
 
+def _lost(connection: sqlite3.Connection, run_id: str) -> Occasion:
+    """Return what there is to tell of the run *run_id*, which has lost its orchestrator and is not closed yet."""
+    pipeline, night = connection.execute("SELECT pipeline, night FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    return lost_occasion(pipeline, run_id, night, run_begun(connection, run_id))
+
+
 def _raise_of_run(ledger: Ledger, run_id: str, names: Sequence[str]) -> None:
     """Raise what there is to tell of the run *run_id* by the rules that it had; it was raised at its end, unless that was cut off."""
     end = run_end(ledger.connection, run_id, names)
     occasion = None if end is None else run_occasion(end)
     if end is not None and occasion is not None:
-        document = definition_of_run(ledger.connection, run_id)
-        alerts = build_pipeline({"alerts": document.get("alerts", {})})[0].alerts
-        raise_alerts(ledger, end.pipeline, alerts, [occasion])
+        raise_alerts(ledger, end.pipeline, _rules_of_run(ledger.connection, run_id), [occasion])
+
+
+def _due_of_run(connection: sqlite3.Connection, run_id: str, names: Sequence[str]) -> bool:
+    """Whether there is something to tell of the run *run_id* that was not raised."""
+    end = run_end(connection, run_id, names)
+    occasion = None if end is None else run_occasion(end)
+    if end is None or occasion is None:
+        return False
+    rules = _rules_of_run(connection, run_id)
+    return bool(due_alerts(end.pipeline, rules, [occasion], outbox_of(connection, end.pipeline)))
+
+
+def _rules_of_run(connection: sqlite3.Connection, run_id: str) -> Alerts:
+    document = definition_of_run(connection, run_id)
+    return build_pipeline({"alerts": document.get("alerts", {})})[0].alerts
 
 
 def ping(reach: Reach, on: str, *, run_id: str | None, ledger: Ledger | None, say: Say) -> None:
@@ -290,7 +328,8 @@ class Round:
         reach = self._reach(pipeline)
         if reach is None:
             return "the ledger does not know its definition any more"
-        return reach.send(row["channel"], message_of(row, reach, self._ledger), left_us)
+        message = message_of(row, reach, self._ledger)
+        return reach.send(row["channel"], message, left_us, ledger_id=self._ledger.ledger_id)
 
     def _reach(self, pipeline: str) -> Reach | None:
         if pipeline not in self._reaches:

@@ -44,7 +44,10 @@ COMMANDS: dict[str, str] = {
     "report": "Print or write the report of a run.",
     "graph": "Draw the graph of the pipeline or of a run.",
     "notebook": "Execute a notebook against the ledger: audit, reproducibility, run history.",
+    "export": "Write a run in a form that other programs take.",
+    "telemetry": "Send what runs had to say to a collector again.",
     "audit": "Verify the ledger, prove what it holds, and look into it.",
+    "prune": "Remove logs, reports and blobs that are past their retention, and record it.",
     "doctor": "Say what of this machine and this ledger may bite.",
     "completion": "Print the script that completes commands in a shell.",
 }

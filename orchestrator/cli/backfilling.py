@@ -10,7 +10,7 @@ import attrs
 
 from orchestrator.cli import render
 from orchestrator.cli.ending import Ending, finish
-from orchestrator.cli.errors import RefusedError, UsageRefusedError
+from orchestrator.cli.errors import RefusedError, UsageRefusedError, exit_code_of
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.project import Options, Project, night_of
@@ -33,9 +33,9 @@ class Night:
     What became of one night of the range.
 
     Attributes:
-        status: `planned`, `done_before`, `refused`, `not_reached`, or that of its run.
+        status: `planned`, `done_before`, `refused`, `not_reached`, `interrupted` where the storage failed, or that of its run.
         exit_code: None where nothing was started.
-        problem: Why it was refused, else None.
+        problem: Why it was refused, or what kept it from coming to its end; else None.
     """
 
     night: str
@@ -106,9 +106,9 @@ def run_nights(
         show: Told of each night that was started, with how its run ended, or None where it was refused.
 
     Raises:
-        DefinitionError, LedgerError: As in `running.execute`: it would be the same for the next night.
+        DefinitionError, LedgerError: As in `running.execute`, from the first night that is started; from a later one it is what became of that night.
     """
-    stopped, told = False, set[str]()
+    stopped, begun, told = False, False, set[str]()
     for night in nights:
         if night.status != "planned":
             yield night
@@ -116,9 +116,19 @@ def run_nights(
         if stopped:
             yield attrs.evolve(night, status="not_reached")
             continue
-        ended, ending = _run(night, options, start, watching, quiet=quiet, told=told)
+        try:
+            ended, ending = _run(night, options, start, watching, quiet=quiet, told=told)
+            stopped = bool(ended.exit_code) and (not keep_going or ended.exit_code in (*_SIGNALLED, ExitCode.ACTIVE))
+        except Exception as error:
+            code = exit_code_of(error)
+            if code is None or not begun:
+                raise
+            # It would be the same for the next night; what became of those before is told all the same.
+            status = "interrupted" if code == ExitCode.STORAGE else "refused"
+            ended, ending = attrs.evolve(night, status=status, exit_code=int(code), problem=str(error)), None
+            stopped = True
+        begun = True
         show(ended, ending)
-        stopped = bool(ended.exit_code) and (not keep_going or ended.exit_code in (*_SIGNALLED, ExitCode.ACTIVE))
         yield ended
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from ledger.errors import LedgerError
 from ledger.folders import make_private
 from ledger.store import Ledger
+from ledger.times import utc_now
 from orchestrator.cli.alerting import ROUND_SECONDS, Say, message_of
 from orchestrator.cli.keyring import config_folder
 from orchestrator.cli.reach import Reach
@@ -44,11 +45,12 @@ def send_directly(reach: Reach, occasions: Sequence[Occasion], *, ledger: Ledger
         folders = [reach.ledger.parent / "locks", config_folder() / "alerts"]
         if any((folder / name).exists() for folder in folders):
             continue
-        (row,) = outbox([("alert.raised", event_data(raised), f"{now:%Y-%m-%dT%H:%M:%S.%fZ}")]).values()
+        (row,) = outbox([("alert.raised", event_data(raised), utc_now())]).values()
         left = until - time.monotonic()
         if left <= 0:
             return
-        error = reach.send(raised.channel, _message(row, reach, ledger), round(left * 1e6))
+        whose = None if ledger is None else ledger.ledger_id
+        error = reach.send(raised.channel, _message(row, reach, ledger), round(left * 1e6), ledger_id=whose)
         if error is None:
             _remember(folders, name)
         else:

@@ -22,6 +22,7 @@ from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import exit_code_of, problems_of
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.keyring import digest_key_path, operator_folder, signer_of
+from orchestrator.cli.lost_ledgers import refuse_lost
 from orchestrator.cli.opening import user_name
 from orchestrator.cli.reading import show_present
 from orchestrator.core.errors import DefinitionError
@@ -42,6 +43,7 @@ from orchestrator.runtime.room import (
     recent_growth,
     shown_bytes,
 )
+from orchestrator.runtime.usage import Usage, usage_of
 
 Facts = dict[str, object]
 
@@ -59,29 +61,43 @@ class Known:
     Attributes:
         ledger_id: None where there is none yet, or where it cannot be read.
         needed_bytes: What the pipelines of it want free before a run, the most demanding of them.
+        usage: What it and what lies beside it take; None where there is none yet, or where it cannot be read.
         error: What kept it from being read, or None.
     """
 
     ledger_id: str | None = None
     growth: Growth = NO_GROWTH
     needed_bytes: int = needed_bytes(NO_GROWTH)
+    usage: Usage | None = None
     error: LedgerError | None = None
 
 
 def look_into(ledger: Path) -> Known:
-    """Return what *ledger* says of itself; a ledger that is not there yet says nothing, and is no error."""
+    """Return what *ledger* says of itself; one that is not there yet says nothing, and is no error, unless this user has signed it."""
     try:
         with LedgerReader(ledger) as reader, naming_damage(ledger):
             show_present(reader.connection, ledger)
             identity = ledger_identity(reader.connection, str(ledger))
             growth = recent_growth(reader.connection, ledger.parent)
-            known = Known(identity, growth, _needed(reader.connection, growth))
+            known = Known(
+                identity, growth, _needed(reader.connection, growth), usage_of(reader.connection, ledger.parent)
+            )
+            refuse_lost(ledger, reader.connection)
             reader.check_unchanged()
             return known
     except LedgerNotFoundError:
-        return Known()
+        return _missing(ledger)
     except LedgerError as error:
         return Known(error=error)
+
+
+def _missing(ledger: Path) -> Known:
+    """Return what there is to say where *ledger* is not there: nothing, unless this user has signed one at this place."""
+    try:
+        refuse_lost(ledger)
+    except LedgerError as error:
+        return Known(error=error)
+    return Known()
 
 
 def examine(ledger: Path, *, today: date) -> tuple[Facts, list[Problem], ExitCode]:
@@ -104,6 +120,7 @@ def examine(ledger: Path, *, today: date) -> tuple[Facts, list[Problem], ExitCod
     }.items():
         facts[name] = part
         found += problems
+    facts["usage"] = usage_facts(known.usage)
     found += digest_key_problems()
     facts["extras"] = extras()
     if code == ExitCode.OK and any(problem.severity == "error" for problem in found):
@@ -185,6 +202,14 @@ def room_facts(ledger: Path, known: Known, today: date) -> tuple[Facts, list[Pro
         message = f"{shown_bytes(free)} are free where {where} lies, about {left} days of runs like the latest"
         return facts, [Problem("disk_soon_full", message, suggestion="make room", severity="warning")]
     return facts, []
+
+
+def usage_facts(usage: Usage | None) -> Facts | None:
+    """Return what the ledger and what lies beside it take, the largest pipelines and runs first; None where nothing is known."""
+    if usage is None:
+        return None
+    facts: Facts = dict(usage._asdict())
+    return facts | {name: [item.as_json() for item in facts[name]] for name in ("pipelines", "runs")}  # type: ignore[attr-defined]
 
 
 def _needed(connection: sqlite3.Connection, growth: Growth) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -10,31 +11,39 @@ from loguru import logger
 from ledger.events import RecordedEvent
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.core.printable import printable
+from orchestrator.projections.log_records import RunLog
 
 if TYPE_CHECKING:
     from loguru import Record
 
-_WORSE = ("failed", "timed_out", "interrupted")
+
+STDERR = "-"
+"""Stands for stderr where a file is asked for: what systemd and containers collect."""
 
 
 class EventLog:
     """
-    Write a record for each event after it was recorded.
+    Write a record for each event after it was recorded; see `projections.log_records` for what stands in it.
 
     Args:
-        path: JSON lines are appended to this file, or None.
+        path: JSON lines are appended to this file, `-` for stderr, or None.
         verbose: Text for people goes to stderr.
+        before: The events that the run has already, where it is resumed.
 
     Raises:
         UsageRefusedError: The file cannot be written.
     """
 
-    def __init__(self, path: str | None, *, verbose: bool) -> None:
+    def __init__(self, path: str | None, *, verbose: bool, before: Iterable[RecordedEvent] = ()) -> None:
         logger.remove()
+        self._records = RunLog()
+        for event in before:
+            self._records.apply(event)
         self._sinks: list[int] = []
         if path is not None:
             try:
-                self._sinks.append(logger.add(path, serialize=True, catch=True))
+                # A pipe that nobody reads, a full disk: the run goes on without its log.
+                self._sinks.append(logger.add(sys.stderr if path == STDERR else path, serialize=True, catch=True))
             except OSError as error:
                 raise UsageRefusedError("log_file", f"--log-file {path}: {error.strerror}") from None
         if verbose:
@@ -42,11 +51,8 @@ class EventLog:
 
     def recorded(self, event: RecordedEvent) -> None:
         """Write a record for *event*."""
-        data = event.data
-        run_id = data.get("run_id") or event.stream.removeprefix("run/")
-        fields = {name: data[name] for name in ("step", "attempt", "status", "reason", "error_class") if name in data}
-        level = "ERROR" if data.get("status") in _WORSE else "INFO"
-        logger.bind(run=run_id, seq=event.seq, **fields).log(level, event.type)
+        record = self._records.apply(event)
+        logger.bind(**record.bound).log(str(record.level), record.message)
 
     def tick(self) -> int | None:
         """Ask for nothing."""

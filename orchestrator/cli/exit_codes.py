@@ -11,7 +11,7 @@ class ExitCode(IntEnum):
     OK = 0
     """Succeeded, nothing to do, verified, nothing listed."""
     FAILED = 1
-    """The run failed, timed out, was cancelled or lost; a reproduction differs; a secret was found in what was kept; an alert was not delivered."""
+    """The run failed, timed out, was cancelled or lost; a reproduction differs; a secret was found in what was kept; an alert or telemetry was not delivered."""
     REFUSED = 2
     """Refused before anything started: usage, definition, environment, source, no such run, missing extra."""
     UNVERIFIED = 3

@@ -47,7 +47,7 @@ class Watching:
     Choose the observers of a run.
 
     Args:
-        log_file: Where the program's own log goes as JSON lines, or None.
+        log_file: Where the program's own log goes as JSON lines, `-` for stderr, or None.
         verbose: Show that log on stderr.
         silent: Show no progress.
     """
@@ -67,7 +67,8 @@ class Watching:
             if self._log_file is not None or self._verbose:
                 from orchestrator.cli.event_log import EventLog
 
-                log = EventLog(self._log_file, verbose=self._verbose)
+                before = ledger.read_stream(f"run/{plan.run_id}")
+                log = EventLog(self._log_file, verbose=self._verbose, before=before)
                 stack.callback(log.close)
                 chosen.append(log)
             progress = self._progress(plan, ledger, last_line)
@@ -79,7 +80,12 @@ class Watching:
             return Silent()
         total = len(plan.graph.order)
         # Records of the log and a picture that is drawn again and again would destroy each other; some terminals draw nothing twice.
-        if self._verbose or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        if (
+            self._verbose
+            or self._log_file == "-"
+            or not sys.stderr.isatty()
+            or os.environ.get("TERM", "dumb") in ("dumb", "unknown")
+        ):
             return PlainLines(sys.stderr, total=total)
         from rich.console import Console
 

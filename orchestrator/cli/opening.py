@@ -55,10 +55,15 @@ def open_to_write(
         UpgradeNeededError: It is older and too large for being brought up to date on the way.
         RefusedError: It is older, and a run of the older program is on.
         OtherUserError: It belongs to another user.
-        InconsistentHistoryError: It is older, and not what was sealed last.
+        InconsistentHistoryError: It is older, and not what was sealed last; or it is not there, and one that this user has signed should be.
         LedgerError: It cannot be used, see `ledger.store.open_ledger`.
     """
     refuse_other_users(path)
+    if not path.exists():
+        from orchestrator.cli.lost_ledgers import refuse_lost, warn_of_remains
+
+        refuse_lost(path)
+        warn_of_remains(path)
 
     def check(connection: sqlite3.Connection) -> None:
         # Only older ledgers need it; and what seals records events in ledgers that are opened here.

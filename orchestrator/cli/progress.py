@@ -224,7 +224,7 @@ def _duration(seconds: float) -> str:
 
 
 def _run_line(data: Mapping[str, object], total: int) -> str:
-    return f"run {data['run_id']} of {data['pipeline']}, night {data['night']}, {total} steps"
+    return f"run {data['run_id']} of {data['pipeline']}, night {data['night']}, {total} step{'' if total == 1 else 's'}"
 
 
 def _step_line(data: Mapping[str, object]) -> str:

@@ -177,17 +177,26 @@ def _check_probes(
     from orchestrator.runtime.clock import SystemClock
     from orchestrator.runtime.executor import ProcessExecutor
     from orchestrator.runtime.probing import Probes, check_probes
-    from orchestrator.runtime.signals import prepare_process
+    from orchestrator.runtime.signals import SignalInbox, prepare_process
 
     prepare_process()
     stream = redactor_of(pipeline, environment).stream
     reaching = probe_environment(pipeline, environment, environ)
-    executor = ProcessExecutor(clock=SystemClock(), new_stream=stream)
-    probes = Probes(executor, places=places, folder=folder, environment=reaching, new_stream=stream)
-    try:
-        return check_probes(pipeline, places, probes, selected=selected)
-    finally:
-        executor.close()
+    with SignalInbox() as inbox:
+
+        def look_up() -> None:
+            number = inbox.take()
+            if number is not None:
+                raise SystemExit(128 + number)  # No run has begun; what was asked is ended on the way out.
+
+        executor = ProcessExecutor(clock=SystemClock(), new_stream=stream, wakeup_fd=inbox.fd)
+        probes = Probes(executor, places=places, folder=folder, environment=reaching, new_stream=stream)
+        try:
+            found = check_probes(pipeline, places, probes, selected=selected, look_up=look_up)
+        finally:
+            executor.close()
+        look_up()
+        return found
 
 
 def night_of(option: str | None, zone: str) -> str:

@@ -65,8 +65,13 @@ class Reach:
             words += ["--ledger", str(self.ledger)]
         return "".join(f" {word if word.startswith('--') else shlex.quote(word)}" for word in words)
 
-    def send(self, name: str, message: Message, timeout_us: int) -> str | None:
-        """Hand *message* to the channel *name* and return None where it took it, else why not, without secrets."""
+    def send(self, name: str, message: Message, timeout_us: int, *, ledger_id: str | None = None) -> str | None:
+        """
+        Hand *message* to the channel *name* and return None where it took it, else why not, without secrets.
+
+        Args:
+            ledger_id: Of the ledger that the message comes from, None where that cannot be read.
+        """
         channel = self.pipeline.alerts.channels.get(name)
         if channel is None:
             return f"the definition has no channel {name} now"
@@ -77,7 +82,7 @@ class Reach:
                 return self._to_command(channel, message, timeout_us)
             if channel.webhook is not None:
                 headers = {key: resolve(value, self.values) for key, value in channel.headers.items()}
-                headers["Idempotency-Key"] = self._key(message)
+                headers["Idempotency-Key"] = self._key(message, ledger_id)
                 request = {"url": resolve(channel.webhook, self.values), "headers": headers, "body": message}
                 return self._post(request, timeout_us)
             urls = [resolve(url, self.values) for url in channel.apprise]
@@ -92,9 +97,10 @@ class Reach:
         except UnresolvedReferenceError as error:
             return f"no value for ${{{error.name}}}"
 
-    def _key(self, message: Message) -> str:
-        """Return what tells this alert from all others, also from those of other ledgers: the same whenever it is sent."""
-        return sha256(f"{message['host']} {self.ledger} {message['alert']}".encode()).hexdigest()[:32]
+    def _key(self, message: Message, ledger_id: str | None) -> str:
+        """Return what tells this alert from all others, also from those of other ledgers: the same whenever and wherever it is sent."""
+        whose = ledger_id or f"{message['host']} {self.ledger}"
+        return sha256(f"{whose} {message['alert']}".encode()).hexdigest()[:32]
 
     def _to_command(self, channel: Channel, message: Message, timeout_us: int) -> str | None:
         environment = {name: os.environ[name] for name in self.pipeline.env_pass if name in os.environ}

@@ -101,9 +101,12 @@ class View:
         A run that lost its orchestrator is shown as interrupted, though the next start is what records it; `where` and `folder` let commands and
         paths be typed in the present folder.
         """
+        from orchestrator.projections.pruned import pruned_files
+
         detail = run_detail(self.connection, run_id, history=history)
         if not recorded and detail["status"] == "running" and not self.is_active(run_id):
             detail["status"] = "interrupted"
+        detail["pruned"] = pruned_files(self.connection, str(detail["pipeline"]), run_id)
         detail["where"] = self.where(str(detail["pipeline"]))
         detail["folder"] = os.path.relpath(self.folder)
         return detail

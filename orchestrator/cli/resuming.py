@@ -17,6 +17,7 @@ from orchestrator.cli.reading import viewing
 from orchestrator.cli.refusals import record_refusal
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.definition_diff import definition_changes
+from orchestrator.core.ended import CHOOSING
 from orchestrator.core.events import event_from_data
 from orchestrator.core.problems import Problem
 from orchestrator.core.selection import Selection
@@ -140,7 +141,7 @@ def _selection(pipeline: Pipeline, recorded: Mapping[str, Any], run_id: str) -> 
     names |= {name: name for name in pipeline.steps}
     gone: list[str] = []
     chosen: dict[str, tuple[str, ...]] = {}
-    for option in ("only", "from", "until", "omit"):
+    for option in CHOOSING:
         given = recorded[option]
         chosen[option] = tuple(names[name] for name in given if name in names)
         gone += [

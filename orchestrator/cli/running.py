@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -33,6 +33,8 @@ from orchestrator.cli.refusal_alerts import tell_of_error
 from orchestrator.cli.refusals import record_refusal
 from orchestrator.cli.resuming import Resumption, differing_variables, resumed_state
 from orchestrator.cli.sealing import check_signer, hold_to_last_seal, seal_run
+from orchestrator.cli.telemetry.entry import NoTelemetry, telemetry_of_run
+from orchestrator.cli.telemetry.sampling import run_is_sampled
 from orchestrator.core.baselines import step_baselines
 from orchestrator.core.definition_diff import definition_changes
 from orchestrator.core.events import DefinitionChanged, RunResumed, RunStarted
@@ -58,6 +60,9 @@ from orchestrator.runtime.provenance import caller_trace, current_actor, git_sta
 from orchestrator.runtime.sharing import share_ledger
 from orchestrator.runtime.signals import SignalInbox, parallel_limit, prepare_process
 from orchestrator.runtime.workbench import RunWorkbench
+
+if TYPE_CHECKING:
+    from orchestrator.cli.telemetry.of_run import RunTelemetry
 
 Say = Callable[[str], None]
 Prepare = Callable[[Options], Prepared]
@@ -126,7 +131,7 @@ def execute(
 
     Raises:
         InconsistentHistoryError: The ledger is not what was sealed last; nothing was started.
-        KeyFileError: This user's key of the ledger cannot be used; nothing was started.
+        KeyFileError: This user's key of the ledger, or that of keyed digests, cannot be used; nothing was started or recorded.
         RefusedError: Another run is active, the pipeline's name belongs to another definition, a reason is required and missing, or the run
             cannot go on.
         LedgerError: The ledger cannot be used, or an event could not be recorded; what ran then has been ended.
@@ -155,8 +160,9 @@ def execute(
             for notice in key_notices(plan, {} if resumption is None else resumption.variables):
                 say(f"warning: {notice}")
             opening = _opening(prepared, options, start, plan, git, state)
-            ended = _run(prepared, ledger, plan, opening, state, observers)
-            return Ended(project.ledger, ended, _seal(prepared, ledger, run_id, say))
+            with telemetry_of_run(ledger, run_id, prepared, os.environ, say=say) as telemetry:
+                ended = _run(prepared, ledger, plan, opening, state, observers, telemetry)
+                return Ended(project.ledger, ended, _seal(prepared, ledger, run_id, telemetry, say))
 
 
 def _checked(
@@ -170,6 +176,7 @@ def _checked(
     start = attrs.evolve(start, reason=reason)
     problems += _reason_problems(prepared.project, options, start, resumption)
     _refuse_on_problems(prepared, ledger, problems)
+    keyed_surroundings(prepared, make=True)
     return reason
 
 
@@ -201,12 +208,16 @@ def _refused_without_room(prepared: Prepared) -> Iterator[None]:
         raise
 
 
-def _seal(prepared: Prepared, ledger: Ledger, run_id: str, say: Say) -> LedgerError | None:
+def _seal(
+    prepared: Prepared, ledger: Ledger, run_id: str, telemetry: RunTelemetry | NoTelemetry, say: Say
+) -> LedgerError | None:
     pipeline = prepared.project.pipeline
     clean = prepared.redactor.redact
 
     def then() -> None:
+        telemetry.finish()
         tell_of_run(ledger, prepared, run_id, say=say)
+        telemetry.record()
 
     unsealed = seal_run(ledger, run_id, pipeline, folder=prepared.project.folder, clean=clean, say=say, then=then)
     if unsealed is not None:
@@ -299,6 +310,7 @@ def _run(
     opening: RunStarted | RunResumed,
     state: RunState | None,
     observers: MakeObservers,
+    telemetry: RunTelemetry | NoTelemetry,
 ) -> RunState:
     project = prepared.project
     pipeline, folder = project.pipeline, ledger.path.parent
@@ -318,13 +330,14 @@ def _run(
             environment=child_environment(pipeline, prepared.environment, os.environ),
             manifest=measured.get,
             redact=redactor.redact,
-            parent=_trace_of(state),
+            parent=(parent := _trace_of(state)),
+            sampled=run_is_sampled(telemetry.settings, plan.run_id, parent),
         )
         stack.callback(workbench.close)
         pools = LedgerPools(folder / "locks" / "pools", pipeline.pools)
         stack.callback(pools.close)
         # Made last, so that nothing is let go of while something still runs.
-        executor = ProcessExecutor(clock=clock, new_stream=redactor.stream, wakeup_fd=inbox.fd)
+        executor = ProcessExecutor(clock=clock, new_stream=redactor.stream, wakeup_fd=inbox.fd, listen=telemetry.listen)
         stack.callback(executor.close)
         digester = make_digester(prepared, cache, measured.get, executor, run_id=plan.run_id)
         ports = Ports(
@@ -335,7 +348,7 @@ def _run(
             workbench=workbench,
             interrupts=inbox,
             pools=pools,
-            observers=stack.enter_context(observers(plan, ledger, executor.last_line)),
+            observers=[*stack.enter_context(observers(plan, ledger, executor.last_line)), *telemetry.observers],
         )
         return Engine(plan, ports, started=opening, state=state, blobs={opening.graph: graph}).run()
 

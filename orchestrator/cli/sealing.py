@@ -29,6 +29,7 @@ from orchestrator.cli import render
 from orchestrator.cli.anchors import anchored
 from orchestrator.cli.holding import append_event
 from orchestrator.cli.keyring import operator_folder, signer_of
+from orchestrator.cli.lost_ledgers import note_place, refuse_lost
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.events import CheckpointAnchored
 from orchestrator.core.printable import printable
@@ -46,12 +47,13 @@ def hold_to_last_seal(ledger: Ledger) -> None:
     signed, and that no key of the ledger has signed, is told and stops nothing; to who has no key, it is all there is, and stops.
 
     Raises:
-        InconsistentHistoryError: It was turned back, or is another one: nothing may be appended to it.
+        InconsistentHistoryError: It was turned back, or is another one than was signed at its place: nothing may be appended to it.
         KeyFileError: The signer's memory cannot be read.
     """
     memory = memory_of(operator_folder(ledger.ledger_id))
     if memory is not None:
         hold_to(ledger.connection, ledger.ledger_id, str(ledger.path), memory)
+    refuse_lost(ledger.path, ledger.connection)
     # About what was signed here nobody else is asked.
     known = memory.size if memory is not None and memory.origin == origin_of(ledger.ledger_id) else 0
     ignored: list[str] = []
@@ -178,6 +180,7 @@ def _sign(ledger: Ledger, say: Say) -> Sign | None:
     def prove(size1: int, size2: int) -> list[bytes]:
         return consistency(ledger.connection, size1, size2)
 
+    note_place(ledger.ledger_id, ledger.path)
     return lambda checkpoint: signer.sign(checkpoint, prove, str(ledger.path))
 
 

@@ -1,4 +1,4 @@
-"""One start of the pipeline, as `run` and `backfill` make it: prepared, with its warnings shown once, its refusals recorded."""
+"""One start of the pipeline, as `run` and `backfill` make it, and how `resume` begins: prepared, with its warnings shown once, its refusals recorded."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from orchestrator.projections.pruned import pruned_text
 from orchestrator.projections.summary import failed_steps
 from orchestrator.projections.withheld import withheld_text
 
@@ -56,7 +57,12 @@ def tail_of(detail: Mapping[str, object], step: Mapping[str, object], folder: Pa
     if not step["log"]:
         return []
     withheld = withheld_text(detail, str(step["step"]))
-    return last_lines(folder / str(step["log"]), count) if withheld is None else [withheld]
+    if withheld is not None:
+        return [withheld]
+    pruned = detail.get("pruned")
+    told = pruned.get(str(step["log"])) if isinstance(pruned, Mapping) else None
+    path = folder / str(step["log"])
+    return [pruned_text(told)] if told is not None and not path.exists() else last_lines(path, count)
 
 
 def failed_tails(detail: Mapping[str, object], folder: Path, count: int = 15) -> dict[str, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from ledger.times import utc_now
 from orchestrator.cli.alerting import message_of
 from orchestrator.cli.reach import Reach
 from orchestrator.core.definition import CHANNEL_TIMEOUT_MAX_US
@@ -23,7 +24,7 @@ def try_channels(reach: Reach, names: Sequence[str]) -> list[dict[str, object]]:
             "kind": "test",
             "what": f"{reach.pipeline.name}: this is a test of the channel {name}; nothing has happened",
         }
-        (row,) = outbox([("alert.raised", raised, f"{now:%Y-%m-%dT%H:%M:%S.%fZ}")]).values()
+        (row,) = outbox([("alert.raised", raised, utc_now())]).values()
         error = reach.send(name, message_of(row, reach, None), CHANNEL_TIMEOUT_MAX_US)
         found.append({"channel": name, "ok": error is None, "error": error})
     return found

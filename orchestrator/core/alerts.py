@@ -62,6 +62,7 @@ class RunEnd:
 
     Attributes:
         seq: Place of its `run.finished` in the ledger.
+        begun: Place of its start, or of its last resume.
         cause: Its first failure, as `run.finished` has it, or None.
         resumed: It had ended before, and not well.
         whole: It was about all steps, so that its success says something about the pipeline.
@@ -73,6 +74,7 @@ class RunEnd:
     night: str
     status: str
     seq: int
+    begun: int
     cause: Json | None = None
     resumed: bool = False
     whole: bool = True
@@ -87,10 +89,23 @@ def run_occasion(end: RunEnd) -> Occasion | None:
             what += f": {end.cause.get('step')} ({end.cause.get('reason')})"
         if end.status == "timed_out":
             return Occasion("deadline", subject, what, ("failed",), end.run_id, end.seq)
+        if end.status == "interrupted":
+            return attrs.evolve(lost_occasion(end.pipeline, end.run_id, end.night, end.begun), what=what, about=end.seq)
         return Occasion("failed", subject, what, (), end.run_id, end.seq)
     if end.resumed or (end.whole and end.before in RESUMABLE):
         return Occasion("recovered", subject, what, (), end.run_id, end.seq)
     return None
+
+
+def lost_occasion(pipeline: str, run_id: str, night: str, begun: int) -> Occasion:
+    """
+    Return what there is to tell of a run that has lost its orchestrator, whether or not anybody has closed it since.
+
+    Args:
+        begun: Place in the ledger of its start, or of its last resume: it may be lost again.
+    """
+    what = f"{pipeline} {_WORDS['interrupted']}, night {night}: its orchestrator is gone"
+    return Occasion("failed", f"lost-{begun}", what, (), run_id, begun, {"lost": True})
 
 
 def refusal_occasion(

@@ -258,6 +258,9 @@ def _decide_key(facts: Facts, measurement: Measurement) -> Decision:
     if touched is not None:
         by = _strength(facts, str(touched["dataset"]))
         return Run("output_changed" if touched["actual"] is not None else "output_missing", {**touched, **by})
+    new = new_output(baseline, measurement.outputs)
+    if new is not None:
+        return Run("output_new", new)
     return Skip(
         "no_new_data" if facts.sources else "up_to_date",
         {"key": key_digest(components), "since": baseline.success, **({"strength": facts.weak} if facts.weak else {})},
@@ -280,6 +283,14 @@ def changed_output(baseline: Baseline, outputs: Mapping[str, str | None]) -> dic
         expected = baseline.outputs.get(dataset)
         if expected is not None and expected != actual:
             return {"dataset": dataset, "expected": expected, "actual": actual}
+    return None
+
+
+def new_output(baseline: Baseline, outputs: Mapping[str, str | None]) -> dict[str, object] | None:
+    """Name the first of *outputs*, as they are now, that the last success did not declare, so that it says nothing of it; None where there is none."""
+    for dataset, actual in outputs.items():
+        if dataset not in baseline.outputs:
+            return {"dataset": dataset, "actual": actual}
     return None
 
 

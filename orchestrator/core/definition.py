@@ -29,6 +29,8 @@ DEFAULT_CHANNEL_TIMEOUT_US = 10_000_000
 CHANNEL_TIMEOUT_MAX_US = 30_000_000
 DEFAULT_PING_TIMEOUT_US = 5_000_000
 PING_TIMEOUT_MAX_US = 10_000_000
+DEFAULT_TELEMETRY_WAIT_US = 1_000_000
+TELEMETRY_WAIT_MAX_US = 30_000_000
 DEFAULT_PROBE_TIMEOUT_US = 30_000_000
 
 
@@ -171,6 +173,20 @@ class Audit:
 
 
 @attrs.frozen
+class Retention:
+    """
+    State for how long what runs leave behind is kept, each as the file says it, or None for ever; `prune` removes it, a run never does.
+
+    Attributes:
+        blobs: Of certificates, lists of files and material of keys that nothing younger needs.
+    """
+
+    logs: str | None = None
+    reports: str | None = None
+    blobs: str | None = None
+
+
+@attrs.frozen
 class Redaction:
     """
     State what is masked besides the values of secret variables, of what steps print and in free text.
@@ -253,6 +269,22 @@ class Deadman:
 
 
 @attrs.frozen
+class Telemetry:
+    """
+    State where telemetry goes besides what the environment says, and what of it.
+
+    Attributes:
+        file: OTLP JSON lines of each run are appended to it; as it stands in the file, relative to the folder of that.
+        wait_us: So long the end of a run waits, at most, for what is on its way.
+        step_output: The lines of steps' logs are sent too, but for those of steps that touch personal data.
+    """
+
+    file: str | None = None
+    wait_us: int = DEFAULT_TELEMETRY_WAIT_US
+    step_output: bool = False
+
+
+@attrs.frozen
 class Pipeline:
     """
     Hold a whole definition that has been found right.
@@ -281,9 +313,11 @@ class Pipeline:
     timezone: str = "UTC"
     access_group: str | None = None
     audit: Audit = Audit()
+    retention: Retention = Retention()
     redact: Redaction = Redaction()
     alerts: Alerts = Alerts()
     deadman: Deadman = Deadman()
+    telemetry: Telemetry = Telemetry()
     formerly: tuple[str, ...] = ()
     document: Mapping[str, object] = attrs.field(factory=dict, repr=False)
     digest: str = ""

@@ -11,7 +11,15 @@ from graphlib import CycleError, TopologicalSorter
 
 from ledger.errors import MissingExtraError
 from orchestrator.core.cycles import find_cycles
-from orchestrator.core.definition import CHANNEL_TIMEOUT_MAX_US, PING_TIMEOUT_MAX_US, Channel, Dataset, Pipeline, Step
+from orchestrator.core.definition import (
+    CHANNEL_TIMEOUT_MAX_US,
+    PING_TIMEOUT_MAX_US,
+    TELEMETRY_WAIT_MAX_US,
+    Channel,
+    Dataset,
+    Pipeline,
+    Step,
+)
 from orchestrator.core.durations import format_duration
 from orchestrator.core.flow_checks import check_flows
 from orchestrator.core.graph import step_edges
@@ -43,6 +51,7 @@ def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list
         *_check_schedule(pipeline),
         *_check_alerts(pipeline, document, variables),
         *_check_freshness(pipeline),
+        *_check_patience(pipeline.telemetry.wait_us, TELEMETRY_WAIT_MAX_US, ("telemetry", "wait")),
     ]
     return [*problems, *_check_cycles(pipeline)]
 

@@ -18,9 +18,11 @@ from orchestrator.core.pipeline_events import (
     AlertDelivered,
     AlertFailed,
     AlertRaised,
+    BlobsPruned,
     CheckpointAnchored,
     DeadmanPinged,
     DefinitionChanged,
+    FilesPruned,
     HistoryCarried,
     HostChanged,
     Json,
@@ -30,6 +32,8 @@ from orchestrator.core.pipeline_events import (
     RunAcknowledged,
     RunCancelRequested,
     RunRefused,
+    TelemetryDelivered,
+    TelemetryFailed,
 )
 from orchestrator.core.upcasts import UPCASTS, Upcasts, upcast
 
@@ -40,10 +44,12 @@ __all__ = [
     "AlertRaised",
     "AttemptFinished",
     "AttemptStarted",
+    "BlobsPruned",
     "CheckpointAnchored",
     "DeadmanPinged",
     "DefinitionChanged",
     "Event",
+    "FilesPruned",
     "HistoryCarried",
     "HostChanged",
     "NoteAdded",
@@ -57,6 +63,8 @@ __all__ = [
     "RunResumed",
     "RunStarted",
     "StepFinished",
+    "TelemetryDelivered",
+    "TelemetryFailed",
     "event_data",
     "event_from_data",
     "event_type",
@@ -274,6 +282,10 @@ Event: TypeAlias = (
     | AlertDelivered
     | AlertFailed
     | DeadmanPinged
+    | FilesPruned
+    | BlobsPruned
+    | TelemetryDelivered
+    | TelemetryFailed
 )
 
 EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
@@ -298,6 +310,10 @@ EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
     "alert.delivered": (AlertDelivered, 1),
     "alert.failed": (AlertFailed, 1),
     "deadman.pinged": (DeadmanPinged, 1),
+    "files.pruned": (FilesPruned, 1),
+    "blobs.pruned": (BlobsPruned, 1),
+    "telemetry.delivered": (TelemetryDelivered, 1),
+    "telemetry.failed": (TelemetryFailed, 1),
 }
 """Stored name to class and current version of its data."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from orchestrator.core.durations import format_duration
+from orchestrator.core.ended import CHOOSING, is_whole
 
 Evidence = Mapping[str, object]
 
@@ -100,9 +101,7 @@ def next_command(detail: Mapping[str, object]) -> list[str]:
         return [f"orchestrate explain {run_id} {failed['step']}{where}", *accept, again]
     selection = detail.get("selection")
     if status == "nothing_to_do" and isinstance(selection, Mapping) and _selects(selection):
-        chosen = "".join(
-            f" --{option} {name}" for option in ("only", "from", "until", "omit") for name in _names(selection, option)
-        )
+        chosen = "".join(f" --{option} {name}" for option in CHOOSING for name in _names(selection, option))
         return [f"{again}{chosen} --force"]
     return []
 
@@ -124,7 +123,7 @@ def _writer_of(detail: Mapping[str, object], step: Mapping[str, object]) -> obje
 
 
 def _selects(selection: Mapping[str, object]) -> bool:
-    return not selection.get("force") and any(selection.get(option) for option in ("only", "from", "until", "omit"))
+    return not selection.get("force") and not is_whole(selection)
 
 
 def _names(selection: Mapping[str, object], option: str) -> Iterable[object]:
@@ -286,6 +285,7 @@ _STARTED: _Words = {
     "needs_changed": _change,
     "output_changed": _output,
     "output_missing": _output,
+    "output_new": lambda evidence: f"it writes {evidence.get('dataset')} now, which its last success did not",
 }
 
 

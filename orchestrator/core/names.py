@@ -10,23 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from orchestrator.core.errors import OrchestratorError
-
 NAME_LENGTH_MAX = 128
 
 # `re` compiles them at their first use: reading commands load this module and check no name.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}"
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
 _SHOWN_LENGTH_MAX = 60
-
-
-class InvalidNameError(OrchestratorError):
-    """Raised when a name breaks the rule for names; nothing was looked up with it."""
-
-    def __init__(self, kind: str, value: str, message: str) -> None:
-        self.kind = kind
-        self.value = value
-        super().__init__(message)
 
 
 def shown(value: object, *, length_max: int = _SHOWN_LENGTH_MAX) -> str:
@@ -57,19 +46,6 @@ def check_name(kind: str, value: str) -> str | None:
             f"the name of a {kind} has {len(value)} characters, at most {NAME_LENGTH_MAX} are allowed: {shown(value)}"
         )
     return f"not a name of a {kind}: {shown(value)}; names are letters, digits, '_' and '-', starting with a letter or digit"
-
-
-def require_name(kind: str, value: str) -> str:
-    """
-    Return *value* if it may be the name of a *kind*.
-
-    Raises:
-        InvalidNameError: It breaks the rule.
-    """
-    message = check_name(kind, value)
-    if message is not None:
-        raise InvalidNameError(kind, value, message)
-    return value
 
 
 def check_variable_name(value: str) -> str | None:

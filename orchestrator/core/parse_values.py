@@ -13,6 +13,7 @@ from orchestrator.core.definition import (
     DEFAULT_PASS,
     DEFAULT_PING_TIMEOUT_US,
     DEFAULT_PROBE_TIMEOUT_US,
+    DEFAULT_TELEMETRY_WAIT_US,
     AlertRule,
     Alerts,
     Audit,
@@ -23,8 +24,10 @@ from orchestrator.core.definition import (
     Parameter,
     Pipeline,
     Redaction,
+    Retention,
     RetryPolicy,
     Step,
+    Telemetry,
     Variable,
 )
 from orchestrator.core.durations import InvalidDurationError, parse_duration
@@ -79,9 +82,11 @@ class _Builder:
             timezone=schedule.get("timezone", "UTC"),
             access_group=access.get("group"),
             audit=self._audit(document.get("audit", _NO_TABLE)),
+            retention=self._retention(document.get("retention", _NO_TABLE)),
             redact=_redaction(document.get("redact", _NO_TABLE)),
             alerts=self._alerts(document.get("alerts", _NO_TABLE)),
             deadman=self._deadman(document.get("deadman", _NO_TABLE)),
+            telemetry=self._telemetry(document.get("telemetry", _NO_TABLE)),
             formerly=tuple(head.get("formerly", ())),
         )
 
@@ -93,6 +98,10 @@ class _Builder:
             anchor_command=tuple(table.get("anchor_command", ())),
             anchor_timeout_us=DEFAULT_ANCHOR_TIMEOUT_US if timeout is None else timeout,
         )
+
+    def _retention(self, table: Table) -> Retention:
+        usable = {name: text for name, text in table.items() if self._duration(table, ("retention", name)) is not None}
+        return Retention(**usable)
 
     def _alerts(self, table: Table) -> Alerts:
         channels = {name: self._channel(name, entry) for name, entry in table.get("channels", _NO_TABLE).items()}
@@ -117,6 +126,14 @@ class _Builder:
             success=table.get("success"),
             failure=table.get("failure"),
             timeout_us=DEFAULT_PING_TIMEOUT_US if timeout is None else timeout,
+        )
+
+    def _telemetry(self, table: Table) -> Telemetry:
+        wait = self._duration(table, ("telemetry", "wait"))
+        return Telemetry(
+            file=table.get("file"),
+            wait_us=DEFAULT_TELEMETRY_WAIT_US if wait is None else wait,
+            step_output=table.get("step_output", False),
         )
 
     def _dataset(self, name: str, table: Table) -> Dataset:

@@ -242,3 +242,83 @@ class DeadmanPinged:
     on: str
     ok: bool
     error: str | None = None
+
+
+@attrs.frozen
+class FilesPruned:
+    """
+    Files beside the ledger were past their retention; what is there of them is removed right after this is recorded.
+
+    Attributes:
+        kind: logs or reports.
+        keep: The retention that they were past, such as `90d`.
+        policy: Where that stands: `definition`, with which the pipeline last ran, or `--older-than`.
+        before: They are of runs that ended before this time.
+        files: `{"run", "path", "bytes", "sha256"}` for each, the path from the ledger's folder on. With `"absent": true` it was gone already, and
+            length and digest are those of the event that named it.
+        actor: Who pruned.
+    """
+
+    pipeline: str
+    kind: str
+    keep: str
+    policy: str
+    before: str
+    files: tuple[Json, ...]
+    actor: Json
+    reason: str | None = None
+
+
+@attrs.frozen
+class BlobsPruned:
+    """
+    Documents that the ledger kept by digest were past their retention, and are removed in the transaction that records this.
+
+    Attributes:
+        keep: As in `files.pruned`, like all that is not explained here.
+        blobs: `{"digest", "bytes"}` for each: certificates, lists of files and the material of keys that only runs past their retention name.
+    """
+
+    pipeline: str
+    keep: str
+    policy: str
+    before: str
+    blobs: tuple[Json, ...]
+    actor: Json
+    reason: str | None = None
+
+
+@attrs.frozen
+class TelemetryDelivered:
+    """
+    A place has taken all that a run had for it of one signal: at its end, at the start or the end of a later one, or by `telemetry replay`.
+
+    Attributes:
+        signal: traces, metrics, logs, or step_output for what steps have printed.
+        place: otlp for a collector, file for a file of OTLP JSON lines.
+        items: How many spans, metrics, records or lines that were.
+    """
+
+    pipeline: str
+    run_id: str
+    signal: str
+    place: str
+    items: int
+
+
+@attrs.frozen
+class TelemetryFailed:
+    """
+    A place has not taken all that a run had for it of one signal; until `telemetry.delivered` follows, later runs try again for a week, but for `step_output`.
+
+    Attributes:
+        items: How many were not delivered.
+        error: One word for what went wrong last; with `rejected` nobody tries again.
+    """
+
+    pipeline: str
+    run_id: str
+    signal: str
+    place: str
+    items: int
+    error: str

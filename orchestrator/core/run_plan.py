@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from orchestrator.core.decide import NEVER_RUN, Baseline, Facts, Measurement, Run, Upstream, changed_output
+from orchestrator.core.decide import NEVER_RUN, Baseline, Facts, Measurement, Run, Upstream, changed_output, new_output
 from orchestrator.core.definition import Pipeline, Step
 from orchestrator.core.fingerprint import Material
 from orchestrator.core.graph import Graph
@@ -141,12 +141,11 @@ class RunPlan:
 
         One that it did not declare then, so that nobody has measured it, is not as it left it.
         """
-        known = self.steps[name].baseline.outputs
-        new = ({"dataset": key, "expected": None, "actual": outputs[key]} for key in outputs if known.get(key) is None)
-        touched = changed_output(self.steps[name].baseline, outputs) or next(new, None)
-        if touched is None:
-            return None
-        return Run("output_missing" if touched["actual"] is None else "output_changed", touched)
+        baseline = self.steps[name].baseline
+        touched, new = changed_output(baseline, outputs), new_output(baseline, outputs)
+        if touched is not None:
+            return Run("output_missing" if touched["actual"] is None else "output_changed", touched)
+        return None if new is None else Run("output_new", new)
 
     def success_of(self, name: str, state: RunState) -> str | None:
         """Return `run_id/attempt` of the last success of the step *name*, in this run or before it."""

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
+from orchestrator.core.ended import WELL
 from orchestrator.core.errors import InternalError
 from orchestrator.core.events import (
     AttemptFinished,
@@ -27,7 +28,7 @@ from orchestrator.core.events import (
 StepStatus: TypeAlias = Literal["pending", "running", "retrying", "succeeded", "failed", "skipped", "cancelled"]
 FINAL: frozenset[str] = frozenset({"succeeded", "failed", "skipped", "cancelled"})
 RUN_FINAL: frozenset[str] = frozenset({"succeeded", "nothing_to_do", "failed", "timed_out", "cancelled", "interrupted"})
-RESUMABLE: frozenset[str] = RUN_FINAL - {"succeeded", "nothing_to_do"}
+RESUMABLE: frozenset[str] = RUN_FINAL - {*WELL}
 """How a run ends that can go on."""
 
 

@@ -19,6 +19,7 @@ from orchestrator.history.queries import COLUMNS, DATASETS, EVENTS, GRAPH, METRI
 from orchestrator.history.reading import Opened, Roots, opened, opened_former
 from orchestrator.projections.blob_names import blob_names
 from orchestrator.projections.read_models import ReadModels
+from orchestrator.projections.removed_names import removed_names
 from orchestrator.projections.views import VIEWS
 
 _LEDGER = "ledger.db"
@@ -61,7 +62,7 @@ class History:
             pass  # What is no ledger is said at once.
         self.verdict: Verdict | None = None
         if verify:
-            self.verdict = verify_chain(self.path, Options([ReadModels()], blobs_of=blob_names))
+            self.verdict = verify_chain(self.path, Options([ReadModels()], blobs_of=blob_names, removed_of=removed_names))
 
     def runs(self) -> pd.DataFrame:
         """Return a row for each run, as the view `audit_runs` has it."""

@@ -11,7 +11,7 @@ from orchestrator.core.printable import printable
 class Provenance:
     """Show where the figures of a page come from; made of the `attrs` of any dataframe of a `History`."""
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
+    def __init__(self, facts: Mapping[Any, Any]) -> None:
         self.facts = facts
 
     @property

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from orchestrator.core.ended import WELL, is_whole
 from orchestrator.core.outbox import Row, outbox, stream_of
 from orchestrator.projections.queries import load_blob
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from orchestrator.core.alerts import RunEnd
 
 _STREAMS = stream_of("")
-_CHOOSING = ("only", "from", "until", "omit")
 
 
 def outboxes(connection: sqlite3.Connection) -> list[str]:
@@ -62,11 +62,20 @@ def run_end(connection: sqlite3.Connection, run_id: str, names: Sequence[str]) -
         night=night,
         status=status,
         seq=seq,
+        begun=run_begun(connection, run_id),
         cause=None if cause is None else json.loads(cause),
         resumed=resumed is not None,
-        whole=_is_whole(selection),
+        whole=is_whole(json.loads(selection)),
         before=_before(connection, names, first),
     )
+
+
+def run_begun(connection: sqlite3.Connection, run_id: str) -> int:
+    """Return the place in the ledger of the start of the run *run_id*, which exists, or of its last resume."""
+    (seq,) = connection.execute(
+        "SELECT max(seq) FROM events WHERE stream = 'run/' || ? AND type IN ('run.started', 'run.resumed')", (run_id,)
+    ).fetchone()
+    return int(seq)
 
 
 def _before(connection: sqlite3.Connection, names: Sequence[str], first: int) -> str | None:
@@ -77,14 +86,9 @@ def _before(connection: sqlite3.Connection, names: Sequence[str], first: int) ->
         (json.dumps(list(names)), first),
     )
     for status, selection in rows:
-        if status not in ("succeeded", "nothing_to_do") or _is_whole(selection):
+        if status not in WELL or is_whole(json.loads(selection)):
             return str(status)
     return None
-
-
-def _is_whole(selection: str) -> bool:
-    chosen = json.loads(selection)
-    return not any(chosen.get(option) for option in _CHOOSING)
 
 
 def last_ended(connection: sqlite3.Connection, names: Sequence[str], count: int) -> list[str]:

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from orchestrator.core.ended import WELL
 from orchestrator.core.explain import next_command
 from orchestrator.core.outbox import Row
 from orchestrator.core.printable import printable, printable_line
@@ -27,7 +28,6 @@ _TEXT_MAX = 12_000
 _NAMES_MAX = 5
 _IDENTIFIERS = ("alert", "pipeline", "channel", "step", "run_id", "root")
 _FIXED = ("kind", "raised_at", "night", "status")
-_WELL = ("succeeded", "nothing_to_do")
 
 
 def alert_message(
@@ -62,6 +62,8 @@ def alert_message(
     }
     if row["run_id"] is not None and connection is not None:
         detail = run_detail(connection, str(row["run_id"]), history=False) | {"where": where}
+        if detail["status"] == "running" and (row["facts"] or {}).get("lost"):
+            detail["status"] = "interrupted"  # The next start is what records it.
         message |= _of_run(detail, tail)
     elif row["kind"] == "digest" and connection is not None:
         message["pipelines"] = [_overview_line(entry) for entry in pipeline_overview(connection, today=today)]
@@ -167,7 +169,7 @@ def _overview_line(entry: Mapping[str, Any]) -> str:
         return f"{entry['pipeline']}: never run"
     text = f"{entry['pipeline']}: {str(last['status']).replace('_', ' ')}, night {last['night']}"
     good = entry["last_success"]
-    if last["status"] not in _WELL:
+    if last["status"] not in WELL:
         text += f", last good night {good['night']}" if good else ", no good night yet"
     count, missing = entry["unacknowledged_count"], entry["missing_nights"]
     told = [
@@ -186,7 +188,7 @@ def _lines(message: Message) -> Iterator[str]:
         yield f"{_counted(message['skipped'], 'step')} {were} skipped because of it"
     yield from message["problems"]
     yield from message["pipelines"]
-    if message["kind"] in ("failed", "deadline") and message["status"] in _WELL:
+    if message["kind"] in ("failed", "deadline") and message["status"] in WELL:
         yield f"since then: {message['status'].replace('_', ' ')}"
     if message["next"]:
         yield ""

@@ -53,16 +53,17 @@ def carried_state(connection: sqlite3.Connection, ledger_id: str, size: int) -> 
     Args:
         connection: Its tables are those of this program, made from its *size* events.
     """
-    state = {
-        "version": VERSION,
-        "ledger": ledger_id,
-        "events": size,
+    text = canonical_bytes({"version": VERSION, "ledger": ledger_id, "events": size, **decision_rows(connection)})
+    return blob_digest(text), {blob_digest(text): text, **_blobs(connection, text)}
+
+
+def decision_rows(connection: sqlite3.Connection) -> dict[str, list[Row]]:
+    """Return what decisions need of a ledger, as its tables have it: its pipelines, their baselines, and the attempts that those name."""
+    return {
         "pipelines": _rows(connection, _PIPELINES),
         "baselines": _rows(connection, "SELECT * FROM baselines ORDER BY pipeline, step, night"),
         "attempts": _rows(connection, _ATTEMPTS),
     }
-    text = canonical_bytes(state)
-    return blob_digest(text), {blob_digest(text): text, **_blobs(connection, text)}
 
 
 def carried_problem(

@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.core.ended import WELL
 from orchestrator.projections.estimates import expected_seconds, history_of_graph
 from orchestrator.projections.manual_actions import (
     acknowledgement_of,
@@ -130,7 +131,7 @@ def pipeline_overview(connection: sqlite3.Connection, *, today: str) -> list[Row
     known = "SELECT pipeline FROM pipelines UNION SELECT pipeline FROM audit_refusals ORDER BY pipeline"
     for (pipeline,) in connection.execute(known).fetchall():
         runs = list_runs(connection, pipeline=pipeline, limit=1)
-        good = list_runs(connection, pipeline=pipeline, status=("succeeded", "nothing_to_do"), limit=1)
+        good = list_runs(connection, pipeline=pipeline, status=WELL, limit=1)
         entry: Row = {
             "pipeline": pipeline,
             "last_run": runs[0] if runs else None,

@@ -35,6 +35,8 @@ from orchestrator.core.events import (
     RunResumed,
     RunStarted,
     StepFinished,
+    TelemetryDelivered,
+    TelemetryFailed,
     event_from_data,
 )
 from orchestrator.projections import rows_of_pipeline as of_pipeline
@@ -44,6 +46,11 @@ from orchestrator.projections.resumed import load_graph, open_again
 from orchestrator.projections.views import VIEW_SCRIPT, VIEWS
 
 _LEDGERS_OWN = "ledger."
+# fmt: off
+_WITHOUT_A_ROW = (
+    RunCancelRequested, AlertRaised, AlertDelivered, AlertFailed, DeadmanPinged, TelemetryDelivered, TelemetryFailed,
+)
+# fmt: on
 
 
 @attrs.frozen
@@ -276,6 +283,6 @@ _HANDLERS: Mapping[type[object], Callable[..., None]] = {
     NoteAdded: of_pipeline.note_added,
     RunAcknowledged: of_pipeline.acknowledged,
     CheckpointAnchored: of_pipeline.anchored,
-    # How a run that was to be cancelled ended is what its own events say; alerts are folded where they are needed.
-    **dict.fromkeys((RunCancelRequested, AlertRaised, AlertDelivered, AlertFailed, DeadmanPinged), lambda *_: None),
+    # How a run that was to be cancelled ended is what its own events say; alerts, and what arrived of telemetry or was pruned, are folded where they are needed.
+    **dict.fromkeys(_WITHOUT_A_ROW, lambda *_: None),
 }

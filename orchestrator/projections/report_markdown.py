@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from orchestrator.core.ended import CHOOSING
 from orchestrator.core.explain import next_command, reason_text
 from orchestrator.core.printable import printable, printable_line
 from orchestrator.projections.graph_svg import shortened
@@ -194,7 +195,7 @@ def run_facts(detail: Detail) -> list[tuple[str, str]]:
         if actor.get(name) and actor[name] != actor.get("user")
     ]
     selection = detail["selection"] or {}
-    chosen = [f"--{name} {value}" for name in ("only", "from", "until", "omit") for value in selection.get(name) or ()]
+    chosen = [f"--{name} {value}" for name in CHOOSING for value in selection.get(name) or ()]
     facts = [
         ("Run", detail["run_id"]),
         ("Pipeline", detail["pipeline"]),

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from typing import NamedTuple
 
+from orchestrator.core.ended import WELL
+
 Row = dict[str, object]
 
 
@@ -120,7 +122,7 @@ def done_nights(connection: sqlite3.Connection, pipelines: tuple[str, ...]) -> s
         " FROM runs WHERE pipeline IN (SELECT value FROM json_each(?)) GROUP BY night",
         (json.dumps(pipelines),),
     )
-    return {night for night, status, _, whole in rows if whole and status in ("succeeded", "nothing_to_do")}
+    return {night for night, status, _, whole in rows if whole and status in WELL}
 
 
 def last_values(connection: sqlite3.Connection, pipeline: str) -> dict[str, str]:

@@ -3,12 +3,15 @@ Whether each skip was right, told from what the history held before it: the skip
 
 The history is read once, in order. It is the events that are asked, not the tables, and the decision's own code has no part in it: what is
 compared are digests, and how they are made is written down in `docs/reference/decisions.md`.
+
+What is kept meanwhile does not grow with the number of runs: of each pipeline the newest run, and of documents those that were used last.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -41,6 +44,12 @@ TYPES = (
 """The types of events that this reads."""
 
 _DECIDED = ("no_new_data", "up_to_date")
+_KEPT_AT_MOST = 256
+"""Documents of each kind: a definition or a graph is that of many runs, a certificate that of many skips."""
+
+
+class _PrunedError(Exception):
+    """Raised where something is asked for that is there no more, as an event says."""
 
 
 @attrs.define(eq=False)
@@ -95,18 +104,23 @@ class SkipAudit:
         checked: How many skips were decided and checked.
         reported: How many steps said by themselves that there was nothing new; their keys are checked.
         uncertified: How many skips have no certificate, since an older program decided them; of these the key alone is checked.
+        pruned: How many, of both sorts, cannot be checked any more: what they rested on was pruned.
 
     Args:
         blob: Returns what is kept under a digest, or None.
+        pruned: What events say was pruned, by digest.
     """
 
-    def __init__(self, blob: Callable[[str], bytes | None]) -> None:
-        self.checked = self.reported = self.uncertified = 0
-        self._blob = blob
+    def __init__(self, blob: Callable[[str], bytes | None], pruned: Container[str] = ()) -> None:
+        self.checked = self.reported = self.uncertified = self.pruned = 0
+        self._kept = blob
+        self._pruned = pruned
         self._runs: dict[str, _Run] = {}
         self._rows: dict[tuple[str, str, str], _Row] = {}
-        self._extents: dict[str, dict[str, int] | None] = {}
-        self._certificates: dict[str, tuple[str, Mapping[str, Any], list[str]]] = {}
+        self._is_certified = False
+        self._document = lru_cache(_KEPT_AT_MOST)(self._load)
+        self._extent = lru_cache(_KEPT_AT_MOST)(self._measure)
+        self._certificate = lru_cache(_KEPT_AT_MOST)(self._read)
 
     def take(self, recorded: RecordedEvent) -> list[str]:
         """Take the next event, and return what is wrong with the skip that it records, if it does."""
@@ -125,14 +139,34 @@ class SkipAudit:
                 row = self._rows[run.pipeline, event.step, run.counted_night(event.step)]
                 row.last.status = "lost" if event.reason == "lost" else event.status
             case StepFinished() if run is not None:
-                return [f"run {run.run_id}, step {event.step}: {what}" for what in self._finish(run, event)]
+                return [f"run {run.run_id}, step {event.step}: {what}" for what in self._finished(run, event)]
+            case StepFinished(status="skipped") if event.reason in _DECIDED:
+                return [
+                    f"{recorded.stream}, step {event.step}: its run never began, or is not the newest of its pipeline"
+                ]
         return []
+
+    def _blob(self, digest: str) -> bytes | None:
+        content = self._kept(digest)
+        if content is None and digest in self._pruned:
+            raise _PrunedError
+        return content
+
+    def _finished(self, run: _Run, event: StepFinished) -> list[str]:
+        problems: list[str] = []
+        try:
+            problems.extend(self._finish(run, event))
+        except _PrunedError:
+            self.pruned += event.reason in _DECIDED
+        return problems
 
     # What is compared with
 
     def _open(self, event: RunStarted | RunResumed) -> None:
         graph = self._document(event.graph)
         known = self._runs.get(event.run_id)
+        for run_id in [run.run_id for run in self._runs.values() if run.pipeline == event.pipeline]:
+            del self._runs[run_id]  # Only the newest run of a pipeline is ever gone on with.
         self._runs[event.run_id] = _Run(
             run_id=event.run_id,
             pipeline=event.pipeline,
@@ -179,14 +213,13 @@ class SkipAudit:
     def _finish(self, run: _Run, event: StepFinished) -> Iterator[str]:
         row = self._rows.get((run.pipeline, event.step, run.counted_night(event.step)))
         if event.key is not None and row is not None:
-            if event.reason == "no_new_data":
-                self.reported += 1
+            row.success, row.key, row.outputs = row.last, event.key, event.outputs or {}
             if event.key != row.last.key or key_digest(self._material(row.last.components)) != event.key:
                 yield f"the key {short_digest(event.key)} of its success is not that of the material of attempt {row.last.name}"
-            row.success, row.key, row.outputs = row.last, event.key, event.outputs or {}
+            self.reported += event.reason == "no_new_data"
         elif event.status == "skipped" and event.reason in _DECIDED:
-            self.checked += 1
             yield from self._check(run, event)
+            self.checked += 1
 
     def _check(self, run: _Run, event: StepFinished) -> Iterator[str]:
         night = run.counted_night(event.step)
@@ -218,12 +251,11 @@ class SkipAudit:
         digest = event.evidence.get("certificate")
         if not isinstance(digest, str):
             self.uncertified += 1
-            if self._certificates:
+            if self._is_certified:
                 yield "it has no certificate, and skips before it have"
             return
-        if digest not in self._certificates:
-            self._certificates[digest] = self._read(digest)
-        key, certificate, problems = self._certificates[digest]
+        self._is_certified = True
+        key, certificate, problems = self._certificate(digest)
         yield from problems
         if not certificate:
             return
@@ -233,6 +265,8 @@ class SkipAudit:
             yield f"its certificate has the key {short_digest(key)}, which differs from that of its last success{what}"
         for name, actual in certificate["outputs"].items():
             expected = outputs.get(name)
+            if name not in outputs:
+                yield f"output {name} was none of its last success: it was to run"
             if expected is not None and expected != actual:
                 yield f"output {name} was {short_digest(actual)}, its last success had left {short_digest(expected)}: it was to run"
         inputs = self._material(certificate["components"]).get("inputs", {})
@@ -259,16 +293,14 @@ class SkipAudit:
                 problems.append(f"its input {name} was {certificate['inputs'].get(name)}, its manifest says {extent}")
         return key_digest(material), certificate, problems
 
-    def _extent(self, digest: str) -> dict[str, int] | None:
-        if digest not in self._extents:
-            content = self._blob(digest)
-            self._extents[digest] = None if content is None or blob_digest(content) != digest else _extent_of(content)
-        return self._extents[digest]
+    def _measure(self, manifest: str) -> dict[str, int] | None:
+        content = self._blob(manifest)
+        return None if content is None or blob_digest(content) != manifest else _extent_of(content)
 
     def _material(self, components: Mapping[str, Any]) -> Mapping[str, Any]:
         return self._document(str(components["blob"])) if components.keys() == {"blob"} else components
 
-    def _document(self, digest: str) -> Mapping[str, Any]:
+    def _load(self, digest: str) -> Mapping[str, Any]:
         content = self._blob(digest)
         found: Mapping[str, Any] = {} if content is None else json.loads(content)
         return found

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ledger.errors import LedgerError
 from ledger.events import event_of_body
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.projections.pruned import pruned_blobs
 from orchestrator.projections.skip_audit import TYPES, SkipAudit
 
 _READ_AT_ONCE = 1000
@@ -23,7 +24,7 @@ def audit_skips(
         watch: Told how many events are read, and of how many.
     """
     problems: list[tuple[int, str]] = []
-    audit = SkipAudit(_blobs(connection))
+    audit = SkipAudit(_blobs(connection), pruned_blobs(connection))
     (total,) = connection.execute("SELECT count(*) FROM events").fetchone()
     types = ", ".join("?" * len(TYPES))
     rows = connection.execute(

@@ -7,34 +7,21 @@ Names and values follow the semantic conventions of OpenTelemetry 1.44 for CI/CD
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal, TypeAlias
+from types import MappingProxyType
+from typing import Literal
 
 import attrs
 
 from ledger.events import RecordedEvent
+from ledger.verifier import Checkpoint
 from orchestrator.core.tracing import TraceParent, parse_traceparent, span_id_of, trace_id_of
+from orchestrator.projections.span_words import GOOD, RESULTS, Value, ending_words, error_text, run_resource
 
-Value: TypeAlias = str | int | bool | float | tuple[str, ...]
 Kind = Literal["server", "internal"]
 
-RESULTS: Mapping[str, str] = {
-    "succeeded": "success",
-    "nothing_to_do": "skip",
-    "no_new_data": "skip",
-    "skipped": "skip",
-    "failed": "failure",
-    "timed_out": "timeout",
-    "interrupted": "error",
-    "cancelled": "cancellation",
-}
-"""How a run, a step or an attempt ended to the values of `cicd.pipeline.result`."""
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_RESULT_OF_REASON = {"timeout": "timeout", "deadline": "timeout", "lost": "error", "not_started": "error"}
-_GOOD = ("success", "skip")
 
 
 @attrs.frozen
@@ -44,6 +31,7 @@ class Span:
 
     Attributes:
         parent_id: None for the root of a trace.
+        resource: What the run and its host are; shared by the spans of one part of a run.
         start_ns: Nanoseconds since the epoch: when the event was recorded that begins it.
         error: What went wrong, for people, or None; the span's status is an error then.
         events: Name, time in nanoseconds and attributes of what happened meanwhile.
@@ -58,6 +46,7 @@ class Span:
     start_ns: int
     end_ns: int
     attributes: Mapping[str, Value]
+    resource: Mapping[str, Value]
     error: str | None = None
     events: tuple[tuple[str, int, Mapping[str, Value]], ...] = ()
     links: tuple[tuple[str, str], ...] = ()
@@ -74,10 +63,17 @@ class _Open:
 
 
 class RunSpans:
-    """Fold the events of one run, and hand out each span when it has ended."""
+    """
+    Fold the events of one run, and hand out each span when it has ended.
 
-    def __init__(self) -> None:
-        self.resource: dict[str, Value] = {}
+    Args:
+        traces: Trace id of each former run that this one may name and that was started in a caller's trace.
+    """
+
+    def __init__(self, traces: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._traces = traces
+        self._links: tuple[tuple[str, str], ...] = ()
+        self._resource: Mapping[str, Value] = {}
         self._run_id = ""
         self._trace_id = ""
         self._part = -1
@@ -106,7 +102,7 @@ class RunSpans:
             case "step.finished":
                 return [self._step_span(data, at)]
             case "run.finished":
-                return [self._run_span(data, at)]
+                return [*self._left_behind(data, at), self._run_span(data, at)]
         return []
 
     def _begin(self, data: Mapping[str, object], at: int) -> None:
@@ -115,16 +111,9 @@ class RunSpans:
         if self._part == 0:
             self._parent = parse_traceparent(_text(data.get("traceparent")), _text(data.get("tracestate")))
             self._trace_id = trace_id_of(self._run_id, self._parent)
+        self._links = self._gone_on_from(_text(data.get("reproduces")))
         self._steps, self._attempts = {}, {}
-        git = data.get("git")
-        self.resource = {
-            "cicd.pipeline.name": str(data["pipeline"]),
-            "cicd.pipeline.run.id": self._run_id,
-            "cicd.worker.id": str(data["host"]),
-            "cicd.worker.name": str(data["host"]),
-        }
-        if isinstance(git, Mapping) and git.get("commit"):
-            self.resource["vcs.ref.head.revision"] = str(git["commit"])
+        self._resource = run_resource(data)
         attributes: dict[str, Value] = {
             "cicd.pipeline.name": str(data["pipeline"]),
             "cicd.pipeline.run.id": self._run_id,
@@ -152,7 +141,7 @@ class RunSpans:
     def _attempt_span(self, data: Mapping[str, object], at: int) -> Span:
         step, attempt = str(data["step"]), _int(data["attempt"])
         begun = self._attempts.pop(step, _Open(at, self._of_step(step)))
-        attributes = begun.attributes | _ending(data)
+        attributes = begun.attributes | ending_words(data)
         for name, key in (
             ("process.pid", "pid"),
             ("process.exit.code", "exit_code"),
@@ -163,35 +152,93 @@ class RunSpans:
         survivors = data.get("survivors")
         if isinstance(survivors, Sequence) and survivors:
             attributes["orchestrate.survivors"] = len(survivors)
-        return Span(
+        return self._span(
             name=step,
             kind="internal",
-            trace_id=self._trace_id,
             span_id=span_id_of(self._run_id, step=step, attempt=attempt),
             parent_id=span_id_of(self._run_id, part=self._part, step=step),
-            start_ns=begun.start_ns,
+            begun=begun,
             end_ns=at,
             attributes=attributes,
-            error=_error(data),
-            tracestate=self._state,
+            error=error_text(data),
         )
 
     def _step_span(self, data: Mapping[str, object], at: int) -> Span:
         step = str(data["step"])
         begun = self._steps.pop(step, _Open(at))
-        return Span(
+        return self._span(
             name=step,
             kind="internal",
-            trace_id=self._trace_id,
             span_id=span_id_of(self._run_id, part=self._part, step=step),
             parent_id=span_id_of(self._run_id, part=self._part),
-            start_ns=begun.start_ns,
+            begun=begun,
             end_ns=at,
-            attributes=self._of_step(step) | _ending(data) | {"orchestrate.attempts": _int(data.get("attempts") or 0)},
-            error=_error(data),
-            events=tuple(begun.events),
-            tracestate=self._state,
+            attributes=self._of_step(step)
+            | ending_words(data)
+            | {"orchestrate.attempts": _int(data.get("attempts") or 0)},
+            error=error_text(data),
         )
+
+    def _left_behind(self, data: Mapping[str, object], at: int) -> list[Span]:
+        """Return a span of each step that waited for its next attempt when its run was interrupted, so that its attempts lie below one."""
+        status = str(data["status"])
+        ending = {
+            "cicd.pipeline.task.run.result": "error",
+            "orchestrate.status": "retrying",
+            "orchestrate.reason": status,
+            "error.type": status,
+        }
+        return [
+            self._span(
+                name=step,
+                kind="internal",
+                span_id=span_id_of(self._run_id, part=self._part, step=step),
+                parent_id=span_id_of(self._run_id, part=self._part),
+                begun=begun,
+                end_ns=at,
+                attributes=self._of_step(step) | ending,
+                error=f"the run was {status} before the next attempt",
+            )
+            for step, begun in self._steps.items()
+        ]
+
+    def _span(  # noqa: PLR0913 - a span has that many sides
+        self,
+        *,
+        name: str,
+        kind: Kind,
+        span_id: str,
+        parent_id: str | None,
+        begun: _Open,
+        end_ns: int,
+        attributes: Mapping[str, Value],
+        error: str | None,
+        links: tuple[tuple[str, str], ...] = (),
+    ) -> Span:
+        """Return a span with what all of this part of the run have in common."""
+        return Span(
+            name=name,
+            kind=kind,
+            trace_id=self._trace_id,
+            span_id=span_id,
+            parent_id=parent_id,
+            start_ns=begun.start_ns,
+            end_ns=end_ns,
+            attributes=attributes,
+            resource=self._resource,
+            error=error,
+            events=tuple(begun.events),
+            links=links,
+            tracestate=None if self._parent is None else self._parent.state,
+        )
+
+    def _gone_on_from(self, reproduced: str | None) -> tuple[tuple[str, str], ...]:
+        """Return what this part of the run goes on from: the part before it, or the run that it reproduces."""
+        if self._part:
+            return ((self._trace_id, span_id_of(self._run_id, part=self._part - 1)),)
+        if reproduced is None:
+            return ()
+        return ((self._traces.get(reproduced) or trace_id_of(reproduced, None), span_id_of(reproduced)),)
 
     def _run_span(self, data: Mapping[str, object], at: int) -> Span:
         status = str(data["status"])
@@ -202,31 +249,34 @@ class RunSpans:
         for name, count in counts.items() if isinstance(counts, Mapping) else ():
             attributes[f"orchestrate.steps.{name}"] = _int(count)
         error = None
-        if result not in _GOOD:
+        if result not in GOOD:
             attributes["error.type"] = status
             error = (
                 status
                 if not isinstance(cause, Mapping)
                 else f"{status}: step {cause.get('step')}: {cause.get('reason')}"
             )
-        former = ((self._trace_id, span_id_of(self._run_id, part=self._part - 1)),) if self._part else ()
-        return Span(
+        return self._span(
             name=f"RUN {attributes['cicd.pipeline.name']}",
             kind="server",
-            trace_id=self._trace_id,
             span_id=span_id_of(self._run_id, part=self._part),
             parent_id=None if self._parent is None else self._parent.span_id,
-            start_ns=self._run.start_ns,
+            begun=self._run,
             end_ns=at,
             attributes=attributes,
             error=error,
-            links=former,
-            tracestate=self._state,
+            links=self._links,
         )
 
     @property
-    def _state(self) -> str | None:
-        return None if self._parent is None else self._parent.state
+    def trace_id(self) -> str:
+        """Of the trace that the run belongs to."""
+        return self._trace_id
+
+    @property
+    def caller_samples(self) -> bool | None:
+        """Whether the caller records the trace; None where the run has no caller that has one."""
+        return None if self._parent is None else self._parent.sampled
 
     def _of_step(self, step: str) -> dict[str, Value]:
         """Return what every span of *step* carries from its beginning on."""
@@ -237,10 +287,33 @@ class RunSpans:
         }
 
 
-def spans_of(events: Iterable[RecordedEvent]) -> list[Span]:
-    """Return the spans of a run, each after all that lie below it; those of what has not ended are not among them."""
-    fold = RunSpans()
-    return [span for event in events for span in fold.apply(event)]
+def spans_of(
+    events: Iterable[RecordedEvent],
+    *,
+    checkpoints: Mapping[int, Checkpoint] = MappingProxyType({}),
+    traces: Mapping[str, str] = MappingProxyType({}),
+) -> list[Span]:
+    """
+    Return every span of the run that *events* are the stream of, in the order in which they ended.
+
+    Args:
+        checkpoints: Of the ledger, by size: the span of a run carries the one that was made right after its last event.
+        traces: As of `RunSpans`.
+    """
+    fold = RunSpans(traces)
+    return [sealed(span, checkpoints.get(event.seq + 1)) for event in events for span in fold.apply(event)]
+
+
+def sealed(span: Span, checkpoint: Checkpoint | None) -> Span:
+    """Return *span* with the *checkpoint* that seals the run, where it is the span of one; so whoever keeps traces is a witness of the ledger."""
+    if checkpoint is None or span.kind != "server":
+        return span
+    told: dict[str, Value] = {
+        "orchestrate.checkpoint.origin": checkpoint.origin,
+        "orchestrate.checkpoint.size": checkpoint.size,
+        "orchestrate.checkpoint.root": checkpoint.root.hex(),
+    }
+    return attrs.evolve(span, attributes={**span.attributes, **told})
 
 
 def nanoseconds(time: str) -> int:
@@ -251,43 +324,6 @@ def nanoseconds(time: str) -> int:
     1000001000
     """
     return (datetime.fromisoformat(time) - _EPOCH) // timedelta(microseconds=1) * 1000
-
-
-def _ending(data: Mapping[str, object]) -> dict[str, Value]:
-    """Return how a step or an attempt ended, in the words of the conventions and in ours."""
-    status, reason = str(data["status"]), data.get("reason")
-    result = RESULTS.get(status, status)
-    if result == "failure":
-        result = _RESULT_OF_REASON.get(str(reason), result)
-        if data.get("error_class") == "infrastructure":
-            result = "error"
-    elif reason == "deadline":
-        result = "timeout"
-    attributes: dict[str, Value] = {"cicd.pipeline.task.run.result": result, "orchestrate.status": status}
-    if reason is not None:
-        attributes["orchestrate.reason"] = str(reason)
-    if result not in _GOOD:
-        attributes["error.type"] = _error_type(data)
-    if data.get("error_class") is not None:
-        attributes["orchestrate.error_class"] = str(data["error_class"])
-    return attributes
-
-
-def _error_type(data: Mapping[str, object]) -> str:
-    """Return what went wrong as one of few words: the exit code, the signal, else the reason."""
-    evidence = data.get("evidence")
-    facts = {**data, **evidence} if isinstance(evidence, Mapping) else data
-    if facts.get("exit_code"):
-        return f"exit_{facts['exit_code']}"
-    if facts.get("signal"):
-        return signal.Signals(_int(facts["signal"])).name if facts["signal"] in set(signal.Signals) else "signal"
-    return str(data.get("reason") or data["status"])
-
-
-def _error(data: Mapping[str, object]) -> str | None:
-    if RESULTS.get(str(data["status"])) in _GOOD:
-        return None
-    return str(data.get("message") or data.get("reason") or data["status"])
 
 
 def _int(value: object) -> int:

@@ -65,8 +65,10 @@ def cause_text(detail: Detail) -> str | None:
     status = "failed" if step is None else str(step["status"])
     text = reason_text(status, str(cause.get("reason")), evidence if isinstance(evidence, Mapping) else {})
     error_class = f" ({cause['error_class']})" if cause.get("error_class") else ""
-    message = f": {cause['message']}" if cause.get("message") else ""
-    return printable(f"{cause.get('step')}: {text}{error_class}{message}")
+    message = str(cause.get("message") or "")
+    if text in message:
+        return printable(f"{cause.get('step')}: {message}{error_class}")  # Which says it already.
+    return printable(f"{cause.get('step')}: {text}{error_class}{f': {message}' if message else ''}")
 
 
 def skip_groups(detail: Detail) -> dict[str, list[str]]:

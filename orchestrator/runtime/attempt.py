@@ -35,7 +35,8 @@ class Attempt:
         is_paused: Its output is not read, since there is no room for it.
         over_us: Since when process and output are over, so that only what was left behind may still live.
         is_alone: Nothing of it is left but its log, which may still have to be written.
-        is_hurried: Its end was asked for by force.
+        log_patience_us: How long its log is waited for once nothing else is left of it; None for as long as the disk takes.
+        log_until_us: When its log is waited for no longer.
         give_up_at_us: When its process, which was sent KILL, is waited for no longer.
         is_unkillable: Its process did not end by KILL, and nobody waits for it any more.
     """
@@ -63,7 +64,7 @@ class Attempt:
     over_us: int | None = None
     look_at_us: int | None = None
     is_alone: bool = False
-    is_hurried: bool = False
+    log_patience_us: int | None = None
     log_until_us: int | None = None
     give_up_at_us: int | None = None
     is_unkillable: bool = False
@@ -81,6 +82,19 @@ class Attempt:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
             self.killed.setdefault(number.name, now_us)
+
+    def hurry_log(self, patience_us: int, now_us: int) -> None:
+        """Wait for its log *patience_us* at most, from now on or from when nothing else is left of it."""
+        known = self.log_patience_us
+        self.log_patience_us = patience_us if known is None else min(known, patience_us)
+        if self.is_alone:
+            until_us = now_us + patience_us
+            self.log_until_us = until_us if self.log_until_us is None else min(self.log_until_us, until_us)
+
+    def begin_log_wait(self, now_us: int) -> None:
+        """Take note that only its log is left, since *now_us* at the latest."""
+        if self.log_until_us is None and self.log_patience_us is not None:
+            self.log_until_us = now_us + self.log_patience_us
 
     def kill(self, left: list[Survivor], now_us: int) -> None:
         """Kill its group, and what is *left* of it wherever that is."""

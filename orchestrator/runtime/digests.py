@@ -105,11 +105,11 @@ class FileDigester:
         self._waits = False
 
     def drop(self, step: str) -> None:
-        """Forget what was asked for the decision about *step*; what was asked for its success goes on."""
+        """Forget what was asked of *step*; a probe that runs for it is ended."""
         for request, job in self._jobs:
-            if request.step == step and request.code:
+            if request.step == step:
                 job.close()
-        self._jobs = deque(job for job in self._jobs if job[0].step != step or not job[0].code)
+        self._jobs = deque(job for job in self._jobs if job[0].step != step)
 
     @property
     def busy(self) -> bool:

@@ -11,18 +11,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-import attrs
-
 from ledger.events import NewEvent
 from orchestrator.core.certificates import certified
 from orchestrator.core.decide import Fail, Measure, Measurement, Run, Skip, decide
-from orchestrator.core.events import (
-    Event,
-    RunResumed,
-    RunStarted,
-    event_data,
-    event_type,
-)
+from orchestrator.core.events import Event, RunResumed, RunStarted, event_data, event_type
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.output_contract import rows_to_count
 from orchestrator.core.plan import Frontier
@@ -30,6 +22,7 @@ from orchestrator.core.report import StepReport
 from orchestrator.core.retry import is_retried, wait_us
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState, initial_state
+from orchestrator.runtime.finishing import Finishing
 from orchestrator.runtime.ports import Exited, Measured, MeasureRequest, Ports
 from orchestrator.runtime.recording import (
     ENDED_WELL,
@@ -39,21 +32,15 @@ from orchestrator.runtime.recording import (
     held,
     judged,
     measurement_of,
+    not_retried,
     retry_scheduled,
     run_finished,
     step_finished,
     wanted,
 )
-from orchestrator.runtime.waiting import Waiting
+from orchestrator.runtime.waiting import Ready, Waiting
 
 _MEASURING_AHEAD = 4
-
-
-@attrs.frozen
-class _Ready:
-    step: str
-    decision: Run
-    measurement: Measurement
 
 
 class Engine:
@@ -85,13 +72,14 @@ class Engine:
         self._events: list[NewEvent] = []
         self._blobs: dict[str, bytes] = dict(blobs or {})
         self._recorded_version = self._state.version
-        self._ready: deque[_Ready] = deque()
-        self._starts: list[_Ready] = []
+        self._ready: deque[Ready] = deque()
+        self._starts: list[Ready] = []
         self._unstarted: list[Exited] = []
         self._running: set[str] = set()
         self._measuring: set[str] = set()
         self._checking: set[str] = set()
-        self._finishing: dict[str, tuple[Outcome, Exited, StepReport | None]] = {}
+        self._found: list[Measured] = []
+        self._finishing = Finishing(ports.digester)
         self._waiting = Waiting(ports.pools, lambda name: plan.steps[name].step.uses)
         self._decided_us: dict[str, int] = {}
         self._ending: str | None = None
@@ -122,7 +110,8 @@ class Engine:
         if self._unstarted or self._ports.digester.busy or self._may_take():
             return 0
         now_us = self._ports.clock.monotonic_us()
-        left = [self._waiting.patience_us(now_us), *(observer.tick() for observer in self._ports.observers)]
+        left = [self._waiting.patience_us(now_us), self._finishing.patience_us(now_us)]
+        left += [observer.tick() for observer in self._ports.observers]
         if self._plan.deadline_us is not None and self._ending is None:
             left.append(max(0, self._started_us + self._plan.deadline_us - now_us))
         return min((after for after in left if after is not None), default=None)
@@ -132,8 +121,9 @@ class Engine:
     def _advance(self) -> None:
         """Take every step that can be taken, until only time or the outside world can bring more."""
         while True:
-            for measured in self._ports.digester.advance():
-                self._measured(measured)
+            self._found += self._ports.digester.advance()
+            while self._found:
+                self._measured(self._found.pop(0))
             for name in self._waiting.served():
                 self._consider(name, None)  # While it waited, what it reads may have changed.
             while self._ready and len(self._running) < self._plan.max_parallel:
@@ -183,13 +173,8 @@ class Engine:
         if self._state.step(name).status == "retrying" and self._is_over(name):
             self._leave_out(name)
             return
-        facts = self._plan.facts(
-            name,
-            self._state,
-            upstream=self._frontier.upstream(name),
-            ending=self._ending,
-            measurement=measurement,
-        )
+        above = self._frontier.upstream(name)
+        facts = self._plan.facts(name, self._state, upstream=above, ending=self._ending, measurement=measurement)
         decision = decide(facts)
         match decision:
             case Measure():
@@ -219,14 +204,14 @@ class Engine:
         """Let *name* be started, once it has its shares of pools and a place among those that run."""
         self._decided_us.setdefault(name, self._ports.clock.monotonic_us())
         if self._waiting.has_shares(name):
-            self._ready.append(_Ready(name, decision, measurement))
+            self._ready.append(Ready(name, decision, measurement))
 
     def _measured(self, measured: Measured) -> None:
         name = measured.step
         self._measuring.discard(name)
         self._blobs.update(measured.manifests)
         if name in self._finishing:
-            self._conclude(*self._finishing.pop(name), measured)
+            self._conclude(*self._finishing.take(name), measured)
             return
         if name in self._checking:
             self._checking.discard(name)
@@ -237,7 +222,7 @@ class Engine:
             return
         self._consider(name, measurement_of(self._plan, self._state, measured))
 
-    def _launch(self, ready: _Ready) -> None:
+    def _launch(self, ready: Ready) -> None:
         if self._is_over(ready.step):
             self._leave_out(ready.step)
             return
@@ -256,13 +241,11 @@ class Engine:
         step = self._plan.steps[name].step
         self._running.discard(name)
         self._waiting.leave(name)
-        cancelled = "deadline" if self._ending == "deadline" else "cancelled"
-        outcome, report = judged(exited, step, self._ports, cancelled=cancelled)
+        outcome, report = judged(exited, step, self._ports, cancelled=self._stopped_by)
         if outcome.status in ENDED_WELL and step.writes:
-            # How it ended depends on what it has left.
             rows = rows_to_count(step, self._plan.pipeline.datasets, report)
-            self._finishing[name] = (outcome, exited, report)
-            self._ports.digester.submit(MeasureRequest(name, outputs=step.writes, code=False, rows=rows))
+            self._finishing.begin((outcome, exited, report), step.writes, rows)
+            self._hurry(name)
         else:
             self._conclude(outcome, exited, report, Measured(name))
 
@@ -326,9 +309,8 @@ class Engine:
         if step.status != "retrying":
             self._finish_step(name, "skipped", "run_ended", evidence={"cause": self._ending})
             return
-        evidence = {**step.attempt_evidence, "not_retried": self._ending}
-        outcome = Outcome("failed", step.attempt_reason, step.error_class, step.message, evidence)
-        self._finish_step(name, "failed", outcome.reason, evidence=evidence, outcome=outcome)
+        outcome = not_retried(step, self._ending)
+        self._finish_step(name, "failed", outcome.reason, evidence=outcome.evidence, outcome=outcome)
 
     def _take_times(self) -> None:
         now_us, deadline_us = self._ports.clock.monotonic_us(), self._plan.deadline_us
@@ -336,6 +318,8 @@ class Engine:
             self._end("deadline")
         for name in self._waiting.due(now_us):
             self._consider(name, None)
+        for outcome, exited, report in self._finishing.give_up(now_us, self._stopped_by):
+            self._conclude(outcome, exited, report, Measured(exited.step))
 
     def _take_interrupts(self) -> None:
         while (number := self._ports.interrupts.take()) is not None:
@@ -347,18 +331,35 @@ class Engine:
         first = self._ending is None
         self._ending = self._ending or cause
         self._forced = self._forced or force
-        for name in sorted(self._measuring) if first else ():
+        for name in sorted(self._measuring) if first or force else ():
             # It may take an hour to look at what nobody will run any more.
             self._ports.digester.drop(name)
+            self._found = [measured for measured in self._found if measured.step != name]
             self._measuring.discard(name)
             self._checking.discard(name)
-            self._take(name)
+            if first:
+                self._take(name)
+            else:  # Clean-up, which nobody has started.
+                self._leave_out(name)
         for name in [*self._waiting.timed, *self._waiting.parked]:
             if self._is_over(name) and name in self._waiting:  # With fail_fast, one ends the others.
                 self._leave_out(name)
+        for name in self._finishing.names:
+            self._hurry(name)
         for name in sorted(self._running):
             if force or self._plan.steps[name].step.when == "upstream_ok":
                 self._ports.executor.stop(name, force=force)
+
+    @property
+    def _stopped_by(self) -> str:
+        """Why an attempt was stopped, where one was."""
+        return "deadline" if self._ending == "deadline" else "cancelled"
+
+    def _hurry(self, name: str) -> None:
+        """Give the outputs of *name*, which are being looked at, its grace where the run is ending, and no time where its end is forced."""
+        if self._is_over(name):
+            grace_us = 0 if self._forced else self._plan.steps[name].step.grace_us
+            self._finishing.hurry(name, self._ports.clock.monotonic_us() + grace_us)
 
     def _finish_run(self) -> None:
         steps, duration_us = self._plan.graph.order, self._ports.clock.monotonic_us() - self._started_us
@@ -376,9 +377,8 @@ class Engine:
             return
         events, self._events = self._events, []
         blobs, self._blobs = self._blobs, {}
-        recorded = self._ports.journal.append(
-            self._stream, events, expected_version=self._recorded_version, blobs=blobs
-        )
+        expected = self._recorded_version
+        recorded = self._ports.journal.append(self._stream, events, expected_version=expected, blobs=blobs)
         self._recorded_version += len(events)
         starts, self._starts = self._starts, []
         for ready in starts:
@@ -387,7 +387,7 @@ class Engine:
             for event in recorded:
                 observer.recorded(event)
 
-    def _start(self, ready: _Ready) -> None:
+    def _start(self, ready: Ready) -> None:
         attempt = self._state.step(ready.step).attempt
         try:
             launch = self._ports.workbench.prepare(ready.step, attempt, ready.measurement)

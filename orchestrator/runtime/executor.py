@@ -12,11 +12,10 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Callable
 
 from orchestrator.runtime.attempt import READS_A_TURN, Attempt, Told
 from orchestrator.runtime.log_writer import LogWriter
-from orchestrator.runtime.output import AttemptOutput, Output, RedactingStream
+from orchestrator.runtime.output import AttemptOutput, Listen, NewStream, Output, nobody
 from orchestrator.runtime.ports import Clock, Exited, Launch, Survivor
 from orchestrator.runtime.spawning import Spawner, start_error
 from orchestrator.runtime.strays import Owner, are_all_ours, process_name, strays_of
@@ -40,13 +39,15 @@ class ProcessExecutor:
     Args:
         new_stream: Makes the redacting stream of an attempt.
         wakeup_fd: A descriptor that becomes readable when the orchestrator got a signal, or None.
+        listen: Makes who hears the output of an attempt besides its log, or returns None.
     """
 
     def __init__(
-        self, *, clock: Clock, new_stream: Callable[[], RedactingStream], wakeup_fd: int | None = None
+        self, *, clock: Clock, new_stream: NewStream, wakeup_fd: int | None = None, listen: Listen = nobody
     ) -> None:
         self._clock = clock
         self._new_stream = new_stream
+        self._listen = listen
         self._poller = select.epoll()
         self._watched: dict[int, tuple[Attempt, bool]] = {}
         self._running: dict[str, Attempt] = {}
@@ -70,8 +71,9 @@ class ProcessExecutor:
         if before is not None:
             self._failed_starts.append((Exited(launch.step, launch.attempt, not_started=before), None))
             return
+        stream, listener = self._new_stream(), self._listen(launch)
         output = AttemptOutput(
-            launch.log_path, self._new_stream(), launch.log_limit_bytes, self._logs, private=launch.log_private
+            launch.log_path, stream, launch.log_limit_bytes, self._logs, private=launch.log_private, listener=listener
         )
         self._start_or_tell(launch, output, None)
 
@@ -121,12 +123,12 @@ class ProcessExecutor:
         """
         Ask the group of the running attempt of *step* to end: TERM, grace, KILL; *force* starts at KILL.
 
-        With *force*, its log is waited for no longer than a moment either.
+        Its log is then waited for no longer than its grace, with *force* than a moment.
         """
         attempt = self._running.get(step)
         if attempt is None:
             return
-        attempt.is_hurried = attempt.is_hurried or force
+        attempt.hurry_log(_HURRIED_LOG_US if force else attempt.launch.grace_us, self._clock.monotonic_us())
         if attempt.ended_us is not None:
             return  # It has ended by itself; what is left of it is over soon, or is hurried now.
         attempt.stopped = True
@@ -363,17 +365,15 @@ class ProcessExecutor:
         return False
 
     def _is_kept(self, attempt: Attempt) -> bool:
-        """Whether the log of *attempt* is written. That may take as long as the disk takes, unless the end of everything was asked for by force."""
+        """Whether the log of *attempt* is written. That may take as long as the disk takes, unless somebody has asked for the end."""
         if attempt.output.is_kept:
             return True
-        if attempt.is_hurried:
-            now_us = self._clock.monotonic_us()
-            if attempt.log_until_us is None:
-                attempt.log_until_us = now_us + _HURRIED_LOG_US
-            elif now_us >= attempt.log_until_us:
-                attempt.output.give_up()
-                return True
-        return False
+        now_us = self._clock.monotonic_us()
+        attempt.begin_log_wait(now_us)
+        if attempt.log_until_us is None or now_us < attempt.log_until_us:
+            return False
+        attempt.output.give_up()
+        return True
 
     def _end_strays(self, attempt: Attempt) -> None:
         """Kill what is left of *attempt* until nothing is, for two seconds at most."""

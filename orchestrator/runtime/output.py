@@ -8,11 +8,12 @@ read, so that the step does not block, and dropped, with one notice in the file.
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from orchestrator.runtime.log_writer import LogFile, LogWriter
-from orchestrator.runtime.ports import Log
+from orchestrator.runtime.ports import Launch, Log
 
 _LAST_LINE_BYTES = 4096
 
@@ -32,6 +33,30 @@ class RedactingStream(Protocol):
     def flush(self) -> bytes:
         """Return what was held back."""
         ...
+
+
+NewStream: TypeAlias = Callable[[], RedactingStream]
+"""Makes the stream of an attempt."""
+
+
+class Listener(Protocol):
+    """Somebody who hears what is written to the log of one attempt, and holds up nothing."""
+
+    def hear(self, data: bytes) -> None:
+        """Take *data*, the bytes that are handed over for the file, and return at once."""
+        ...
+
+    def end(self) -> None:
+        """Take note that nothing more comes; called once or more."""
+        ...
+
+
+Listen: TypeAlias = Callable[[Launch], Listener | None]
+"""Makes who hears the output of an attempt besides its log, or returns None."""
+
+
+def nobody(_: Launch, /) -> None:
+    """Hear nothing."""
 
 
 class Output(Protocol):
@@ -83,16 +108,25 @@ class AttemptOutput:
         limit_bytes: More than this is dropped.
         writer: Writes it, beside what others print.
         private: Not for the group that the ledger is shared with.
+        listener: Hears what goes into the file, or None.
     """
 
     def __init__(
-        self, path: Path, stream: RedactingStream, limit_bytes: int, writer: LogWriter, *, private: bool = False
+        self,
+        path: Path,
+        stream: RedactingStream,
+        limit_bytes: int,
+        writer: LogWriter,
+        *,
+        private: bool = False,
+        listener: Listener | None = None,
     ) -> None:
         self._path = path
         self._private = private
         self._stream = stream
         self._left = limit_bytes
         self._writer = writer
+        self._listener = listener
         self._file: LogFile | None = None
         self._tail = b""
         self._truncated = False
@@ -131,6 +165,8 @@ class AttemptOutput:
         rest = self._stream.flush()
         if rest:
             self._write(rest)
+        if self._listener is not None:
+            self._listener.end()
 
     def give_up(self) -> None:
         """Wait no longer for what is not written yet: whether it will be is not known, so that there is no log to be told of."""
@@ -165,3 +201,5 @@ class AttemptOutput:
         if self._file is None:
             self._file = LogFile(self._path, private=self._private)
         self._writer.put(self._file, data)
+        if self._listener is not None:
+            self._listener.hear(data)

@@ -217,7 +217,7 @@ class Digester(Protocol):
         ...
 
     def drop(self, step: str) -> None:
-        """Forget what was asked for the decision about *step*; what was asked for its success goes on."""
+        """Forget what was asked of *step*."""
         ...
 
     @property

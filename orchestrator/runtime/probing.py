@@ -169,9 +169,19 @@ def _failure(exited: Exited, output: _Output, place: DatasetPlace) -> str | None
 
 
 def check_probes(
-    pipeline: Pipeline, places: Mapping[str, DatasetPlace], probes: Probes, *, selected: Iterable[str]
+    pipeline: Pipeline,
+    places: Mapping[str, DatasetPlace],
+    probes: Probes,
+    *,
+    selected: Iterable[str],
+    look_up: Callable[[], None] = lambda: None,
 ) -> list[Problem]:
-    """Ask the sources that the *selected* steps read and that have a probe, and return a problem for each that does not answer."""
+    """
+    Ask the sources that the *selected* steps read and that have a probe, and return a problem for each that does not answer.
+
+    Args:
+        look_up: Called whenever something has happened, and may raise.
+    """
     read = {name for step in selected for name in pipeline.steps[step].reads}
     answers = {
         name: probes.ask(name) for name in pipeline.sources() if name in read and name in places and places[name].probe
@@ -180,6 +190,7 @@ def check_probes(
     for name, answer in answers.items():
         while not answer.is_there:
             probes.wait()
+            look_up()
         if answer.failure is not None:
             message = f"source {name}: its probe failed: {answer.failure}"
             hint = f"try it by hand: {' '.join(places[name].probe)}"

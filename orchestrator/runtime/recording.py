@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from orchestrator.core.certificates import recorded_material
 from orchestrator.core.decide import Baseline, Measurement, Run
 from orchestrator.core.definition import RetryPolicy, Step
+from orchestrator.core.ended import WELL
 from orchestrator.core.events import AttemptFinished, AttemptStarted, RetryScheduled, RunFinished, StepFinished
 from orchestrator.core.outcome import Outcome, classify
 from orchestrator.core.output_contract import held_to_contract
@@ -36,7 +37,7 @@ def run_finished(
         signal: The first one that the orchestrator got, or None.
     """
     status = verdict(state, ending, steps)
-    exit_code = 0 if status in ("succeeded", "nothing_to_do") else 1
+    exit_code = 0 if status in WELL else 1
     return RunFinished(
         status=status,
         exit_code=128 + signal if signal is not None and status == "cancelled" else exit_code,
@@ -121,6 +122,12 @@ def retry_scheduled(run_id: str, name: str, step: StepState, policy: RetryPolicy
     """Return the event that says when the step *name*, whose attempt has failed at *now*, is tried again."""
     after_us = delay_us(policy, run_id=run_id, step=name, attempt=step.attempt, tried=step.tried)
     return RetryScheduled(name, step.attempt + 1, str(step.error_class), after_us, time_after(now, after_us))
+
+
+def not_retried(step: StepState, cause: str | None) -> Outcome:
+    """Return how a *step* ends that was to be tried again and is not, because of *cause*: as its last attempt did."""
+    evidence = {**step.attempt_evidence, "not_retried": cause}
+    return Outcome("failed", step.attempt_reason, step.error_class, step.message, evidence)
 
 
 def held(

@@ -89,7 +89,7 @@ def recent_growth(connection: sqlite3.Connection, folder: Path) -> Growth:
     taken: list[tuple[int, int, int]] = []
     since, seen = None, 0
     for run_id, started_at, count, logs in connection.execute(_RUNS):
-        taken.append((pages * page_bytes * count // events, logs, _folder_bytes(folder / "reports" / run_id)))
+        taken.append((pages * page_bytes * count // events, logs, folder_bytes(folder / "reports" / run_id)))
         since, seen = _day(started_at) or since, seen + count
         if seen >= _EVENTS_AT_MOST:
             break
@@ -140,7 +140,8 @@ def _day(time: str) -> date | None:
         return None  # Somebody has altered the row, which `audit verify` tells.
 
 
-def _folder_bytes(folder: Path) -> int:
+def folder_bytes(folder: Path) -> int:
+    """Return how much the files in *folder* take; nothing where it is not there."""
     try:
         with os.scandir(folder) as entries:
             return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)

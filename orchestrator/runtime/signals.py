@@ -76,6 +76,6 @@ def prepare_process() -> None:
 
 
 def parallel_limit() -> int:
-    """Return how many steps can be watched at once: each takes two descriptors, a pipe and its process, besides those of the program."""
+    """Return how many steps can be watched at once: each takes three descriptors, its process, a pipe and its log, besides those of the program."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, (soft - _OWN_DESCRIPTORS) // 2)
+    return max(1, (soft - _OWN_DESCRIPTORS) // 3)

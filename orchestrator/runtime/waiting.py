@@ -9,9 +9,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+import attrs
+
+from orchestrator.core.decide import Measurement, Run
 from orchestrator.runtime.ports import Pools
 
 _LOOK_US = 200_000
+
+
+@attrs.frozen
+class Ready:
+    """Hold a step that is started as soon as there is a place for it, why, and the content that this rests on."""
+
+    step: str
+    decision: Run
+    measurement: Measurement
 
 
 class Waiting:

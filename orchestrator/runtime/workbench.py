@@ -35,6 +35,7 @@ class RunWorkbench:
         manifest: Returns a manifest by its digest, whether it was just measured or is kept in the ledger.
         redact: Removes secrets from a text.
         parent: The trace context in which the run was started, or None.
+        sampled: Whether the trace of the run is kept, as its processes are told; where it is not known, the caller's word counts.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class RunWorkbench:
         manifest: Callable[[str], bytes | None],
         redact: Callable[[str], str],
         parent: TraceParent | None = None,
+        sampled: bool | None = None,
     ) -> None:
         self._plan = plan
         self._datasets = datasets
@@ -54,6 +56,7 @@ class RunWorkbench:
         self._manifest = manifest
         self._redact = redact
         self._parent = parent
+        self._sampled = (parent is None or parent.sampled) if sampled is None else sampled
         self._trace_id = trace_id_of(plan.run_id, parent)
         self._logs = folder / "logs" / plan.run_id
         self._exchange = folder / "exchange" / plan.run_id
@@ -129,10 +132,9 @@ class RunWorkbench:
     def _trace_context(self, step: str, attempt: int) -> dict[str, str]:
         """Return what puts spans of the process below the span of its attempt."""
         parent, span_id = self._parent, span_id_of(self._plan.run_id, step=step, attempt=attempt)
-        sampled = parent is None or parent.sampled
         state = {} if parent is None or parent.state is None else {"TRACESTATE": parent.state}
         return {
-            "TRACEPARENT": traceparent_of(self._trace_id, span_id, sampled=sampled),
+            "TRACEPARENT": traceparent_of(self._trace_id, span_id, sampled=self._sampled),
             **state,
             "BAGGAGE": f"orchestrate.run_id={self._plan.run_id},orchestrate.step={step},orchestrate.night={self._plan.night}",
         }

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -181,9 +181,9 @@ class Pipeline:
         for night in nights:
             delivery().deliver(night, self.raw, broken=broken, reordered=reordered)
 
-    def run(self, night: date, *, code: int = 0) -> Run:
-        """Run the real program for *night*; it ends with the exit code *code*."""
-        done = program("run", "--json", "--for", str(night), cwd=self.folder, env=PATH)
+    def run(self, night: date, *, code: int = 0, env: Mapping[str, str] | None = None) -> Run:
+        """Run the real program for *night*, with *env* besides; it ends with the exit code *code*."""
+        done = program("run", "--json", "--for", str(night), cwd=self.folder, env={**PATH, **(env or {})}, timeout=180)
         result = value_of(done, "run", code=code)
         shown = program("show", result["run_id"], "--json", cwd=self.folder)
         return Run(result, value_of(shown, "show"))

@@ -55,9 +55,9 @@ def failing_at(
     return traced(folder, arguments, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={when}")
 
 
-def counted(folder: Path, arguments: Sequence[str], output: Path) -> Counter[str]:
-    """Run the program undisturbed and return how often it makes each of `CALLS`."""
-    done = traced(folder, arguments, "-e", f"trace={','.join(CALLS)}", output=output)
+def counted(folder: Path, arguments: Sequence[str], output: Path, calls: Sequence[str] = CALLS) -> Counter[str]:
+    """Run the program undisturbed and return how often it makes each of *calls*."""
+    done = traced(folder, arguments, "-e", f"trace={','.join(calls)}", output=output)
     assert done.returncode == 0, done.stderr
     lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
     return Counter(match[1] for line in lines if (match := _CALL.match(line)))

@@ -21,6 +21,7 @@ from ledger.times import utc_now
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.projections.blob_names import blob_names
 from orchestrator.projections.read_models import ReadModels
+from orchestrator.projections.removed_names import removed_names
 from tests.programs import program
 
 PIPELINE = """\
@@ -71,7 +72,7 @@ def broken_promises(folder: Path, *, finished: bool, now: Callable[[], str] = ut
     ledger = folder / ".orchestrate" / "ledger.db"
     if not ledger.exists():
         return ["there is no ledger"] if finished else []
-    verdict = verify(ledger, Options([ReadModels()], blobs_of=blob_names, now=now))
+    verdict = verify(ledger, Options([ReadModels()], blobs_of=blob_names, removed_of=removed_names, now=now))
     wrong = [f"verify: {problem.kind}: {problem.detail}" for problem in verdict.problems]
     events, statuses = _history(ledger)
     wrong += _unrecorded(folder, events)

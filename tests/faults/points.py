@@ -20,10 +20,10 @@ Point = tuple[str, int]
 Check = Callable[[Path, Point], list[str]]
 
 
-def points_of(folder: Path, arguments: Sequence[str], trace: Path) -> list[Point]:
+def points_of(folder: Path, arguments: Sequence[str], trace: Path, calls: Sequence[str] = CALLS) -> list[Point]:
     """Run the program undisturbed and return its points."""
-    counts = counted(folder, arguments, trace)
-    return [(call, number) for call in CALLS for number in range(1, counts[call] + 1)]
+    counts = counted(folder, arguments, trace, calls)
+    return [(call, number) for call in calls for number in range(1, counts[call] + 1)]
 
 
 def chosen(points: list[Point], every: int) -> list[Point]:

@@ -22,13 +22,19 @@ Data = Mapping[str, Any]
 
 @attrs.define
 class StepRecord:
-    """Hold what the events so far say of a step: `status` as the read models name it, `tries` since the run was last opened."""
+    """
+    Hold what the events so far say of a step: `status` as the read models name it, `tries` since the run was last opened.
+
+    Attributes:
+        carried: It waits for an attempt that was decided before the run was resumed; by then it may have to be left out.
+    """
 
     status: str = "pending"
     reason: str | None = None
     attempts: int = 0
     tries: int = 0
     last: Data = attrs.field(factory=dict)
+    carried: bool = False
 
     @property
     def is_running(self) -> bool:
@@ -103,7 +109,8 @@ class Referee:
         self.status, self._failed = "running", False
         self._settled = {name for name, step in self.steps.items() if step.status == "succeeded"}
         for name, step in self.steps.items():
-            if step.status != "retrying":
+            step.carried = step.status == "retrying"
+            if not step.carried:
                 step.tries, step.last = 0, {}
                 if name not in self._settled:
                     step.status, step.reason = "pending", None
@@ -122,7 +129,8 @@ class Referee:
             yield f"tried again without a reason: {step}"
         if name in self._settled and step.status != "succeeded":
             yield f"it had ended: {step.status}"
-        if name in around.lost and (not around.forced or step.attempts):
+        first = not around.forced or step.attempts  # Who forces it decides that once; what ended since then is known.
+        if name in around.lost and (step.last.get("reason") == "lost" if step.tries else first):
             yield "it was lost and must not run twice"
         self._settled.discard(name)
         self.steps[name] = StepRecord("running", None, step.attempts + 1, step.tries + 1)
@@ -179,7 +187,7 @@ class Referee:
             yield f"succeeded, its attempt {ended}"
         if status in ("failed", "cancelled") and reason != "lost" and ended != status:
             yield f"{status}, its attempt {ended}"
-        if status == "skipped" and ended not in (None, "no_new_data"):
+        if status == "skipped" and ended not in (None, "no_new_data") and not step.carried:
             yield f"skipped, its attempt {ended}"
         if reason == "upstream_failed" and data["evidence"]["root"] not in self._failed_above(name):
             yield f"{data['evidence']} is no failure above it"

@@ -107,7 +107,7 @@ def test_44_more_steps_at_once_than_descriptors(tmp_path: Path) -> None:
         ["sh", "-c", script, PROGRAM], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        room = (128 - 40) // 2
+        room = (128 - 40) // 3
         wait_until(lambda: len(list((tmp_path / "up").iterdir())) == room, f"not {room} at once")
         gate = os.open(tmp_path / "gate", os.O_RDWR)
         value = value_of(ended(process), "run")

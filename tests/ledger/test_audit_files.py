@@ -13,7 +13,7 @@ import pytest
 
 from ledger import NewEvent, open_ledger
 from ledger.audit.files import FilesSeen, NamedFile
-from ledger.audit.verdict import Options, Verdict
+from ledger.audit.verdict import Options, Removed, Verdict
 from ledger.audit.verify import verify
 from ledger.events import RecordedEvent
 
@@ -69,11 +69,35 @@ class TestFiles:
         assert verify(recorded(tmp_path, "logs/a.log")).files is None
 
     def test_missing(self, tmp_path: Path) -> None:
-        """Given files that are gone, or whose folder is, then they are counted, and nothing is wrong."""
+        """Given files that are gone, then each is a finding; where the folder of all of them is gone too, they are kept elsewhere."""
         place = recorded(tmp_path, "logs/1/a.log", "logs/b.log")
-        assert (looked_at(place).ok, looked_at(place).files) == (True, FilesSeen(missing=2))
+        assert (looked_at(place).ok, looked_at(place).files) == (True, FilesSeen(elsewhere=2))
         (tmp_path / "logs").mkdir()
-        assert looked_at(place).files == FilesSeen(missing=2)
+        verdict = looked_at(place)
+        assert verdict.files == FilesSeen(missing=2)
+        assert [(item.seq, item.kind, item.level) for item in verdict.problems] == [
+            (1, "missing_file", None),
+            (2, "missing_file", None),
+        ]
+        assert verdict.problems[0].detail == "file 1: logs/1/a.log is not there, and no event says that it was pruned"
+
+    def test_pruned(self, tmp_path: Path) -> None:
+        """Given files that an event says are removed, then their absence is counted, and what lies there with other bytes is a finding."""
+        place = recorded(tmp_path, "logs/a.log", "logs/b.log", "logs/c.log")
+        with open_ledger(place) as ledger:
+            event = NewEvent("file.removed", 1, {"removed": ["logs/a.log", "logs/b.log", "logs/c.log"]})
+            ledger.append("ledger", [event, event], expected_version=None)
+        (tmp_path / "logs").mkdir()
+        (tmp_path / "logs/b.log").write_bytes(TEXT)
+        (tmp_path / "logs/c.log").write_bytes(b"another\n")
+
+        def removed(event: RecordedEvent) -> Removed:
+            paths: Any = event.data.get("removed", ())
+            return Removed(files=paths)
+
+        verdict = verify(place, Options(files_of=named, removed_of=removed))
+        assert verdict.files == FilesSeen(same=1, changed=1, pruned=1, bytes=9)
+        assert [seq for seq, _ in details(verdict)] == [3]
 
     @pytest.mark.parametrize(
         ("data", "found"),

@@ -15,7 +15,6 @@ from ledger.checkpoints import (
     last_seal,
     origin_of,
     seal,
-    sealed_size,
     seals,
 )
 from ledger.errors import InconsistentHistoryError, ProofError, StorageError
@@ -49,7 +48,6 @@ class TestSeal:
             assert found == Seal(Checkpoint(origin_of(ledger.ledger_id), 300, root), found.checkpoint.text, NOW)
             assert not found.is_signed
             assert seals(ledger.connection) == [found]
-            assert sealed_size(ledger.connection) == 300
             assert ledger.connection.execute("SELECT count(*) FROM tree").fetchone() == (1,)
 
     def test_of_a_beginning(self, tmp_path: Path) -> None:
@@ -102,7 +100,6 @@ class TestSeal:
                 seal(ledger, sign=refuse)
             assert seals(ledger.connection) == []
             assert last_seal(ledger.connection) is None
-            assert sealed_size(ledger.connection) == 0
 
     def test_note_made_elsewhere(self, tmp_path: Path) -> None:
         """Given a note of somebody else, then it is kept once."""

@@ -56,6 +56,20 @@ class TestEndingSignals:
     """What tells the orchestrator to end."""
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    def test_before_the_run_has_begun(self, tmp_path: Path, number: signal.Signals) -> None:
+        """Given a source whose probe is being asked, then the probe is ended, no run begins, and the exit code is 128 and the signal's number."""
+        probe = '[datasets.db]\nprobe = ["sh", "-c", "echo $$ > p; mv p pid; exec sleep 60"]\nprobe_timeout = "60s"\n'
+        write(tmp_path, f'[pipeline]\nname = "p"\n{probe}[steps.a]\ncommand = ["true"]\nreads = ["db"]\n')
+        with started("run", cwd=tmp_path) as process:
+            pid = pid_in(tmp_path / "pid")
+            process.send_signal(number)
+            done = ended(process)
+        assert done.returncode == 128 + number
+        no_traceback(done)
+        assert not exists(pid)
+        assert not ledger_of(tmp_path).exists()
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_first_one_ends_in_order(self, tmp_path: Path, number: signal.Signals) -> None:
         """Given TERM, INT or HUP, then the step gets TERM, clean-up runs, and the exit code is 128 and the signal's number."""
         write(tmp_path, HANGS)

@@ -191,5 +191,12 @@ class TestForgedSkip:
                 store.connection.execute(f"DROP TRIGGER {name}")
             store.connection.execute("UPDATE events SET body = replace(body, 'up_to_date', 'up_to_data')")
         value = value_of(program("audit", "verify", "--skips", "--json", cwd=nights.shop), "audit-verify", code=3)
-        assert value["skips"] == {"checked": 0, "reported": 0, "uncertified": 0, "wrong": 0, "unread": ["ledger.db"]}
+        assert value["skips"] == {
+            "checked": 0,
+            "reported": 0,
+            "uncertified": 0,
+            "pruned": 0,
+            "wrong": 0,
+            "unread": ["ledger.db"],
+        }
         assert "not checked in ledger.db" in program("audit", "verify", "--skips", cwd=nights.shop).stdout

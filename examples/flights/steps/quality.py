@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -19,6 +19,7 @@ from lib.handover import Dataset, Outcome, StepError, read_dataset, run_step, wr
 from lib.partitions import Partitions
 from lib.rules import FLIGHTS, REASON, WEATHER, Table, judge
 from lib.tables import write_parquet
+from lib.tracing import span
 
 CLEAN, QUARANTINE, QUALITY = Path("data/clean"), Path("data/quarantine"), Path("data/quality")
 
@@ -40,7 +41,12 @@ def work() -> Outcome:
     tally = Tally()
     for table in (FLIGHTS, WEATHER):
         bronze = read_dataset(f"bronze_{table.name}", Path("data/bronze") / table.name)
-        _judge_table(table, bronze, limit, tally)
+        before = replace(tally)
+        with span(f"judge {table.name}") as judging:
+            _judge_table(table, bronze, limit, tally)
+            judging.set_attribute("flights.files", tally.files - before.files)
+            judging.set_attribute("flights.rows", tally.rows - before.rows)
+            judging.set_attribute("flights.quarantined", tally.rejected - before.rejected)
     metrics = {"files": tally.files, "rows": tally.rows, "quarantined": tally.rejected, "removed": tally.removed}
     if tally.refusals:
         raise StepError("; ".join(tally.refusals), metrics)

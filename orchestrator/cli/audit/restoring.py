@@ -39,6 +39,7 @@ from orchestrator.core.events import HistoryCarried, event_data, event_type
 from orchestrator.projections.blob_names import blob_names
 from orchestrator.projections.carried import carried_state
 from orchestrator.projections.read_models import ReadModels
+from orchestrator.projections.removed_names import removed_names
 from orchestrator.runtime.provenance import current_actor
 
 SIDES = ("", "-wal", "-shm", "-journal")
@@ -102,7 +103,9 @@ def restore(
     path = ledger_path(ledger, definition_path(pipeline)).resolve()
     _check_not_the_target(file, path)
     digest = file_digest(file)
-    contents = check_file(file, options=Options(blobs_of=blob_names, watch=told("checking the backup")))
+    contents = check_file(
+        file, options=Options(blobs_of=blob_names, removed_of=removed_names, watch=told("checking the backup"))
+    )
     known = known_outside(path, contents.ledger_id, checkpoints)
     last = known[-1] if known else None
     with only_maker(path), quiet(path):
@@ -214,7 +217,7 @@ def _archived(file: Path, digest: str, path: Path, contents: Contents) -> Path:
 
 def _holds(place: Path, contents: Contents) -> bool:
     try:
-        found = check_file(place, options=Options(blobs_of=blob_names))
+        found = check_file(place, options=Options(blobs_of=blob_names, removed_of=removed_names))
     except LedgerError:
         return False
     return stat.S_ISREG(place.lstat().st_mode) and (found.ledger_id, found.root) == (contents.ledger_id, contents.root)

@@ -28,6 +28,7 @@ from orchestrator.cli.sealing import sealing_after
 from orchestrator.projections.blob_names import blob_names
 from orchestrator.projections.find_run import RunLookupError
 from orchestrator.projections.read_model_tables import NAME, VERSION
+from orchestrator.projections.removed_names import removed_names
 
 
 @attrs.frozen
@@ -174,7 +175,7 @@ def _upgraded(path: Path, reason: str | None) -> Path:
 
 
 def _options(what: str) -> Options:
-    return Options(blobs_of=blob_names, watch=told(what))
+    return Options(blobs_of=blob_names, removed_of=removed_names, watch=told(what))
 
 
 def existing_ledger(pipeline: str | None, ledger: str | None) -> Path:

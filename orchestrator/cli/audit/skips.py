@@ -25,6 +25,7 @@ class Skips:
         checked: Decided by the orchestrator.
         reported: By the steps themselves.
         uncertified: Of those checked, the ones of an older program, of which the key alone is known.
+        pruned: Those that cannot be checked any more: what they rested on was pruned.
         wrong: How many problems there are.
         unread: Ledgers whose events do not verify, so that nothing can be told from them.
     """
@@ -32,6 +33,7 @@ class Skips:
     checked: int = 0
     reported: int = 0
     uncertified: int = 0
+    pruned: int = 0
     wrong: int = 0
     unread: tuple[str, ...] = ()
 
@@ -46,6 +48,8 @@ class Skips:
             yield f"skips: {self.checked} decided, {self.reported} reported by the steps themselves; {right}"
         if self.uncertified:
             yield f"  {self.uncertified} of an older program have no certificate: their keys alone were recomputed"
+        if self.pruned:
+            yield f"  {self.pruned} more cannot be recomputed: what they rested on was pruned, as events say"
         for name in self.unread:
             yield f"  not checked in {name}: its events do not verify"
 
@@ -69,6 +73,7 @@ def skips_checked(verdict: Verdict, watch: Callable[[int, int], None]) -> tuple[
             checked=counts.checked + audit.checked,
             reported=counts.reported + audit.reported,
             uncertified=counts.uncertified + audit.uncertified,
+            pruned=counts.pruned + audit.pruned,
         )
     more = max(0, len(found) - KEPT_AT_MOST)
     verdict = attrs.evolve(

@@ -30,6 +30,7 @@ from orchestrator.projections.blob_names import blob_names
 from orchestrator.projections.find_run import RunLookupError
 from orchestrator.projections.log_names import log_names
 from orchestrator.projections.read_models import ReadModels
+from orchestrator.projections.removed_names import removed_names
 
 Watch = Callable[[int, int], None]
 
@@ -89,6 +90,7 @@ def verified(
             trust,
             strict=strict,
             blobs_of=blob_names,
+            removed_of=removed_names,
             files_of=log_names if logs else None,
             watch=watch,
             watch_files=lambda done, total: watch_logs(done >> 20, total >> 20),
@@ -180,6 +182,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "sealed": verdict.sealed,
         "root": verdict.root.hex(),
         "logs": _logs_json(verdict.files),
+        "pruned_blobs": verdict.pruned_blobs,
         "problems": [item.as_json() for item in verdict.problems],
         "more": dict(verdict.more),
         "ledger": verdict.ledger_id,
@@ -215,7 +218,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
 def _logs_json(files: FilesSeen | None) -> dict[str, object]:
     if files is None:
         return {"status": "not_asked"} | dict.fromkeys(("named", *FilesSeen._fields), 0)
-    return {"status": "failed" if files.changed else "held", "named": files.named, **files._asdict()}
+    return {"status": "failed" if files.changed or files.missing else "held", "named": files.named, **files._asdict()}
 
 
 def verdict_lines(verdict: Verdict) -> Iterator[str]:
@@ -226,6 +229,8 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
         yield f"  L{level} {_level_text(verdict, level)}"
     yield f"  tables: {verdict.projections.replace('_', ' ')}: {_TABLES[verdict.projections]}"
     yield f"  logs: {_logs_text(verdict.files)}"
+    if verdict.pruned_blobs:
+        yield f"  blobs: {verdict.pruned_blobs} are not here: pruned, as events say"
     for former in verdict.formers:
         ok = "ok" if former.ok else "not ok"
         yield printable(f"  continues {former.path.name}: {former.events} events, {ok}{_lost_text(former)}")
@@ -245,10 +250,15 @@ def _logs_text(files: FilesSeen | None) -> str:
         return "held: no event names one"
     ok = (
         f"held: {files.same} of {files.named} are"
-        if not files.changed
-        else f"FAILED: {files.changed} of {files.named} are not"
+        if not files.changed + files.missing
+        else f"FAILED: {files.changed + files.missing} of {files.named} are not"
     )
-    rest = [(files.missing, "not here: removed, or kept elsewhere"), (files.unread, "not for this user to read")]
+    rest = [
+        (files.missing, "missing"),
+        (files.pruned, "pruned"),
+        (files.elsewhere, "kept elsewhere: their folder is not here"),
+        (files.unread, "not for this user to read"),
+    ]
     return f"{ok} what was recorded" + "".join(f"; {count} {what}" for count, what in rest if count)
 
 

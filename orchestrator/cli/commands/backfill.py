@@ -16,9 +16,11 @@ from orchestrator.cli.manual import checked_text
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.options import json_option, ledger_option, only_option, pipeline_option, setting_options
 from orchestrator.cli.project import Options, Project, load_project
+from orchestrator.cli.refusal_alerts import refusals_told
 from orchestrator.cli.running import Start
 from orchestrator.cli.starting import load_to_start
 from orchestrator.cli.times import shown_seconds
+from orchestrator.core.ended import WELL
 from orchestrator.core.printable import printable
 from orchestrator.core.selection import Selection
 
@@ -28,7 +30,6 @@ Examples:
   orchestrate backfill --since 2026-01-01 --until 2026-01-31 --keep-going
   orchestrate backfill --since 2026-01-01 --until 2026-01-31 --only gold --force
 """
-_WELL = ("succeeded", "nothing_to_do", "done_before")
 
 
 @click.command(epilog=EXAMPLES)
@@ -73,7 +74,11 @@ def command(
     if reason is not None and reason.strip():
         checked_text(reason, "--reason")
     options = Options(pipeline, ledger, Selection(only=only, force=force), settings, env_files)
-    project = load_project(options) if dry_run else load_to_start(options)
+    if dry_run:
+        project = load_project(options)
+    else:
+        with refusals_told(options, say=render.err):
+            project = load_to_start(options)
     nights = planned_nights(project, since, until, force=force)
     if not dry_run:
         start = Start(jobs=jobs, wait=wait, reason=reason)
@@ -108,7 +113,7 @@ def _show(night: Night, ending: Ending | None, *, quiet: bool) -> None:
         return
     with render.reader_may_leave():
         if ending is None:
-            render.out(printable(f"{night.night}  refused: {night.problem}"))
+            render.out(printable(f"{night.night}  {night.status}: {night.problem}"))
             return
         took = "" if night.duration_seconds is None else f" in {shown_seconds(night.duration_seconds)}"
         render.out(
@@ -128,6 +133,6 @@ def _ending(nights: list[Night], project: Project, since: str, until: str) -> It
         word = _WORDS.get(night.status, night.status.replace("_", " "))
         counts[word] = counts.get(word, 0) + 1
     yield f"{len(nights)} nights: {', '.join(f'{count} {word}' for word, count in counts.items())}"
-    left = [night.night for night in nights if night.status not in (*_WELL, "planned")]
+    left = [night.night for night in nights if night.status not in (*WELL, "done_before", "planned")]
     if any(night.status == "not_reached" for night in nights):
         yield f"go on with: orchestrate backfill --since {left[0]} --until {until}{where(project.definition, project.ledger)}"

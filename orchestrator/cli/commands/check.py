@@ -53,8 +53,8 @@ def command(
     """
     Say whether what was due has run, has ended well and is recent enough, and what to type next.
 
-    Found are: a ledger that is not there, nights that were due by [schedule] cron and have no run, nights that did not end well and that nobody has acknowledged,
-    a last success older than --max-age, data older than its fresh_within. Exit codes: 0 all is well, 6 something is stale or missing, 2 it cannot be told.
+    Found are: a ledger that is not there, a run that has lost its orchestrator, nights that were due by [schedule] cron and have no run, nights that did not end
+    well and that nobody has acknowledged, a last success older than --max-age, data older than its fresh_within. Exit codes: 0 all is well, 6 something is stale or missing, 2 it cannot be told.
     """
     if nagios and as_json:
         raise UsageRefusedError("usage", "--nagios and --json exclude each other: one line is asked for, or one value")

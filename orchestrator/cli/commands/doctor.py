@@ -61,12 +61,29 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"room     {shown_bytes(room['free_bytes'])} free, {shown_bytes(room['needed_bytes'])} needed before a run{_lasts(room)}"
     for name, part in room["parts"].items():
         yield f"  {name:<8} grows by {shown_bytes(part['bytes_a_day'])} a day{_lasts(part)}"
+    yield from _usage_lines(facts["usage"])
     state = {"none": "none of this user's", "usable": "usable, and so is its memory", "unusable": "cannot be used"}
     yield f"key      {state[key['state']]}" + ("" if key["state"] == "none" else f", in {key['folder']}")
     extras: Mapping[str, bool] = facts["extras"]
     yield f"extras   {', '.join(name for name, there in extras.items() if there) or 'none'}"
     missing = [name for name, there in extras.items() if not there]
     yield from [f"  not installed: {', '.join(missing)}"] if missing else []
+
+
+def _usage_lines(usage: Mapping[str, Any] | None) -> Iterator[str]:
+    if usage is None:
+        return
+    kept = f"{usage['blobs']} documents in it {shown_bytes(usage['blobs_bytes'])}, unused {shown_bytes(usage['unused_bytes'])}"
+    yield f"taken    the ledger's file {shown_bytes(usage['file_bytes'])}: {kept}; `orchestrate prune` removes what is past its retention"
+    parts = ("events_bytes", "logs_bytes", "reports_bytes", "bytes")
+    rows = [
+        (item.get("run_id", item["pipeline"]), *(shown_bytes(item[part]) for part in parts))
+        for item in (*usage["pipelines"], *usage["runs"])
+    ]
+    table = (
+        render.table(rows, ("pipeline or run, the largest first", "events", "logs", "reports", "all")) if rows else ()
+    )
+    yield from (f"  {line}" for line in table)
 
 
 def _bug(there: bool) -> str:  # noqa: FBT001 - one of two texts

@@ -15,6 +15,7 @@ from orchestrator.cli.reading import View, viewing
 from orchestrator.cli.tails import open_log
 from orchestrator.core.printable import PrintableStream, printable
 from orchestrator.projections.find_run import RunLookupError, check_step
+from orchestrator.projections.queries import run_row
 from orchestrator.projections.withheld import step_classes
 
 EXAMPLES = """\b
@@ -136,10 +137,26 @@ def _check_folder(view: View, run_id: str, entries: Iterable[tuple[str, int, Pat
     ).fetchall()
     wanted = {(name, number): path for name, number, path in entries}
     gone = [wanted[tuple(key)] for key in printed if tuple(key) in wanted and not wanted[tuple(key)].exists()]
+    told = _pruned(view, run_id) if gone else {}
+    pruned = [told[path] for path in gone if path in told]
+    gone = [path for path in gone if path not in told]
     if gone and not gone[0].parent.exists():
         raise UsageRefusedError("logs_gone", f"the logs of run {run_id} are gone: there is no folder {gone[0].parent}")
     if gone:
         raise UsageRefusedError("log_gone", f"a log of run {run_id} is gone: there is no file {gone[0]}")
+    if pruned:
+        what = "the log" if len(pruned) == 1 else f"{len(pruned)} logs"
+        raise UsageRefusedError("log_pruned", f"{what} of run {run_id} is not here: {pruned[0]}")
+
+
+def _pruned(view: View, run_id: str) -> dict[Path, str]:
+    """Return for each log of the run that events say was pruned what they say."""
+    from orchestrator.projections.pruned import pruned_files, pruned_text
+
+    pipeline = str(run_row(view.connection, run_id)["pipeline"])
+    return {
+        view.folder / path: pruned_text(row) for path, row in pruned_files(view.connection, pipeline, run_id).items()
+    }
 
 
 def _as_json(view: View, name: str, number: int, path: Path) -> dict[str, object]:

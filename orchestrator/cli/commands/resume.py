@@ -15,12 +15,11 @@ from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.manual import checked_text
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument
-from orchestrator.cli.project import Options, Project, load_project, prepare
+from orchestrator.cli.project import Options, prepare
 from orchestrator.cli.refusal_alerts import refusals_told
-from orchestrator.cli.refusals import record_definition_refusal
 from orchestrator.cli.resuming import resumption_of
 from orchestrator.cli.running import Start, execute
-from orchestrator.core.errors import DefinitionError
+from orchestrator.cli.starting import load_to_start
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.runtime.ports import Observer
 
@@ -40,7 +39,7 @@ Examples:
 )
 @click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Most steps side by side.")
 @click.option("--reason", metavar="TEXT", help="Why it goes on; recorded, and needed where the pipeline requires one.")
-@click.option("--log-file", metavar="FILE", help="Write the program's own log there, as JSON lines.")
+@click.option("--log-file", metavar="FILE", help="Write the program's own log there, as JSON lines; - is stderr.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the program's own log.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress; the summary only where something failed.")
 @pipeline_option
@@ -71,7 +70,7 @@ def command(
     options = Options(pipeline, ledger, env_files=env_files)
     keep_off_ledger(pipeline, ledger, log_file)
     with refusals_told(options, say=render.err):
-        project = _project(options)
+        project = load_to_start(options)
         resumption = resumption_of(project, run, options, accepted=accept_definition)
         watching = Watching(log_file=log_file, verbose=verbose, silent=quiet)
 
@@ -96,12 +95,3 @@ def command(
             resumption=resumption,
         )
         return show_end(project.ledger, resumption.run_id, ended.unsealed, quiet=quiet, as_json=as_json)
-
-
-def _project(options: Options) -> Project:
-    """Read the definition; one that is refused is recorded where the ledger knows whose it is."""
-    try:
-        return load_project(options)
-    except DefinitionError as error:
-        record_definition_refusal(options, error.problems)
-        raise

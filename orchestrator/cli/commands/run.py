@@ -30,7 +30,7 @@ Examples:
 @click.option("--wait", is_flag=True, help="Wait while another run of this pipeline is active.")
 @click.option("--moved", is_flag=True, help="The definition has moved: its name belongs to this place from now on.")
 @click.option("--reason", metavar="TEXT", help="Why it is started by hand; recorded.")
-@click.option("--log-file", metavar="FILE", help="Write the program's own log there, as JSON lines.")
+@click.option("--log-file", metavar="FILE", help="Write the program's own log there, as JSON lines; - is stderr.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the program's own log.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress; the summary only where something failed.")
 @json_option

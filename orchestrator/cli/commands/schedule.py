@@ -109,12 +109,12 @@ def _start(project: Project) -> Start:
 
 
 def _stop_seconds(pipeline: Pipeline) -> int:
-    """Return how long a run may take to end: the longest grace, clean-up, what hands out the checkpoint, and time to record all that."""
+    """Return how long a run may take to end: the longest grace, once for processes and once for what they leave, clean-up, anchors, and time to record all that."""
     steps = pipeline.steps.values()
     grace_us = max(step.grace_us for step in steps)
-    cleaning_us = sum((step.timeout_us or 0) + step.grace_us for step in steps if step.when == "always")
+    cleaning_us = sum((step.timeout_us or 0) + step.grace_us for step in steps if step.when != "upstream_ok")
     anchors_us = pipeline.audit.anchor_timeout_us if pipeline.audit.anchors or pipeline.audit.anchor_command else 0
-    return -(-(grace_us + cleaning_us + anchors_us) // 1_000_000) + _SECONDS_TO_RECORD
+    return -(-(2 * grace_us + cleaning_us + anchors_us) // 1_000_000) + _SECONDS_TO_RECORD
 
 
 def _found(project: Project) -> Iterator[str]:

@@ -13,6 +13,7 @@ from orchestrator.cli.reading import viewing
 from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.explain import next_command, reason_text
 from orchestrator.core.printable import printable
+from orchestrator.projections.pruned import pruned_json, pruned_summary
 from orchestrator.projections.queries import show_json
 from orchestrator.projections.sealing import checkpoint_text
 
@@ -36,7 +37,7 @@ def command(run: str, pipeline: str | None, ledger: str | None, *, local: bool, 
         holder, run_id = view.holding(run)
         detail = holder.detail(run_id, history=not as_json, recorded=as_json)
     if as_json:
-        render.out_json(show_json(detail))
+        render.out_json(show_json(detail) | {"pruned": pruned_json(detail["pruned"])})
     else:
         render.out_lines(_lines(detail, local=local))
     return 0
@@ -60,6 +61,7 @@ def _lines(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:
         "first failure": cause_text(detail),
         "repaired by": detail["repaired_by"],
         "sealed": checkpoint_text(detail["checkpoint"]),
+        "files": pruned_summary(detail["pruned"]),
     }
     yield from (printable(f"  {name + ':':<14} {value}") for name, value in facts.items() if value is not None)
     yield from (

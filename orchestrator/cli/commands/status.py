@@ -6,6 +6,7 @@ import contextlib
 import functools
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from orchestrator.cli.locate import definition_path, ledger_path
 from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option
 from orchestrator.cli.reading import View, complete_from_former, viewing_if_any
 from orchestrator.cli.times import shown_seconds, shown_time
+from orchestrator.core.ended import WELL
 from orchestrator.core.printable import printable
 from orchestrator.projections.manual_actions import (
     acknowledged_text,
@@ -31,7 +33,6 @@ Examples:
   orchestrate status --ledger /srv/etl/.orchestrate/ledger.db --json
 """
 _NIGHTS_SHOWN = 5
-_WELL = ("succeeded", "nothing_to_do")
 _ENDED = {
     "failed": "failed",
     "timed_out": "ran out of time",
@@ -56,6 +57,8 @@ def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: b
         if view is not None:
             _warn_of_room(view)
             _warn_of_log(view)
+        else:
+            _warn_of_loss(ledger_path(ledger, definition_path(pipeline)))
         if as_json:
             render.out_json(entries)
         elif not entries:
@@ -65,6 +68,17 @@ def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: b
         for number, entry in enumerate(entries if not as_json else []):
             render.out_lines([*([""] if number else []), *_lines(entry, local=local)])
     return 0
+
+
+def _warn_of_loss(path: Path) -> None:
+    """Say that the ledger at *path*, which is not there, is one that this user has signed."""
+    from ledger.errors import LedgerError
+    from orchestrator.cli.lost_ledgers import refuse_lost
+
+    try:
+        refuse_lost(path)
+    except LedgerError as error:
+        render.err(f"warning: {printable(str(error))}")
 
 
 def _warn_of_room(view: View) -> None:
@@ -101,7 +115,7 @@ def _entries(view: View, *, local: bool) -> list[dict[str, object]]:
             if last["status"] == "running":
                 entry["alive"] = holder.is_active(run_id)
             # After a night that went well nothing is left to type, and a run may have 20,000 steps.
-            if last["status"] not in _WELL:
+            if last["status"] not in WELL:
                 from orchestrator.core.explain import next_command
 
                 detail = holder.detail(run_id, history=False)
@@ -140,7 +154,7 @@ def _attention(entry: Mapping[str, object], *, local: bool) -> list[str]:
     if isinstance(last, Mapping):
         if entry["alive"] is False:
             found.append(f"run {last['run_id']} lost its orchestrator; the next run closes it")
-        elif last["status"] not in (*_WELL, "running"):
+        elif last["status"] not in (*WELL, "running"):
             found.append(f"the last run {_ENDED[str(last['status'])]}")
         if isinstance(entry["acknowledged"], dict):
             found.append(acknowledged_text(entry["acknowledged"], functools.partial(shown_time, local=local)))

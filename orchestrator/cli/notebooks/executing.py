@@ -67,7 +67,8 @@ def executed(source: Path, parameters: Mapping[str, object], watch: Watch) -> An
 def _cells(source: Path) -> int:
     import nbformat
 
-    return sum(1 for cell in nbformat.read(source, as_version=4).cells if cell.cell_type == "code") + 1
+    cells = nbformat.read(source, as_version=4).cells
+    return len([cell for cell in cells if cell.cell_type == "code"]) + 1
 
 
 def _told(error: Exception) -> str:

@@ -54,6 +54,10 @@ name = "shop"
 TOKEN = { secret = true }
 """
 
+KILLED_BEFORE_RAISING = (
+    '[audit]\nanchor_command = ["sh", "-c", "test -e killed || { touch killed; kill -9 $PPID; sleep 5; }"]\n'
+)
+
 
 @pytest.fixture
 def server() -> Iterator[Loopback]:
@@ -335,7 +339,7 @@ class TestDelivery:
         assert (tmp_path / "text").read_text(encoding="utf-8").count(many) > 10
 
     def test_headers_and_id_of_a_request(self, tmp_path: Path, server: Loopback) -> None:
-        """Given headers with a secret, then the request has them, and the id under which it may come again."""
+        """Given headers with a secret, then the request has them, and the id under which it may come again, wherever the ledger lies by then."""
         write(tmp_path, to_server(server, 'headers = { Authorization = "Bearer ${TOKEN}" }'))
         program("run", cwd=tmp_path)
         (request,) = server.requests
@@ -346,7 +350,8 @@ class TestDelivery:
         server.answer = 503
         program("run", cwd=tmp_path)
         server.answer = 200
-        program("alerts", "send", cwd=tmp_path)
+        moved = tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}-moved"))
+        program("alerts", "send", cwd=moved)
         keys = [(request["body"]["alert"], request["headers"]["Idempotency-Key"]) for request in server.requests]
         assert keys[1] == keys[2]
         assert keys[0][1] != keys[1][1]
@@ -462,10 +467,7 @@ class TestCrash:
 
     def test_killed_between_the_end_of_the_run_and_raising(self, tmp_path: Path) -> None:
         """Given an orchestrator that is killed when its run was recorded and nothing raised, then the next start raises it by the rules of that run."""
-        anchor = (
-            '[audit]\nanchor_command = ["sh", "-c", "test -e killed || { touch killed; kill -9 $PPID; sleep 5; }"]\n'
-        )
-        write(tmp_path, to_file() + anchor)
+        write(tmp_path, to_file() + KILLED_BEFORE_RAISING)
         assert program("run", cwd=tmp_path).returncode == -9
         assert listed(tmp_path) == []
         program("run", cwd=tmp_path)
@@ -485,6 +487,39 @@ class TestCrash:
         assert program("run", cwd=tmp_path).returncode == 0
         assert kinds(tmp_path) == ["failed", "recovered"]
         assert "was interrupted" in told(tmp_path)[0]["title"]
+
+    @pytest.mark.parametrize("words", [("check",), ("alerts", "send")])
+    def test_a_run_that_lost_its_orchestrator_is_told_where_nothing_starts(
+        self, words: tuple[str, ...], tmp_path: Path
+    ) -> None:
+        """Given an orchestrator that is killed within a step, and a start that a timer never makes, then a second cron tells it, once, also after the run was closed."""
+        write(tmp_path, to_file(), steps='[steps.ingest]\nshell = "test -e ok || { touch here; exec sleep 60; }"\n')
+        with started("run", "--for", "2026-01-31", cwd=tmp_path) as process:
+            wait_until((tmp_path / "here").exists, "the step did not start")
+            assert program(*words, cwd=tmp_path).returncode in (0, 2)
+            assert kinds(tmp_path) == []
+            process.kill()
+            ended(process)
+        program(*words, cwd=tmp_path)
+        program(*words, cwd=tmp_path)
+        (message,) = told(tmp_path)
+        assert message["title"] == "shop was interrupted, night 2026-01-31: its orchestrator is gone"
+        assert (message["kind"], message["status"]) == ("failed", "interrupted")
+        assert message["next"][0].startswith("orchestrate run --for 2026-01-31 ")
+        (tmp_path / "ok").touch()
+        assert program("run", "--for", "2026-01-31", cwd=tmp_path).returncode == 0
+        assert kinds(tmp_path) == ["failed", "recovered"]
+
+    @pytest.mark.parametrize("words", [("check",), ("alerts", "send")])
+    def test_killed_between_the_end_of_the_run_and_raising_and_never_started_again(
+        self, words: tuple[str, ...], tmp_path: Path
+    ) -> None:
+        """Given a failed run whose program was killed before it told, then a second cron tells it, once."""
+        write(tmp_path, to_file() + KILLED_BEFORE_RAISING)
+        assert program("run", cwd=tmp_path).returncode == -9
+        for _ in range(2):
+            program(*words, cwd=tmp_path)
+            assert kinds(tmp_path) == ["failed"]
 
     def test_rules_that_are_new_say_nothing_of_the_past(self, tmp_path: Path) -> None:
         """Given a failed night, when a channel is defined after it, then the next start tells nothing of it; the recovery is news."""
@@ -814,7 +849,8 @@ class TestLateness:
 
     def late(self, folder: Path, *nights: str, **more: object) -> list[str]:
         """Hand over that these *nights* have no run, and return what was said."""
-        row = {"pipeline": "shop", "last_run": {"night": "2026-01-29"}, "missing_nights": nights, "freshness": []}
+        row: Json = {"pipeline": "shop", "last_run": {"night": "2026-01-29"}, "alive": None, "missing_nights": nights}
+        row |= {"failed_nights": [], "freshness": []}
         said: list[str] = []
         too_old = [
             {"pipeline": "shop", "kind": "too_old", "message": "its last success is 50h old, expected within 26h"}

@@ -90,6 +90,18 @@ class TestTrueHistory:
         assert history.problems() == []
         assert (history.audit.checked, history.audit.reported, history.audit.uncertified) == (3, 0, 0)
 
+    def test_many_nights(self, history: History) -> None:
+        """Given the same nights again and again, then what is kept of them is one run of each pipeline."""
+        audit = SkipAudit(history.blobs.get)
+        for time in range(20):
+            for event in history.events:
+                run_id = event.data.get("run_id")
+                data = event.data if run_id is None else {**event.data, "run_id": f"{run_id}.{time}"}
+                stream = f"{event.stream}.{time}" if event.stream.startswith("run/") else event.stream
+                audit.take(attrs.evolve(event, stream=stream, data=data))
+        pipelines = {str(event.data["pipeline"]) for event in history.events if event.type == "run.started"}
+        assert sorted(run.pipeline for run in audit._runs.values()) == sorted(pipelines)
+
     def test_certificate(self, history: History) -> None:
         """Given a skip, then its certificate holds the whole material, the extent of each input and the digest of each output, and is kept under its digest."""
         event = history.events[history.place("step.finished", "ingest", skipped=True)]
@@ -212,6 +224,13 @@ class TestForgery:
         history.skip(lambda data: data["evidence"].update(key=started["key"]))
         history.certify(strip)
         assert about("totals", nights, "it reads and needs nothing: it was to run") in history.problems()
+
+    def test_run_that_is_not_under_way(self, history: History) -> None:
+        """Given a skip in a run that another one of its pipeline has followed, then it is no skip that anybody decided."""
+        skip = history.events[history.place("step.finished", "totals", skipped=True)]
+        history.events.append(attrs.evolve(skip, stream="run/20260101T000000Z-000000000"))
+        (problem,) = history.problems()
+        assert problem.endswith("its run never began, or is not the newest of its pipeline")
 
     def test_older_program(self, history: History) -> None:
         """Given a history without any certificate, then the keys are checked, and that they alone were is counted."""

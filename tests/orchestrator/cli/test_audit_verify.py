@@ -285,23 +285,24 @@ class TestLogs:
     """Logs of steps, compared with what was recorded of them."""
 
     def test_changed_and_missing(self, shop: Path) -> None:
-        """Given a log that was changed and one that is gone, then the first is a problem with all names, the second is counted."""
+        """Given a log that was changed and one that is gone, then both are problems, the first with all names."""
         first, second, *others = sorted((shop / ".orchestrate/logs").glob("*/*.log"))
         data = first.read_bytes()
         first.write_bytes(data[:-1] + b"?")
         second.unlink()
         value = value_of(program("audit", "verify", "--json", cwd=shop), "audit-verify", code=3)
-        ((problem,), logs) = (value["problems"], value["logs"])
+        ((problem, missing), logs) = (value["problems"], value["logs"])
         step, attempt, _ = first.name.split(".")
         assert (problem["kind"], problem["level"]) == ("changed_file", None)
         assert f"run {first.parent.name}, step {step}, attempt {attempt}" in problem["detail"]
         assert hashlib.sha256(data).hexdigest() in problem["detail"]
         assert hashlib.sha256(first.read_bytes()).hexdigest() in problem["detail"]
         assert (logs["status"], logs["changed"], logs["missing"]) == ("failed", 1, 1)
+        assert (missing["kind"], second.name in missing["detail"]) == ("missing_file", True)
         assert (logs["same"], logs["named"]) == (len(others), len(others) + 2)
         assert (value["level"], value["ok"], value["projections"]) == (1, False, "held")
         shown = program("audit", "verify", cwd=shop).stdout
-        assert f"logs: FAILED: 1 of {len(others) + 2} are not what was recorded; 1 not here" in shown
+        assert f"logs: FAILED: 2 of {len(others) + 2} are not what was recorded; 1 missing" in shown
 
     def test_not_asked(self, shop: Path) -> None:
         """Given --no-logs, then they are not looked at."""
@@ -316,7 +317,7 @@ class TestLogs:
         shutil.rmtree(shop / ".orchestrate/logs")
         done = program("audit", "verify", cwd=shop)
         assert done.returncode == 0
-        assert " not here: removed, or kept elsewhere" in done.stdout
+        assert " kept elsewhere: their folder is not here" in done.stdout
 
     def test_events_that_name_none(self, tmp_path: Path) -> None:
         """Given a ledger of which no event names a log, or names it in no form of ours, then that is said."""

@@ -168,13 +168,37 @@ class TestFailure:
         assert done.stderr == ""
 
     def test_broken_definition_is_recorded(self, folder: Path) -> None:
-        """Given a definition that is refused, then exit 2, and the refusal is part of the history; a dry run records nothing."""
+        """Given a definition that is refused, then exit 2, the refusal is part of the history, and told; a dry run records and tells nothing."""
+        channel = "[alerts.channels.ops]\ncommand = ['sh', '-c', 'cat >> told']\n"
+        (folder / "pipeline.toml").write_text(TEXT + channel, encoding="utf-8")
         backfill(folder)
-        (folder / "pipeline.toml").write_text(TEXT + "x = 1\n", encoding="utf-8")
+        (folder / "pipeline.toml").write_text(TEXT + "x = 1\n" + channel, encoding="utf-8")
         assert program("backfill", *RANGE, "--dry-run", cwd=folder).returncode == 2
-        assert data_of(ledger_of(folder), "run.refused") == []
+        assert (data_of(ledger_of(folder), "run.refused"), (folder / "told").exists()) == ([], False)
         assert program("backfill", *RANGE, cwd=folder).returncode == 2
         assert len(data_of(ledger_of(folder), "run.refused")) == 1
+        assert "refused" in (folder / "told").read_text(encoding="utf-8")
+
+    def test_broken_on_the_way(self, folder: Path) -> None:
+        """Given a definition that breaks in the second night, then the third is refused, no later one is tried, and what became of all is told."""
+        breaks = "test $ORCHESTRATE_NIGHT != 2026-01-02 || echo x = 1 >> pipeline.toml"
+        (folder / "pipeline.toml").write_text(
+            f'[pipeline]\nname = "p"\n[steps.a]\nper_night = true\nshell = "{breaks}"\n', encoding="utf-8"
+        )
+        value = backfill(folder, "--keep-going", code=2)
+        assert statuses(value) == ["succeeded", "succeeded", "refused", "not_reached"]
+        assert "pipeline.toml:6:1: " in value["nights"][2]["problem"]
+        assert len(data_of(ledger_of(folder), "run.refused")) == 1
+
+    def test_storage_that_fails_on_the_way(self, folder: Path) -> None:
+        """Given a ledger that cannot be written in the second night, then exit 5, and what became of the first is told."""
+        breaks = "test $ORCHESTRATE_NIGHT != 2026-01-02 || mv .orchestrate/ledger.db away"
+        (folder / "pipeline.toml").write_text(
+            f'[pipeline]\nname = "p"\n[steps.a]\nper_night = true\nshell = "{breaks}"\n', encoding="utf-8"
+        )
+        value = backfill(folder, "--keep-going", code=5)
+        assert statuses(value) == ["succeeded", "interrupted", "not_reached", "not_reached"]
+        assert "ledger.db" in value["nights"][1]["problem"]
 
 
 class TestInterrupted:

@@ -13,6 +13,8 @@ from orchestrator.cli.event_log import EventLog
 from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger
 from orchestrator.cli.tails import failed_tails, last_lines
 from orchestrator.cli.times import shown_seconds, shown_time
+from orchestrator.core.tracing import span_id_of
+from orchestrator.projections.log_records import RunLog
 from tests.orchestrator.cli.test_progress import event
 
 
@@ -122,14 +124,36 @@ class TestEventLog:
         (line,) = path.read_text().splitlines()
         record = json.loads(line)["record"]
         assert (record["message"], record["level"]["name"]) == ("step.finished", "ERROR")
-        assert record["extra"] == {"run": "r", "seq": 1, "step": "a", "status": "failed"}
+        place = RunLog().apply(event("step.finished", step="a", status="failed")).place
+        ids = {"trace_id": place.trace_id, "span_id": place.span_id}
+        assert record["extra"] == {"run": "r", "seq": 1, "step": "a", "status": "failed", **ids}
 
     def test_text(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Given verbose, then stderr gets a line of text."""
         log = EventLog(None, verbose=True)
         log.recorded(event("run.started", run_id="R"))
         log.close()
-        assert "Z INFO run.started run=R seq=1\n" in capsys.readouterr().err
+        place = RunLog().apply(event("run.started")).place
+        line = f"Z INFO run.started run=r seq=1 trace_id={place.trace_id} span_id={place.span_id}\n"
+        assert line in capsys.readouterr().err
+
+    def test_json_on_stderr(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Given `-` for the file, then the JSON lines go to stderr, and no file has that name."""
+        log = EventLog("-", verbose=False)
+        log.recorded(event("run.started"))
+        log.close()
+        (line,) = capsys.readouterr().err.splitlines()
+        assert json.loads(line)["record"]["extra"]["run"] == "r"
+        assert not Path("-").exists()
+
+    def test_a_resumed_run(self, tmp_path: Path) -> None:
+        """Given the events of before, then records lie in the part of the trace that has begun, and those events have none."""
+        before = [event("run.started"), event("run.finished", status="failed")]
+        log = EventLog(str(tmp_path / "own.log"), verbose=False, before=before)
+        log.recorded(event("run.resumed"))
+        log.close()
+        (line,) = (tmp_path / "own.log").read_text().splitlines()
+        assert json.loads(line)["record"]["extra"]["span_id"] == span_id_of("r", part=1)
 
     def test_file_that_cannot_be(self, tmp_path: Path) -> None:
         """Given a folder in place of the file, then it is refused with its name."""

@@ -202,3 +202,60 @@ class TestWithAKey:
         write_outside(beside(signing), claim, claim.text)
         done = program("note", "latest", "seen", cwd=signing)
         assert "no key of the ledger has signed it" in done.stderr
+
+
+class TestLostLedger:
+    """The folder beside the definition is gone; what was signed in it is not."""
+
+    @pytest.fixture(name="lost")
+    def _lost(self, project: Path, tmp_path: Path) -> Path:
+        assert program("audit", "keygen", cwd=project).returncode == 0
+        run(project)
+        (project / ".orchestrate").rename(tmp_path / "kept")
+        return project
+
+    def test_nothing_begins(self, lost: Path, tmp_path: Path) -> None:
+        """Given a signed ledger that is gone, then a run is refused and makes nothing, `status` warns, `doctor` names it; put back, it goes on."""
+        said = message(lost)
+        assert "events of the ledger" in said
+        assert "it is gone" in said
+        assert not (lost / ".orchestrate" / "ledger.db").exists()
+        seen = program("status", cwd=lost)
+        assert (seen.returncode, "it is gone" in seen.stderr) == (0, True)
+        found = value_of(program("doctor", "--json", cwd=lost), "doctor", code=3)
+        assert "inconsistent" in [problem["kind"] for problem in found["problems"]]
+        shutil.rmtree(lost / ".orchestrate", ignore_errors=True)
+        (tmp_path / "kept").rename(lost / ".orchestrate")
+        assert run(lost) == ""
+
+    def test_on_purpose(self, lost: Path) -> None:
+        """Given the file that is named was removed, then a new history begins; what was signed stays where it is."""
+        place = Path(message(lost).rpartition(" remove ")[2])
+        place.unlink()
+        assert run(lost) == ""
+        assert (place.parent / "last-signed").exists()
+
+    def test_another_ledger_in_its_place(self, lost: Path, tmp_path: Path) -> None:
+        """Given a ledger that somebody has begun elsewhere and put there, then it is not gone on with."""
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / "pipeline.toml").write_text(PIPELINE, encoding="utf-8")
+        run(other)
+        (other / ".orchestrate").rename(lost / ".orchestrate")
+        assert "it is gone" in message(lost)
+        assert value_of(program("doctor", "--json", cwd=lost), "doctor", code=3)["problems"]
+
+    def test_restored(self, lost: Path, tmp_path: Path) -> None:
+        """Given a ledger that continues the lost one, then it is gone on with, and signed there with a key of its own."""
+        backup = tmp_path / "kept" / "ledger.db"
+        assert program("audit", "restore", str(backup), "--reason", "lost", cwd=lost).returncode == 0
+        assert run(lost) == ""
+        assert program("audit", "keygen", cwd=lost).returncode == 0
+        assert len(list((operator_folder("x").parent).glob("*/place"))) == 1
+        assert run(lost) == ""
+
+    def test_without_a_key(self, project: Path) -> None:
+        """Given only checkpoints beside it that nobody has signed, then a new history begins, and a warning says so."""
+        for file in (project / ".orchestrate").glob("ledger.db*"):
+            file.unlink()
+        assert "a new history begins here" in run(project)

@@ -160,6 +160,7 @@ class TestLostKey:
 
         assert (str(config) in problem["message"], "64 hexadecimal digits" in problem["message"]) == (True, True)
         assert content == config.read_bytes()
+        assert data_of(ledger_of(project), "definition.changed") == []
 
     def test_unreadable(self, project: Path, config: Path) -> None:
         """Given a folder in its place, then exit code 2."""

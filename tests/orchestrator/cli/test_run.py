@@ -18,6 +18,7 @@ from ledger.checkpoints import origin_of
 from ledger.outside import checkpoint_folder, write_outside
 from ledger.schema import ledger_identity
 from ledger.verifier import Checkpoint
+from orchestrator.core.tracing import span_id_of, trace_id_of
 from tests.nights import BROKEN, SECRET, SHOP, write_shop
 from tests.programs import (
     PROGRAM,
@@ -501,6 +502,13 @@ class TestLog:
         levels = {(record["message"], record["extra"].get("status")): record["level"]["name"] for record in records}
         assert (levels["run.finished", "failed"], levels["step.finished", "succeeded"]) == ("ERROR", "INFO")
         assert SECRET not in text
+        # What a step is told by its environment, and the records of its attempt, name one span.
+        ids = {
+            (record["extra"]["trace_id"], record["extra"]["span_id"])
+            for record in records
+            if record["extra"].get("step") == "ingest" and record["message"].startswith("attempt.")
+        }
+        assert ids == {(trace_id_of(run_id, None), span_id_of(run_id, step="ingest", attempt=1))}
 
     def test_verbose_shows_it_on_stderr(self, shop: Path) -> None:
         """Given -v, then stderr has the records as text beside the plain lines."""

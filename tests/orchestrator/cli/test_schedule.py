@@ -50,7 +50,11 @@ class TestUnits:
     def test_service(self, tmp_path: Path) -> None:
         """Given a definition, then the service stops the orchestrator first and long enough, and takes away what no step needs."""
         value = schedule(
-            define(tmp_path, TEXT + 'grace = "45s"\n[steps.b]\nwhen = "always"\ntimeout = "1m"\ncommand = ["true"]\n')
+            define(
+                tmp_path,
+                TEXT + 'grace = "45s"\n[steps.b]\nwhen = "always"\ntimeout = "1m"\ncommand = ["true"]\n'
+                '[steps.c]\nneeds = ["b"]\nwhen = "on_failure"\ntimeout = "2m"\ncommand = ["true"]\n',
+            )
         )
         lines = value["service"].splitlines()
         for line in (
@@ -62,8 +66,8 @@ class TestUnits:
         ):
             assert line in lines
         assert (
-            "TimeoutStopSec=145" in lines
-        )  # 45 s grace, a minute and ten seconds of clean-up, half a minute to record it
+            "TimeoutStopSec=320" in lines
+        )  # twice 45 s grace, three minutes and twice ten seconds of clean-up, half a minute to record it
         assert value["unit"] == "orchestrate-p"
 
     def test_timer(self, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from orchestrator.core.alerts import (
     RunEnd,
     digest_occasion,
     due_alerts,
+    lost_occasion,
     missing_occasions,
     refusal_occasion,
     run_occasion,
@@ -24,7 +25,7 @@ from orchestrator.core.definition import AlertRule, Alerts, Channel
 
 OPS, CHAT = Channel("ops", command=("mail",)), Channel("chat", webhook="https://example.org")
 BOTH = {"ops": OPS, "chat": CHAT}
-END = RunEnd("shop", "run-1", "2026-01-31", "failed", 41, {"step": "ingest", "reason": "exit"})
+END = RunEnd("shop", "run-1", "2026-01-31", "failed", 41, 7, {"step": "ingest", "reason": "exit"})
 KINDS = ("failed", "recovered", "refused", "deadline", "stale", "missing", "digest")
 
 PROBLEM: dict[str, object] = {"kind": "missing_source", "message": "source raw: no", "path": ["datasets", "raw"]}
@@ -59,7 +60,6 @@ class TestRun:
         [
             ("failed", "failed", (), "shop failed, night 2026-01-31: ingest (exit)"),
             ("cancelled", "failed", (), "shop was cancelled, night 2026-01-31: ingest (exit)"),
-            ("interrupted", "failed", (), "shop was interrupted, night 2026-01-31: ingest (exit)"),
             ("timed_out", "deadline", ("failed",), "shop ran out of time, night 2026-01-31: ingest (exit)"),
         ],
     )
@@ -67,6 +67,18 @@ class TestRun:
         """Given a run that did not end well, then that is told, with the first failure, under the place of its end."""
         occasion = ended(status=status)
         assert occasion == Occasion(kind, "41", what, also, "run-1", 41)  # type: ignore[arg-type]
+
+    def test_lost(self) -> None:
+        """Given a run that lost its orchestrator, then that is told under the place of its start, whoever sees it first, and again where it is lost again."""
+        before = lost_occasion("shop", "run-1", "2026-01-31", 7)
+        assert before.what == "shop was interrupted, night 2026-01-31: its orchestrator is gone"
+        occasion = ended(status="interrupted")
+        assert occasion is not None
+        assert (occasion.kind, occasion.subject, occasion.about) == ("failed", before.subject, 41)
+        assert occasion.what == "shop was interrupted, night 2026-01-31: ingest (exit)"
+        again = ended(status="interrupted", begun=50)
+        assert again is not None
+        assert again.subject != before.subject
 
     def test_without_a_cause(self) -> None:
         """Given a run that was cancelled before anything failed, then none is named."""

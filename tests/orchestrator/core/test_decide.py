@@ -127,8 +127,9 @@ CASES: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
     ("17", differs),
     ("18", lambda f: touched(f) == "changed"),
     ("19", lambda f: touched(f) == "gone"),
-    ("20", lambda f: bool(f.sources)),
-    ("21", lambda f: True),
+    ("20", lambda f: "out" not in f.baseline.outputs),
+    ("21", lambda f: bool(f.sources)),
+    ("22", lambda f: True),
 )
 
 
@@ -167,13 +168,20 @@ def facts(draw: st.DrawFn) -> Facts:
         )
 
     now = drawn()
-    before = draw(st.sampled_from([now, now, drawn()]))
+    before = now if draw(st.booleans()) else drawn()
+    actual = draw(maybe)
     status = draw(
         st.sampled_from([None, "succeeded", "no_new_data", "accepted", "failed", "cancelled", "lost", "running"])
     )
     baseline = Baseline(last_status=status, last_attempt=None if status is None else "run-0/1")
     if draw(st.booleans()):
-        baseline = known(before, last_status=status or "succeeded", outputs={"out": draw(maybe)})
+        baseline = known(
+            before,
+            last_status=status or "succeeded",
+            outputs=draw(
+                st.sampled_from([{"out": actual}, {"out": "sha256:a"}, {"out": "sha256:b"}, {"out": None}, {}])
+            ),
+        )
     return Facts(
         step=step,
         upstream=Upstream(draw(st.sampled_from([None, None, None, "root"])), draw(st.booleans())),
@@ -185,7 +193,7 @@ def facts(draw: st.DrawFn) -> Facts:
         ending=draw(st.sampled_from([None, None, None, "cancelled"])),
         sources=frozenset(reads) & {"raw"},
         trusted={name: draw(maybe) for name in reads if name == "bronze" and draw(st.booleans())},
-        measurement=Measurement(now, {"out": draw(maybe)}),
+        measurement=Measurement(now, {"out": actual}),
     )
 
 

@@ -146,6 +146,7 @@ class TestReasonText:
                 {"dataset": "d", "expected": A, "actual": None},
                 f"output d is gone, it was {SHORT_A}",
             ),
+            ("run", "output_new", {"dataset": "d", "actual": B}, "it writes d now, which its last success did not"),
             (
                 "skipped",
                 "no_new_data",

@@ -2,71 +2,55 @@
 
 from __future__ import annotations
 
-import signal
+import re
+from collections.abc import Sequence
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.semconv._incubating.attributes import cicd_attributes, process_attributes, vcs_attributes
+from opentelemetry.semconv.attributes import error_attributes
 
-from ledger.events import NewEvent, RecordedEvent
+from ledger.events import RecordedEvent
+from ledger.verifier import Checkpoint
 from orchestrator.core.definition import RetryPolicy
-from orchestrator.core.events import event_data, event_type
-from orchestrator.core.state import fold
-from orchestrator.core.tracing import span_id_of
-from orchestrator.projections.spans import RESULTS, RunSpans, Span, nanoseconds, spans_of
-from orchestrator.runtime.recovery import closing_events
-from tests.fakes import MemoryEventStore
-from tests.pipelines import graphs, pipeline_of
-from tests.simulated_nights import Killer, Night, Ticker, night
-
-BEHAVIOURS = ["ok", "ok", "ok", "exit:1", "exit:75", "signal:9", "signal:60", "not_started", "no_new_data"]
-
-
-@st.composite
-def nights(draw: st.DrawFn) -> Night:
-    """Draw a run of any graph whose steps end in any way, perhaps cancelled, perhaps resumed."""
-    edges = draw(graphs(max_steps=5))
-    pipeline = pipeline_of(edges)
-    retry = RetryPolicy(2, 1000)
-    steps = {
-        name: attrs.evolve(step, retry=retry, when=draw(st.sampled_from(["upstream_ok", "always"])))
-        for name, step in pipeline.steps.items()
-    }
-    tonight = night(attrs.evolve(pipeline, steps=steps), **{name: draw(st.sampled_from(BEHAVIOURS)) for name in edges})
-    tonight.world.duration_us = {name: draw(st.integers(1, 3)) * 1_000_000 for name in edges}
-    stopped = draw(st.none() | st.integers(0, 5_000_000))
-    if draw(st.booleans()):
-        killed(tonight, draw(st.integers(0, 5_000_000)))
-    tonight.run(at=() if stopped is None else ((stopped, signal.SIGTERM),))
-    if draw(st.booleans()) and fold(tonight.history()).status not in ("succeeded", "nothing_to_do"):
-        tonight.world.behaviour.clear()
-        tonight.run()
-    return tonight
-
-
-def killed(tonight: Night, at_us: int) -> None:
-    """Run until the orchestrator dies, and close the run as the next start does; where it was done before, begin anew."""
-    tonight.observer = Killer(tonight.clock, tonight.clock.us + at_us)
-    try:
-        tonight.run()
-    except Killer.DeathError:
-        closing = closing_events(fold(tonight.history()), [])
-        new = [NewEvent(*event_type(event), event_data(event)) for event in closing]
-        tonight.store.append("run/run-1", new, expected_version=None)
-    else:
-        tonight.store = MemoryEventStore(now=tonight.clock.now)
-    tonight.observer = Ticker()
-
-
-def recorded(tonight: Night) -> list[RecordedEvent]:
-    """Return the events of the run as they were recorded."""
-    return list(tonight.store.read_stream("run/run-1"))
+from orchestrator.core.tracing import span_id_of, trace_id_of
+from orchestrator.projections.span_names import (
+    ATTEMPT_ATTRIBUTES,
+    RESOURCE_ATTRIBUTES,
+    RETRY_ATTRIBUTES,
+    RUN_ATTRIBUTES,
+    STEP_ATTRIBUTES,
+)
+from orchestrator.projections.span_words import RESULTS
+from orchestrator.projections.spans import RunSpans, Span, nanoseconds, spans_of
+from tests.pipelines import pipeline_of
+from tests.random_runs import killed, nights, recorded
+from tests.simulated_nights import Night, night
 
 
 def told(span: Span) -> tuple[object, ...]:
     """Return what a span says of how something ended, and when."""
     return (span.end_ns, span.attributes["orchestrate.status"], span.attributes.get("orchestrate.reason"))
+
+
+def ends(events: Sequence[RecordedEvent]) -> list[tuple[object, ...]]:
+    """Return when and how each attempt, step and part of the run ended; a step that waited for its next attempt ends with its run."""
+    found: list[tuple[object, ...]] = []
+    begun: list[object] = []
+    for item in events:
+        at, data = nanoseconds(item.recorded_at), item.data
+        if item.type == "attempt.started" and data["step"] not in begun:
+            begun.append(data["step"])
+        if item.type == "run.finished":
+            found += [(at, "retrying", data["status"]) for _ in begun]
+            begun = []
+        if item.type in ("attempt.finished", "step.finished", "run.finished"):
+            found.append((at, data["status"], data.get("reason")))
+        if item.type == "step.finished" and data["step"] in begun:
+            begun.remove(data["step"])
+    return found
 
 
 class TestAgreement:
@@ -78,12 +62,7 @@ class TestAgreement:
         events = recorded(tonight)
         spans = spans_of(events)
 
-        ends = [
-            (nanoseconds(item.recorded_at), item.data["status"], item.data.get("reason"))
-            for item in events
-            if item.type in ("attempt.finished", "step.finished", "run.finished")
-        ]
-        assert ends == [told(span) for span in spans]
+        assert ends(events) == [told(span) for span in spans]
         for span in spans:
             known = {"cicd.pipeline.result", "cicd.pipeline.task.run.result"} & span.attributes.keys()
             (result,) = (span.attributes[name] for name in known)
@@ -132,6 +111,33 @@ class TestAgreement:
         rest = [span for event in events[cut:] for span in live.apply(event)]
 
         assert spans_of(events) == first + rest
+
+
+class TestNames:
+    """The names of what spans carry."""
+
+    @given(nights())
+    def test_they_are_described(self, tonight: Night) -> None:
+        """For any run: no span, event or resource has an attribute that the reference does not describe."""
+        for span in spans_of(recorded(tonight)):
+            attempt = "orchestrate.attempt" in span.attributes
+            known = RUN_ATTRIBUTES if span.kind == "server" else ATTEMPT_ATTRIBUTES if attempt else STEP_ATTRIBUTES
+            names = {re.sub(r"^orchestrate\.steps\..*", "orchestrate.steps.STATUS", name) for name in span.attributes}
+            assert names <= known.keys()
+            assert span.resource.keys() <= RESOURCE_ATTRIBUTES.keys()
+            for _, _, attributes in span.events:
+                assert attributes.keys() == RETRY_ATTRIBUTES.keys()
+
+    def test_they_are_those_of_the_conventions(self) -> None:
+        """Given the conventions as the SDK's package has them, then each name that is not ours, and each result, is one of theirs."""
+        pages = (cicd_attributes, error_attributes, process_attributes, vcs_attributes)
+        known = {value for page in pages for value in vars(page).values() if isinstance(value, str)}
+        described = (RESOURCE_ATTRIBUTES, RUN_ATTRIBUTES, STEP_ATTRIBUTES, ATTEMPT_ATTRIBUTES)
+        assert [
+            name for names in described for name in names if not name.startswith("orchestrate.") and name not in known
+        ] == []
+        for values in (cicd_attributes.CicdPipelineResultValues, cicd_attributes.CicdPipelineTaskRunResultValues):
+            assert {*RESULTS.values()} == {value.value for value in values}
 
 
 class TestWords:
@@ -196,6 +202,54 @@ class TestWords:
         assert ("exit code", None, None) == (first.error and "exit code", second.error, whole.error)
         ((name, _, attributes),) = whole.events
         assert ("retry.scheduled", {"orchestrate.attempt": 2, "orchestrate.delay_us": 7}) == (name, attributes)
+
+    def test_a_step_that_waited_when_its_run_was_interrupted(self) -> None:
+        """Given an orchestrator that dies between two attempts, then the step has a span all the same, and its attempt lies below one that is there."""
+        pipeline = pipeline_of({"a": []})
+        step = attrs.evolve(pipeline.steps["a"], retry=RetryPolicy(2, 5_000_000))
+        tonight = night(attrs.evolve(pipeline, steps={"a": step}), a="exit:75")
+        killed(tonight, 3_000_000)
+        attempt, whole, run = spans_of(recorded(tonight))
+
+        assert attempt.parent_id == whole.span_id
+        assert (whole.parent_id, whole.end_ns) == (run.span_id, run.end_ns)
+        assert ("error", "retrying", "interrupted") == (
+            whole.attributes["cicd.pipeline.task.run.result"],
+            whole.attributes["orchestrate.status"],
+            whole.attributes["error.type"],
+        )
+        assert ["retry.scheduled"] == [name for name, _, _ in whole.events]
+
+    def test_sealed(self) -> None:
+        """Given checkpoints, then the span of a run carries the one that was made right after its last event, and no other span does."""
+        tonight = night(pipeline_of({"a": []}))
+        tonight.run()
+        events = recorded(tonight)
+        size = events[-1].seq + 1
+        seal = Checkpoint("orchestrate-ledger/1", size, bytes(range(32)))
+        other = Checkpoint("orchestrate-ledger/1", size + 1, bytes(32))
+        *below, run = spans_of(events, checkpoints={size: seal, size + 1: other})
+
+        assert (seal.origin, size, seal.root.hex()) == tuple(
+            run.attributes[f"orchestrate.checkpoint.{name}"] for name in ("origin", "size", "root")
+        )
+        assert not [span for span in below if "orchestrate.checkpoint.size" in span.attributes]
+        assert not [
+            name for name in spans_of(events, checkpoints={size + 1: other})[-1].attributes if "checkpoint" in name
+        ]
+
+    @pytest.mark.parametrize(
+        ("traces", "trace_id"), [({}, trace_id_of("run-0", None)), ({"run-0": "ab" * 16}, "ab" * 16)]
+    )
+    def test_a_reproduced_run(self, traces: dict[str, str], trace_id: str) -> None:
+        """Given a run that says what it reproduces, then it is linked to the first part of that, in the trace in which that was."""
+        tonight = night(pipeline_of({"a": []}))
+        tonight.run()
+        begin, *rest = recorded(tonight)
+        reproducing = attrs.evolve(begin, data={**begin.data, "reproduces": "run-0"})
+
+        assert ((trace_id, span_id_of("run-0")),) == spans_of([reproducing, *rest], traces=traces)[-1].links
+        assert () == spans_of([begin, *rest])[-1].links
 
     def test_resumed(self) -> None:
         """Given a resumed run, then its second part is a span of its own that goes on from the first, in the same trace."""

@@ -82,6 +82,16 @@ class TestSummaryLines:
         cause = {"step": "gone", "reason": "exit", "error_class": None, "message": None}
         assert cause_text(run(root_cause=cause)) == "gone: exit code"
 
+    def test_cause_whose_message_says_it_already(self) -> None:
+        """Given a message that has the reason in it, then that is not said twice; another message follows it."""
+        lacking = [{"dataset": "d", "rule": "exists", "expected": "d.csv", "found": None}]
+        failed = step("a", "failed", reason="missing_output", evidence={"outputs": lacking})
+        cause = {"step": "a", "reason": "missing_output", "error_class": "permanent"}
+        said = cause | {"message": "it ended well, but d does not exist at d.csv"}
+        assert cause_text(run(failed, root_cause=said)) == "a: it ended well, but d does not exist at d.csv (permanent)"
+        other = cause | {"message": "the disk is full"}
+        assert cause_text(run(failed, root_cause=other)) == "a: d does not exist at d.csv (permanent): the disk is full"
+
 
 class TestAgainstHistory:
     """Compared with what is usual, where that is known."""

@@ -12,7 +12,7 @@ from orchestrator.core.definition import Dataset, Pipeline, Step
 from orchestrator.core.events import AttemptStarted
 from orchestrator.core.report import StepReport
 from orchestrator.core.state import RunState, fold
-from orchestrator.runtime.ports import Launch, Measured
+from orchestrator.runtime.ports import Launch, Measured, MeasureRequest
 from orchestrator.runtime.result import BadResultError
 from tests.pipelines import chain, data_pipeline, pipeline_of
 from tests.simulated_nights import Night, night
@@ -32,6 +32,27 @@ class EndlessDigester(SimulatedDigester):
         self._asked = [request for request in self._asked if request.step != "a"]
         found = super().advance()
         self._asked = endless
+        return found
+
+
+class BlindDigester(SimulatedDigester):
+    """A digester that waits for ever for what it was asked of `a` after its end, and of `clean` before its start, as for a probe that does not answer."""
+
+    @staticmethod
+    def _never(request: MeasureRequest) -> bool:
+        return request.step == ("clean" if request.code else "a")
+
+    @property
+    def busy(self) -> bool:
+        """Whether something can be done."""
+        return any(not self._never(request) for request in self._asked)
+
+    def advance(self) -> list[Measured]:
+        """Return everything else."""
+        blind = [request for request in self._asked if self._never(request)]
+        self._asked = [request for request in self._asked if not self._never(request)]
+        found = super().advance()
+        self._asked += blind
         return found
 
 
@@ -160,6 +181,17 @@ class TestFailure:
         }
         assert state.status == "failed"
 
+    def test_signal_after_fail_fast(self) -> None:
+        """Given a run that a failure is ending, when a signal comes, then it has failed all the same, with exit code 1."""
+        pipeline = attrs.evolve(pipeline_of({"a": [], "b": []}), fail_fast=True)
+        tonight = night(pipeline, a="exit:1", b="hang")
+        tonight.world.stubborn.add("b")
+
+        assert tonight.run(at=((5_000, signal.SIGTERM),)).status == "failed"
+
+        finished = tonight.store.read_stream("run/run-1")[-1]
+        assert (finished.data["exit_code"], ends(fold(tonight.history()))["b"]) == (1, ("cancelled", "cancelled"))
+
     def test_cleanup_runs_after_a_failure_and_alarm_only_then(self) -> None:
         """Given `always` and `on_failure` steps below a failure, then both run."""
         steps = {
@@ -234,6 +266,60 @@ class TestSignals:
 
         assert ends(state) == {"work": ("cancelled", "cancelled"), "clean": ("cancelled", "cancelled")}
 
+    @pytest.mark.parametrize(
+        ("at", "over_us"),
+        [([1_000_000], 11_000_000), ([1_000_000, 3_000_000], 3_000_000), ([1_000_000] * 2, 1_000_000)],
+    )
+    def test_outputs_that_are_being_looked_at(self, at: list[int], over_us: int) -> None:
+        """Given outputs that nobody gets to the end of, then the first signal leaves them the grace of the step, the second one no time."""
+        tonight = night(data_pipeline({"a": ["raw"], "b": ["a"]}))
+        tonight.digester, began_us = BlindDigester, tonight.clock.us
+
+        state = tonight.run(at=tuple((moment, signal.SIGTERM) for moment in at))
+
+        assert ends(state) == {"a": ("cancelled", "cancelled"), "b": ("skipped", "run_ended")}
+        assert "had been looked at" in str(state.step("a").message)
+        assert over_us <= tonight.clock.us - began_us < over_us + 1_000_000
+        tonight.digester = SimulatedDigester
+        assert tonight.run().status == "succeeded"
+
+    def test_outputs_that_are_being_looked_at_when_the_deadline_passes(self) -> None:
+        """Given a deadline, then outputs get the grace of their step after it, and the step is one that it has ended."""
+        pipeline = attrs.evolve(data_pipeline({"a": ["raw"]}), deadline_us=60_000_000)
+        tonight = night(pipeline)
+        tonight.digester, began_us = BlindDigester, tonight.clock.us
+
+        state = tonight.run()
+
+        assert (ends(state), state.status) == ({"a": ("cancelled", "deadline")}, "timed_out")
+        assert 70_000_000 <= tonight.clock.us - began_us < 71_000_000
+
+    def test_outputs_of_clean_up_have_their_time_until_somebody_forces_the_end(self) -> None:
+        """Given clean-up that writes and ends well, then its outputs are waited for, also after its grace, until a second signal."""
+        pipeline = data_pipeline({"a": []})
+        clean_up = attrs.evolve(pipeline.steps["a"], needs=("work",), when="always")
+        steps = {"work": Step("work", command=("true",)), "a": clean_up}
+        tonight = night(attrs.evolve(pipeline, steps=steps), work="hang")
+        tonight.digester, began_us = BlindDigester, tonight.clock.us
+
+        state = tonight.run(at=((1_000, signal.SIGINT), (60_000_000, signal.SIGINT)))
+
+        assert ends(state) == {"work": ("cancelled", "cancelled"), "a": ("cancelled", "cancelled")}
+        assert 60_000_000 <= tonight.clock.us - began_us < 61_000_000
+
+    def test_clean_up_that_waits_to_be_decided(self) -> None:
+        """Given clean-up whose inputs nobody gets to the end of, then it is left out by the second signal."""
+        steps = {
+            "work": Step("work", command=("true",)),
+            "clean": Step("clean", command=("true",), needs=("work",), when="always"),
+        }
+        tonight = night(Pipeline("test", steps), work="hang")
+        tonight.digester = BlindDigester
+
+        state = tonight.run(at=((1_000, signal.SIGINT), (9_000_000, signal.SIGINT)))
+
+        assert ends(state) == {"work": ("cancelled", "cancelled"), "clean": ("skipped", "run_ended")}
+
 
 class TestResume:
     """A run that goes on: what had succeeded stays, unless something above it is attempted again and changes it."""
@@ -262,10 +348,8 @@ class TestResume:
         assert (tonight.world.starts, state.status) == (["a", "b", "b"], "succeeded")
         assert (state.step("b").attempt, state.kept) == (2, {"a"})
 
-    @pytest.mark.parametrize(
-        ("there", "reason"), [(False, "output_missing"), (True, "output_changed")], ids=["missing", "never measured"]
-    )
-    def test_output_that_is_declared_only_now(self, reason: str, *, there: bool) -> None:
+    @pytest.mark.parametrize("there", [False, True], ids=["missing", "never measured"])
+    def test_output_that_is_declared_only_now(self, *, there: bool) -> None:
         """Given a definition by which a success writes one more dataset, then it is attempted again, and the evidence names that dataset."""
         tonight = night(data_pipeline({"a": ["raw"], "b": ["a"]}), b="exit:1")
         tonight.run()
@@ -283,7 +367,7 @@ class TestResume:
             for event in tonight.history("run-1")
             if isinstance(event, AttemptStarted) and event.attempt == 2 and event.step == "a"
         ]
-        assert (again.reason, again.evidence["dataset"], again.evidence["expected"]) == (reason, "more", None)
+        assert (again.reason, again.evidence["dataset"]) == ("output_new", "more")
         assert state.step("a").outputs["more"] == tonight.world.digest("more")
 
     def test_cancelled_while_outputs_are_measured(self) -> None:
@@ -385,6 +469,16 @@ class TestEndOfARun:
         state = night(Pipeline("test", steps, fail_fast=True), a="hang").run(rows={("c", ""): lost})
 
         assert ends(state) == {"a": ("cancelled", "cancelled"), "c": ("failed", "lost")}
+
+    def test_step_that_is_looked_at_together_with_the_outputs_of_the_failure(self) -> None:
+        """Given what a step has left and what another is to read, known at once, where the first is a failure, then `fail_fast` skips the other, once."""
+        a = Step("a", command=("true",), writes=("out",), uses={"one": 1})
+        b = Step("b", command=("true",), uses={"one": 1})
+        both = Pipeline("test", {"a": a, "b": b}, {"out": Dataset("out", path="out")}, fail_fast=True, pools={"one": 1})
+        tonight = night(both, a="missing")
+        tonight.digester = SlowDigester
+
+        assert ends(tonight.run()) == {"a": ("failed", "missing_output"), "b": ("skipped", "run_ended")}
 
     def test_step_that_waits_for_room_does_not_start(self) -> None:
         """Given a step that was found to run and has no room yet, when the run is cancelled, then it is skipped."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+import attrs
 import pytest
 
 from orchestrator.core.redaction import Redactor
@@ -200,6 +201,34 @@ class TestDeadDisk:
         executor.stop("a", force=True)
         exited = ended(executor)
         assert (exited.stopped, exited.log, exited.log_failure) == (True, None, "the disk did not take it in time")
+        disk.run()
+
+    def test_end_that_is_asked_for(self, executor: ProcessExecutor, disk: Disk, tmp_path: Path) -> None:
+        """Given a step that has ended and whose log is not taken, then an end that is asked for leaves that its grace; the step did end well."""
+        executor.start(attrs.evolve(launch(tmp_path, "echo hello"), grace_us=50_000))
+        while not executor._running["a"].is_alone:
+            executor.poll(PATIENCE_US)
+        assert executor._next_due_us() is None
+        executor.stop("a")
+        exited = ended(executor)
+        assert (exited.stopped, exited.exit_code, exited.log) == (False, 0, None)
+        assert exited.log_failure == "the disk did not take it in time"
+        disk.run()
+
+    def test_end_that_is_asked_for_again_while_it_waits(
+        self, executor: ProcessExecutor, disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Given a log that has its grace, when the end is forced, then it has but a moment."""
+        monkeypatch.setattr(executors, "_HURRIED_LOG_US", 50_000)
+        executor.start(attrs.evolve(launch(tmp_path, "echo hello; exec sleep 300"), grace_us=10**12))
+        while executor.last_line("a") is None:
+            executor.poll(10_000)
+        executor.stop("a")
+        while not executor._running["a"].is_alone:
+            executor.poll(PATIENCE_US)
+        executor.stop("a", force=True)
+        exited = ended(executor)
+        assert (exited.stopped, exited.log_failure) == (True, "the disk did not take it in time")
         disk.run()
 
     def test_whatever_goes_wrong(

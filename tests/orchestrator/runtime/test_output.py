@@ -17,7 +17,7 @@ import pytest
 
 from orchestrator.core.redaction import Redactor
 from orchestrator.runtime.log_writer import LogWriter
-from orchestrator.runtime.output import AttemptOutput
+from orchestrator.runtime.output import AttemptOutput, Listener
 from orchestrator.runtime.ports import Log
 
 SECRET = b"correct-horse-battery"
@@ -26,9 +26,9 @@ SECRET = b"correct-horse-battery"
 class Output(AttemptOutput):
     """The output of an attempt, with a writer of its own that is waited for."""
 
-    def __init__(self, path: Path, limit: int = 1 << 20) -> None:
+    def __init__(self, path: Path, limit: int = 1 << 20, listener: Listener | None = None) -> None:
         self.writer = LogWriter()
-        super().__init__(path, Redactor({"TOKEN": SECRET}).stream(), limit, self.writer)
+        super().__init__(path, Redactor({"TOKEN": SECRET}).stream(), limit, self.writer, listener=listener)
 
     def settle(self) -> None:
         """Wait until all that was fed is written."""
@@ -163,6 +163,51 @@ class TestLimit:
 
         assert log is not None
         assert (100, False) == (log.bytes, log.truncated)
+
+
+class Ear:
+    """A listener that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+        self.has_ended = False
+
+    def hear(self, data: bytes) -> None:
+        """Keep *data*."""
+        assert not self.has_ended
+        self.heard += data
+
+    def end(self) -> None:
+        """Take note."""
+        self.has_ended = True
+
+
+class TestListener:
+    """Somebody who hears what goes into the file."""
+
+    def test_hears_the_bytes_of_the_file(self, tmp_path: Path) -> None:
+        """Given secrets, pieces and a limit, then what is heard is what the file holds, its notice included, and then its end."""
+        path, ear = tmp_path / "a.1.log", Ear()
+        log = Output(path, limit=40, listener=ear)
+        for piece in (b"one " + SECRET[:7], SECRET[7:] + b"\ntwo\n", b"x" * 100, b"dropped"):
+            log.feed(piece)
+        log.finished()
+
+        assert ear.heard == path.read_bytes()
+        assert b"one ***\ntwo\nxxx" in ear.heard
+        assert ear.has_ended
+
+    def test_hears_nothing_that_cannot_be_kept(self, tmp_path: Path) -> None:
+        """Given a file that cannot be written, then what comes after that was found is not heard either."""
+        ear = Ear()
+        (tmp_path / "a.1.log").mkdir()
+        log = Output(tmp_path / "a.1.log", listener=ear)
+        log.feed(b"first\n")
+        log.settle()
+        log.feed(b"second\n")
+
+        assert log.finished() is None
+        assert ear.heard == b"first\n"
 
 
 class TestFullDisk:

@@ -121,10 +121,10 @@ class TestParallelLimit:
     """No more steps at once than there are descriptors for."""
 
     def test_it_follows_the_limit_of_open_files(self) -> None:
-        """Two for each step, some for the program, and one step at least."""
+        """Three for each step, some for the program, and one step at least."""
         former = resource.getrlimit(resource.RLIMIT_NOFILE)
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (240, former[1]))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (340, former[1]))
             assert parallel_limit() == 100
             resource.setrlimit(resource.RLIMIT_NOFILE, (30, former[1]))
             assert parallel_limit() == 1

@@ -1,0 +1,125 @@
+"""
+A collector, as a place where telemetry is sent: one POST of OTLP as protobuf over HTTP for each batch.
+
+The exporter of the SDK takes a redirect for a success, does not look whether all of a batch was taken, says nothing of why it failed, and cannot be
+stopped; here what went wrong is one of few words, which hold nothing of an address or of a header, and whoever gives up can hang up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.client
+import socket
+import ssl
+import threading
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from orchestrator import __version__
+from orchestrator.cli.telemetry.encoding import Encoder, encoder_of, rejected_count
+from orchestrator.cli.telemetry.places import NotTakenError, RejectedError
+from orchestrator.cli.telemetry.settings import Endpoint, Settings, Signal
+
+_GOOD = range(200, 300)
+_ANSWER_BYTES_MAX = 1 << 16
+
+
+class Collector:
+    """Take the items of one signal over HTTP; see `places.Place`."""
+
+    def __init__(self, signal: Signal, endpoint: Endpoint, settings: Settings) -> None:
+        self._signal = signal
+        self._endpoint = endpoint
+        self._settings = settings
+        self._encoder: Encoder | None = None
+        self._given_up = False
+        self._lock = threading.Lock()
+        self._connection: http.client.HTTPConnection | None = None
+
+    def send(self, items: Sequence[object]) -> None:
+        """
+        Post *items* in one request.
+
+        Raises:
+            NotTakenError: Nothing of it was taken.
+            RejectedError: Some of it was not, and would not be if it came again.
+        """
+        if self._encoder is None:
+            self._encoder = encoder_of(self._signal, self._settings)
+        body = self._encoder.encode(items)
+        rejected = rejected_count(self._posted(body))
+        if rejected:
+            raise RejectedError(rejected)
+
+    def hang_up(self) -> None:
+        """End whatever goes on, from another thread; what is sent after that fails at once."""
+        with self._lock:
+            self._given_up = True
+            sock = None if self._connection is None else self._connection.sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """There is nothing to close: each request has its own connection."""
+
+    def _posted(self, body: bytes) -> bytes:
+        """Return the answer to *body*; it was a success."""
+        headers = {
+            "user-agent": f"orchestrate/{__version__}",
+            **self._endpoint.headers,
+            "content-type": "application/x-protobuf",
+        }
+        if self._endpoint.compression == "gzip":
+            body, headers["content-encoding"] = gzip.compress(body, mtime=0), "gzip"
+        parts = urlsplit(self._endpoint.url)
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        try:
+            connection = self._connected()
+            with contextlib.closing(connection):
+                connection.request("POST", target, body, headers)
+                answer = connection.getresponse()
+                said = answer.read(_ANSWER_BYTES_MAX)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise NotTakenError(error_word(error)) from None
+        finally:
+            with self._lock:
+                self._connection = None
+        if answer.status not in _GOOD:
+            raise NotTakenError(f"http_{answer.status}")
+        return said
+
+    def _connected(self) -> http.client.HTTPConnection:
+        endpoint, parts = self._endpoint, urlsplit(self._endpoint.url)
+        assert parts.hostname is not None
+        seconds = endpoint.timeout_ms / 1000
+        connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            context = ssl.create_default_context(cafile=endpoint.certificate)
+            if endpoint.client_certificate is not None:
+                context.load_cert_chain(endpoint.client_certificate, endpoint.client_key)
+            connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=seconds, context=context)
+        else:
+            connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=seconds)
+        connection.connect()
+        with self._lock:
+            if self._given_up:
+                connection.close()
+                raise TimeoutError
+            self._connection = connection
+        return connection
+
+
+def error_word(error: BaseException) -> str:
+    """Return the word that *error* is recorded as; one of few, without anything of an address."""
+    known: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+        (TimeoutError, "timeout"),
+        (ssl.SSLError, "tls"),
+        (socket.gaierror, "name_resolution"),
+        (ConnectionRefusedError, "connection_refused"),
+        ((ConnectionError, http.client.HTTPException), "connection_dropped"),
+        # A file with a certificate that cannot be read.
+        ((FileNotFoundError, PermissionError, IsADirectoryError), "certificate_file"),
+    )
+    return next((word for kinds, word in known if isinstance(error, kinds)), "network")

@@ -1,0 +1,106 @@
+"""
+What a ledger and what lies beside it take, by run and by pipeline: for whoever wonders what to prune.
+
+Logs and reports are measured where they lie. What the events of a run take is their part of the ledger's file: what an event takes in it on average, with
+tables, keys and what else belongs to it. Documents that are kept by digest belong to no run alone, and are told as a whole.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from orchestrator.runtime.room import folder_bytes
+
+SHOWN_AT_MOST = 10
+"""So many of the largest are told."""
+
+_RUNS = """
+SELECT r.run_id, r.pipeline, (SELECT count(*) FROM events e WHERE e.stream = 'run/' || r.run_id) FROM runs r ORDER BY r.first_seq
+"""
+
+
+class Taken(NamedTuple):
+    """
+    Hold what a run takes, or all runs of a pipeline.
+
+    Attributes:
+        run_id: None for a pipeline.
+        runs: How many.
+    """
+
+    pipeline: str
+    run_id: str | None
+    runs: int
+    events: int
+    events_bytes: int
+    logs_bytes: int
+    reports_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """All of it."""
+        return self.events_bytes + self.logs_bytes + self.reports_bytes
+
+    def as_json(self) -> dict[str, object]:
+        """Return the fields and their sum; a pipeline has no run, and a run no count of them."""
+        rest = {} if self.run_id is None else {"run_id": self.run_id}
+        count = {"runs": self.runs} if self.run_id is None else {}
+        sizes = {name: getattr(self, name) for name in self._fields[3:]}
+        return {"pipeline": self.pipeline, **rest, **count, **sizes, "bytes": self.bytes}
+
+
+class Usage(NamedTuple):
+    """
+    Hold what a ledger and what lies beside it take.
+
+    Attributes:
+        pipelines: The largest first; at most `SHOWN_AT_MOST`, like *runs*.
+        unused_bytes: Of the ledger's file, which later events use before it grows.
+    """
+
+    pipelines: list[Taken]
+    runs: list[Taken]
+    blobs: int
+    blobs_bytes: int
+    file_bytes: int
+    unused_bytes: int
+
+
+def usage_of(connection: sqlite3.Connection, folder: Path) -> Usage:
+    """Return what the ledger behind *connection*, which lies in *folder*, takes; linear in its runs."""
+    pages, page_bytes, unused = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size", "freelist_count")
+    )
+    blobs, blobs_bytes = connection.execute("SELECT count(*), coalesce(sum(length(bytes)), 0) FROM blobs").fetchone()
+    (events,) = connection.execute("SELECT coalesce(max(seq) + 1, 1) FROM events").fetchone()
+    used = max((pages - unused) * page_bytes - blobs_bytes, 0)
+    runs = [
+        Taken(
+            pipeline,
+            run_id,
+            1,
+            count,
+            used * count // events,
+            folder_bytes(folder / "logs" / run_id),
+            folder_bytes(folder / "reports" / run_id),
+        )
+        for run_id, pipeline, count in connection.execute(_RUNS)
+    ]
+    return Usage(
+        _largest(_by_pipeline(runs)), _largest(runs), blobs, blobs_bytes, pages * page_bytes, unused * page_bytes
+    )
+
+
+def _by_pipeline(runs: Iterable[Taken]) -> list[Taken]:
+    found: dict[str, Taken] = {}
+    for run in runs:
+        before = found.get(run.pipeline, Taken(run.pipeline, None, 0, 0, 0, 0, 0))
+        found[run.pipeline] = Taken(run.pipeline, None, *map(sum, zip(before[2:], run[2:], strict=True)))
+    return list(found.values())
+
+
+def _largest(found: Iterable[Taken]) -> list[Taken]:
+    return sorted(found, key=lambda item: (-item.bytes, item.run_id or item.pipeline))[:SHOWN_AT_MOST]
