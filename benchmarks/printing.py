@@ -111,8 +111,8 @@ def _row(name: str, cells: list[str]) -> str:
 
 def _history(found: Results) -> None:
     print(
-        f"dataframes of {found['events']} events and {found['attempts']} attempts, median of {found['rounds']} rounds"
+        f"dataframes of {found['events']} events and {found['attempts']} attempts, processor time, median of {found['rounds']} rounds"
     )
-    for name, seconds in found["seconds"].items():
+    for name, seconds in found["cpu_seconds"].items():
         ratios = found["ratio"].get(name, {}).items()
         print(f"{name:<42}{seconds:>9.3f} s" + "".join(f"   {ratio:.2f} of {other}" for other, ratio in ratios))

@@ -66,7 +66,7 @@ def use_theme() -> None:
 
 
 def _theme() -> alt.theme.ThemeConfig:
-    axis = {
+    axis: Any = {
         "labelColor": INK,
         "titleColor": INK,
         "titleFontWeight": "normal",
@@ -214,7 +214,7 @@ def period_of(since: pd.Timestamp, until: pd.Timestamp, changes: pd.DataFrame, r
     # A definition may come back: the run that met it is the one beside the change.
     met = met.assign(apart=(met["first_seq"] - met["seq"]).abs()).sort_values("apart")
     met = met.groupby(["ledger", "seq"], as_index=False).first()
-    counted = met.groupby("night", as_index=False)["differences"].sum()
+    counted: Any = met.groupby("night", as_index=False)["differences"].sum()
     counted["label"] = (
         counted["differences"].map(lambda count: "1 change" if count == 1 else f"{count} changes").astype("str")
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import pandas as pd
 
@@ -63,7 +65,7 @@ def actions_chart(actions: pd.DataFrame) -> Chart | Sentence:
         return Sentence("Nobody did anything by hand.")
     rows = actions.assign(why=actions["reason"].notna().map({True: "with a reason", False: "without one"}))
     rows = rows[["recorded_at", "action", "why"]]
-    chart = (
+    chart: Chart = (
         alt.Chart(rows)
         .mark_circle(size=70, opacity=0.75)
         .encode(
@@ -121,8 +123,8 @@ def masked_chart(masked: pd.DataFrame, period: Period) -> Chart | Sentence:
     """Draw how often each secret was masked, night by night."""
     if masked.empty:
         return Sentence("No secret was met in what the steps printed or reported.")
-    rows = masked.groupby(["night", "secret"], as_index=False)["times"].sum()
-    rows = stacked(rows, "times")
+    counts: Any = masked.groupby(["night", "secret"], as_index=False)["times"].sum()
+    rows = stacked(counts, "times")
     bars = (
         alt.Chart(rows)
         .mark_rect()

@@ -76,7 +76,7 @@ def varying_chart(table: pd.DataFrame) -> Chart | Sentence:
     same = table.assign(what="the same bytes", keys=table["keys_used_again"] - table["keys_with_other_bytes"])
     other = table.assign(what="other bytes", keys=table["keys_with_other_bytes"])
     rows = pd.concat([same, other])[["dataset", "what", "keys"]].astype({"keys": "int64"})
-    chart = (
+    chart: Chart = (
         alt.Chart(rows)
         .mark_bar(height=15)
         .encode(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 WINDOW = 14
@@ -53,7 +55,7 @@ def compare_periods(durations: pd.DataFrame, split: pd.Timestamp) -> pd.DataFram
     """
     period = (durations["night"] >= split).map({False: "before", True: "after"})
     grouped = durations.groupby(["step", period.rename("period")])["duration_seconds"]
-    table = grouped.quantile([0.25, 0.5, 0.75]).unstack().unstack("period")  # noqa: PD010 - of an index that is there already
+    table: Any = grouped.quantile(pd.Series([0.25, 0.5, 0.75])).unstack().unstack("period")  # noqa: PD010 - of an index that is there already
     columns = pd.MultiIndex.from_product([[0.25, 0.5, 0.75], ["before", "after"]])
     table = table.reindex(columns=columns).astype("float64")
     counts = grouped.size().unstack("period").reindex(columns=["before", "after"]).fillna(0).astype("int64")  # noqa: PD010 - of an index that is there already

@@ -30,7 +30,7 @@ def sealing(events: pd.DataFrame, seals: pd.DataFrame) -> pd.DataFrame:
     moments = pd.concat([counted[["recorded_at", "events"]], covered]).sort_values("recorded_at", kind="stable")
     moments[["events", "sealed"]] = moments[["events", "sealed"]].ffill().fillna(0)
     moments["unsealed"] = (moments["events"] - moments["sealed"]).clip(lower=0)
-    return moments.reset_index(drop=True)
+    return pd.DataFrame(moments.reset_index(drop=True))
 
 
 def seal_table(seals: pd.DataFrame) -> pd.DataFrame:
@@ -69,9 +69,9 @@ def without_reason(actions: pd.DataFrame) -> pd.DataFrame:
 
 def causes(failures: pd.DataFrame) -> pd.DataFrame:
     """Return *failures* with a `cause` for people: the reason, with exit code or signal where there is one."""
-    detail = failures["exit_code"].map(lambda code: "" if pd.isna(code) else f" {code}")
-    detail += failures["signal"].map(lambda number: "" if pd.isna(number) else f" (signal {number})")
-    return failures.assign(cause=failures["reason"].fillna("unknown") + detail)
+    code = (" " + failures["exit_code"].astype("str")).where(failures["exit_code"].notna(), "")
+    signal = (" by signal " + failures["signal"].astype("str")).where(failures["signal"].notna(), "")
+    return failures.assign(cause=failures["reason"].fillna("unknown") + code + signal)
 
 
 def masked_secrets(attempts: pd.DataFrame) -> pd.DataFrame:

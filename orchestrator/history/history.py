@@ -62,7 +62,9 @@ class History:
             pass  # What is no ledger is said at once.
         self.verdict: Verdict | None = None
         if verify:
-            self.verdict = verify_chain(self.path, Options([ReadModels()], blobs_of=blob_names, removed_of=removed_names))
+            self.verdict = verify_chain(
+                self.path, Options([ReadModels()], blobs_of=blob_names, removed_of=removed_names)
+            )
 
     def runs(self) -> pd.DataFrame:
         """Return a row for each run, as the view `audit_runs` has it."""

@@ -96,5 +96,5 @@ def data_age(data: pd.DataFrame, nights: pd.DataFrame) -> pd.DataFrame:
     )
     known = table.reindex(pd.DatetimeIndex(nights["night"], name="night")).ffill()
     age = known.apply(lambda column: (column.index - column).dt.days)
-    long: pd.DataFrame = age.melt(ignore_index=False, var_name="dataset", value_name="age").reset_index()
-    return long.dropna(subset="age").reset_index(drop=True)
+    long = age.melt(ignore_index=False, var_name="dataset", value_name="age").reset_index()
+    return pd.DataFrame(long.dropna(subset="age").reset_index(drop=True))

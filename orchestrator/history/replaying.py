@@ -54,7 +54,9 @@ def retries_table(attempts: pd.DataFrame, failed: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     taken = attempts[["run_id", "step", "attempt", "duration_seconds"]]
     rows = failed.merge(taken, on=["run_id", "step", "attempt"], how="left")
-    rows["cause"] = rows["reason"].fillna("") + rows["exit_code"].map(lambda code: "" if pd.isna(code) else f" {code}")
+    rows["cause"] = rows["reason"].fillna("") + (" " + rows["exit_code"].astype("str")).where(
+        rows["exit_code"].notna(), ""
+    )
     grouped = rows.groupby(["step", "cause"])
     table = pd.DataFrame(
         {
