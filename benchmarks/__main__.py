@@ -20,7 +20,7 @@ from benchmarks.redacting import redaction
 from benchmarks.shapes import SHAPES
 from benchmarks.telemetry import telemetry
 
-PARTS = ("steps", "startup", "validation", "growth", "evidence", "redaction", "telemetry")
+PARTS = ("steps", "startup", "validation", "growth", "evidence", "redaction", "telemetry", "history")
 
 
 @attrs.frozen
@@ -38,10 +38,12 @@ class Size:
     evidence_rounds: int
     redaction_rounds: int
     telemetry_rounds: int
+    history_events: int
+    history_rounds: int
 
 
-WHOLE = Size(1000, 9, 25, 10_000, 5, 20_000, 3, 10, 9, 9, 9)
-SMOKE = Size(100, 2, 3, 1_000, 1, 1_000, 1, 2, 1, 3, 2)
+WHOLE = Size(1000, 9, 25, 10_000, 5, 20_000, 3, 10, 9, 9, 9, 1_000_000, 5)
+SMOKE = Size(100, 2, 3, 1_000, 1, 1_000, 1, 2, 1, 3, 2, 10_000, 2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,6 +85,10 @@ def _measured(part: str, folder: Path, size: Size) -> Mapping[str, object]:
         return evidence(folder, steps=size.steps, nights=size.nights, rounds=size.evidence_rounds)
     if part == "redaction":
         return redaction(rounds=size.redaction_rounds)
+    if part == "history":
+        from benchmarks.exploring import exploring  # pandas is an extra
+
+        return exploring(folder, events=size.history_events, rounds=size.history_rounds)
     if part == "telemetry":
         return telemetry(folder, rounds=size.telemetry_rounds)
     return measures.growth(folder, small=size.steps, large=size.grown, rounds=size.growth_rounds)

@@ -34,6 +34,7 @@ def print_results(results: Results) -> None:
         "evidence": _evidence,
         "redaction": _redaction,
         "telemetry": _telemetry,
+        "history": _history,
     }
     for part, printer in printers.items():
         if part in results:
@@ -106,3 +107,12 @@ def _telemetry(found: Results) -> None:
 
 def _row(name: str, cells: list[str]) -> str:
     return f"{name:<16}" + "".join(f"{cell:>12}" for cell in cells)
+
+
+def _history(found: Results) -> None:
+    print(
+        f"dataframes of {found['events']} events and {found['attempts']} attempts, processor time, median of {found['rounds']} rounds"
+    )
+    for name, seconds in found["cpu_seconds"].items():
+        ratios = found["ratio"].get(name, {}).items()
+        print(f"{name:<42}{seconds:>9.3f} s" + "".join(f"   {ratio:.2f} of {other}" for other, ratio in ratios))

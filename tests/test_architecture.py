@@ -60,7 +60,10 @@ BANNED_IMPORTS: dict[str, tuple[str, ...]] = {
     "rich": ("orchestrator/cli/",),
     "rich_click": ("orchestrator/cli/",),
     "click": ("orchestrator/cli/",),
-    "pandas": ("orchestrator/history.py",),
+    "pandas": ("orchestrator/history/",),
+    "altair": ("orchestrator/history/",),
+    "nbclient": ("orchestrator/cli/",),
+    "papermill": ("orchestrator/cli/",),
     "subprocess": ("orchestrator/runtime/", "orchestrator/cli/", "ledger/verifier.py"),
     "multiprocessing": (),
 }
@@ -217,7 +220,7 @@ class TestBans:
     """What stands in one place only, or nowhere."""
 
     def test_modules_are_imported_only_where_they_belong(self) -> None:
-        """Colours and commands in `cli/`, dataframes in `history.py`, no asyncio anywhere."""
+        """Colours and commands in `cli/`, dataframes and charts in `history/`, no asyncio anywhere."""
         wrong = [
             f"{_place(module)}:{line} imports {name}"
             for module in SOURCES

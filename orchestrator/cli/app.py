@@ -45,6 +45,7 @@ COMMANDS: dict[str, str] = {
     "alerts": "List the alerts and what became of them, send what waits, or try a channel.",
     "report": "Print or write the report of a run.",
     "graph": "Draw the graph of the pipeline or of a run.",
+    "notebook": "Execute a notebook against the ledger: audit, reproducibility, run history.",
     "export": "Write a run in a form that other programs take.",
     "telemetry": "Send what runs had to say to a collector again.",
     "audit": "Verify the ledger, prove what it holds, and look into it.",

@@ -16,7 +16,8 @@ from ledger.projection import read_events, rebuild_beside
 from ledger.schema import ledger_format
 from ledger.tree import ledger_size, tree_root
 from orchestrator.cli.errors import UsageRefusedError
-from orchestrator.cli.older import add_missing_tables, counting, watched
+from orchestrator.cli.older import counting
+from orchestrator.projections.older_tables import add_missing_tables, watched
 from orchestrator.projections.read_models import ReadModels
 
 _LATEST = "SELECT max(seq) FROM main.events WHERE recorded_at <= ?"

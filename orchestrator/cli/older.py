@@ -12,13 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ledger.events import RecordedEvent
-from ledger.projection import read_events, rebuild_beside
-from ledger.schema import FORMAT, SCRIPTS, statements
 from orchestrator.cli import render
-from orchestrator.projections.read_models import ReadModels
+from orchestrator.projections.older_tables import make_present
 
-_EVENTS_BETWEEN = 1000
 PATIENCE_SECONDS = 1.0
 """A reading that takes longer says so, and then goes on saying how far it is."""
 
@@ -34,17 +30,8 @@ def show_as_present(connection: sqlite3.Connection, path: Path, found: int) -> N
     """
     with contextlib.nullcontext() if connection.in_transaction else _transaction(connection):
         (total,) = connection.execute("SELECT count(*) FROM main.events").fetchone()
-        add_missing_tables(connection, found)
         told = counting(f"{path} was made by an older program: its tables are made for this reading", total)
-        rebuild_beside(connection, [ReadModels()], watched(read_events(connection), told))
-
-
-def add_missing_tables(connection: sqlite3.Connection, found: int) -> None:
-    """Make those tables of the ledger's own that one of the format *found* lacks, empty, beside the stored ones."""
-    for script in SCRIPTS[FORMAT][len(SCRIPTS[found]) :]:
-        for statement in statements(script):
-            if statement.startswith("CREATE TABLE"):
-                connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
+        make_present(connection, found, told)
 
 
 @contextlib.contextmanager
@@ -69,11 +56,3 @@ def counting(what: str, total: int, *, unit: str = "events", hint: str = "") -> 
             next_time = time.monotonic() + 2 * PATIENCE_SECONDS
 
     return told
-
-
-def watched(events: Iterator[RecordedEvent], told: Callable[[int], None]) -> Iterator[RecordedEvent]:
-    """Yield *events*, and tell *told* every thousand how many there were."""
-    for number, event in enumerate(events, start=1):
-        yield event
-        if number % _EVENTS_BETWEEN == 0:
-            told(number)

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ledger.errors import LedgerNotFoundError, NewerLedgerError
+from ledger.errors import LedgerNotFoundError
 from ledger.reader import LedgerReader
-from ledger.schema import FORMAT, ledger_format, registered_projections
 from orchestrator.cli import render
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger, where
 from orchestrator.projections.find_run import RunLookupError, find_run
+from orchestrator.projections.older_tables import older_format
 from orchestrator.projections.queries import (
     pipeline_of_path,
     pipeline_overview,
@@ -25,7 +25,6 @@ from orchestrator.projections.queries import (
     run_process,
     run_row,
 )
-from orchestrator.projections.read_model_tables import NAME, VERSION
 from orchestrator.projections.trusted import refuse_untrusted
 from orchestrator.runtime.liveness import is_alive
 
@@ -223,10 +222,8 @@ def show_present(connection: sqlite3.Connection, path: Path) -> bool:
         NewerLedgerError: A newer program made the tables.
         ComputingSchemaError: A table or view is not as it was made, and would compute what it shows.
     """
-    found, known = ledger_format(connection, str(path)), registered_projections(connection).get(NAME, 0)
-    if known > VERSION:
-        raise NewerLedgerError(str(path), known, VERSION)
-    if known == VERSION and found == FORMAT:
+    found = older_format(connection, path)
+    if found is None:
         refuse_untrusted(connection, path)
         return False
     # What that needs is much, and a ledger of this program needs none of it.

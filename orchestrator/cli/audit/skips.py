@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,15 +9,11 @@ import attrs
 
 from ledger.audit.findings import APART, KEPT_AT_MOST, Problem
 from ledger.audit.verdict import Verdict
-from ledger.errors import LedgerError
-from ledger.events import event_of_body
 from ledger.reader import LedgerReader
-from orchestrator.core.errors import OrchestratorError
-from orchestrator.projections.pruned import pruned_blobs
-from orchestrator.projections.skip_audit import TYPES, SkipAudit
+from orchestrator.projections.skip_audit import SkipAudit
+from orchestrator.projections.skip_reading import audit_skips
 
 KIND = "wrong_skip"
-_READ_AT_ONCE = 1000
 
 
 @attrs.frozen
@@ -90,33 +85,6 @@ def skips_checked(verdict: Verdict, watch: Callable[[int, int], None]) -> tuple[
 
 
 def _audited(path: Path, watch: Callable[[int, int], None]) -> tuple[SkipAudit, list[Problem]]:
-    problems: list[Problem] = []
     with LedgerReader(path) as reader:
-        audit = SkipAudit(_blobs(reader.connection), pruned_blobs(reader.connection))
-        (total,) = reader.connection.execute("SELECT count(*) FROM events").fetchone()
-        types = ", ".join("?" * len(TYPES))
-        rows = reader.connection.execute(
-            f"SELECT seq, body FROM events WHERE type IN ({types}) ORDER BY seq",  # noqa: S608 -- marks alone
-            TYPES,
-        )
-        for number, (seq, body) in enumerate(rows):
-            problems += [Problem(seq, KIND, what, APART) for what in _taken(audit, body)]
-            if number % _READ_AT_ONCE == 0:
-                watch(seq, total)
-    return audit, problems
-
-
-def _taken(audit: SkipAudit, body: str) -> list[str]:
-    try:
-        return audit.take(event_of_body(body))
-    except (LedgerError, OrchestratorError, LookupError, TypeError, ValueError, AttributeError) as error:
-        # It verifies, and still is not what this program writes: whoever made it up has forgotten something.
-        return [f"this event does not fit in with those before it ({type(error).__name__}: {error})"]
-
-
-def _blobs(connection: sqlite3.Connection) -> Callable[[str], bytes | None]:
-    def blob(digest: str) -> bytes | None:
-        row = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
-        return None if row is None else row[0]
-
-    return blob
+        audit, found = audit_skips(reader.connection, watch)
+    return audit, [Problem(seq, KIND, what, APART) for seq, what in found]

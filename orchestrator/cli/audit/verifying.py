@@ -106,7 +106,7 @@ def verified(
 
 
 @contextlib.contextmanager
-def watching(events: str, bytes_of: str, *, quiet: bool = False) -> Iterator[tuple[Watch, Watch]]:
+def watching(events: str, bytes_of: str, *, quiet: bool = False, unit: str = "events") -> Iterator[tuple[Watch, Watch]]:
     """
     Give what shows on stderr how far two things have come: one of so many *events*, and the MiB of another.
 
@@ -118,7 +118,7 @@ def watching(events: str, bytes_of: str, *, quiet: bool = False) -> Iterator[tup
         with _bars() as bar:
             yield bar(events), bar(bytes_of)
     else:
-        yield _lines(events, "events"), _lines(bytes_of, "MiB")
+        yield _lines(events, unit), _lines(bytes_of, "MiB")
 
 
 def _lines(what: str, unit: str) -> Watch:

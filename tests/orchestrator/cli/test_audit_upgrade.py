@@ -22,6 +22,7 @@ from orchestrator.cli.app import run_command
 from orchestrator.cli.audit import safekeeping
 from orchestrator.cli.errors import RefusedError
 from orchestrator.core.errors import UnknownEventError
+from orchestrator.projections import older_tables
 from orchestrator.runtime.liveness import boot_id, process_start
 from tests.nights import SECRET
 from tests.old_ledgers import FORMAT_1, INDEX, digest_of, make_older, old_shop, rows_of
@@ -131,7 +132,7 @@ class TestReading:
     ) -> None:
         """Given a reading that takes longer than one should wait, then stderr says why and how far it is, and stdout stays as it was."""
         monkeypatch.setattr(older, "PATIENCE_SECONDS", 0.0)
-        monkeypatch.setattr(older, "_EVENTS_BETWEEN", 20)
+        monkeypatch.setattr(older_tables, "_EVENTS_BETWEEN", 20)
         assert run_command(["runs", "--json", "--ledger", str(ledger_of(shop))]) == 0
         shown = capsys.readouterr()
         assert len(json.loads(shown.out)) == 7

@@ -1,0 +1,1 @@
+"""Executing the notebooks that are shipped, and making pages of them."""

@@ -1,0 +1,128 @@
+"""
+Executing a notebook against a ledger, with the interpreter that runs this program, in a folder that nobody else can look into.
+
+Which kernels a machine has registered, and what a user has told Jupyter and IPython, plays no part: the same ledger gives the same page everywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cli.errors import UsageRefusedError
+
+Watch = Callable[[int, int], None]
+
+_SOCKET_PATH_MAX = 90
+_STARTED_WITHIN_SECONDS = 300
+
+
+def executed(source: Path, parameters: Mapping[str, object], watch: Watch) -> Any:  # noqa: ANN401 - nbformat has no types
+    """
+    Execute the notebook *source* with *parameters* and return it with its outputs.
+
+    Args:
+        watch: Told how many of the cells are done, and how many there are.
+
+    Raises:
+        UsageRefusedError: A cell has failed; the message says which and how.
+    """
+    with _private_folder() as folder, warnings.catch_warnings():
+        # What the libraries tell each other about their next versions is nobody's business here.
+        warnings.simplefilter("ignore")
+        from papermill.exceptions import PapermillException
+        from papermill.execute import execute_notebook
+
+        count = _cells(source)
+        done = iter(range(1, count + 2))
+        try:
+            notebook = execute_notebook(
+                source,
+                folder / "executed.ipynb",
+                dict(parameters),
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                start_timeout=_STARTED_WITHIN_SECONDS,
+                cwd=folder,
+                kernel_manager_class=_kernel_manager(folder),
+                on_cell_executed=lambda **_: watch(min(next(done, count), count), count),
+            )
+        except PapermillException as error:
+            raise UsageRefusedError("notebook_failed", f"the notebook {source.stem} stopped: {_told(error)}") from None
+    # Where it lay while it was executed, and when each cell began, is nothing that a reader needs.
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+    return notebook
+
+
+def _cells(source: Path) -> int:
+    import nbformat
+
+    cells = nbformat.read(source, as_version=4).cells
+    return len([cell for cell in cells if cell.cell_type == "code"]) + 1
+
+
+def _told(error: Exception) -> str:
+    name, value = getattr(error, "ename", None), getattr(error, "evalue", None)
+    told = f"{name}: {value}" if name else str(error)
+    return next(iter(told.splitlines()), type(error).__name__)
+
+
+@contextlib.contextmanager
+def _private_folder() -> Iterator[Path]:
+    """Give a folder for the time of the execution, and let Jupyter and IPython keep everything in it."""
+    with tempfile.TemporaryDirectory(prefix="orchestrate-") as name:
+        folder = Path(name)
+        for part in ("runtime", "config", "data", "ipython"):
+            (folder / part).mkdir(mode=0o700)
+        variables = {
+            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+            "JUPYTER_CONFIG_DIR": str(folder / "config"),
+            "JUPYTER_DATA_DIR": str(folder / "data"),
+            "JUPYTER_NO_CONFIG": "1",
+            "JUPYTER_PLATFORM_DIRS": "1",
+            "IPYTHONDIR": str(folder / "ipython"),
+        }
+        before = {variable: os.environ.get(variable) for variable in variables}
+        os.environ.update(variables)
+        try:
+            yield folder
+        finally:
+            for variable, value in before.items():
+                if value is None:
+                    os.environ.pop(variable, None)
+                else:
+                    os.environ[variable] = value
+
+
+def _kernel_manager(folder: Path) -> type:
+    """Return what starts a kernel of this interpreter, reached by sockets in *folder* where their paths are short enough."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    class OwnKernel(AsyncKernelManager):
+        """A kernel of the interpreter that runs this program."""
+
+        def __init__(self, **options: Any) -> None:  # noqa: ANN401 - whatever nbclient hands over
+            super().__init__(**options)
+            socket = str(folder / "runtime" / "kernel")
+            if len(socket) < _SOCKET_PATH_MAX:
+                self.transport, self.ip = "ipc", socket
+
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            """Say how it is started: without the history and the extensions of whoever does."""
+            words = [sys.executable, "-Wignore", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            words += ["--HistoryManager.enabled=False"]
+            return KernelSpec(argv=words, display_name="Python 3", language="python")
+
+    return OwnKernel

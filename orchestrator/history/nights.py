@@ -1,0 +1,100 @@
+"""Nights and runs of one pipeline: which are looked at, how each night ended, how late its results were, how old its data is."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+GOOD = ("succeeded", "nothing_to_do")
+MISSING = "no run"
+
+
+class Choice(NamedTuple):
+    """
+    Say which runs are looked at.
+
+    Attributes:
+        pipeline: Its present name.
+        since: The first night; *until* the last one.
+    """
+
+    pipeline: str
+    since: pd.Timestamp
+    until: pd.Timestamp
+
+    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of *frame* that belong to the pipeline and to one of the nights."""
+        rows = (frame["pipeline"] == self.pipeline) & frame["night"].between(self.since, self.until)
+        return frame[rows].reset_index(drop=True)
+
+
+def choose(runs: pd.DataFrame, *, pipeline: str = "", since: str = "", until: str = "") -> Choice:
+    """
+    Choose a pipeline and nights; without a name the pipeline with the most runs, without dates all nights.
+
+    Raises:
+        ValueError: There is no such pipeline, or no run at all.
+    """
+    known = runs["pipeline"].value_counts()
+    if known.empty:
+        raise ValueError("the ledger holds no run: there is nothing to look at")
+    name = pipeline or str(known.index[0])
+    if name not in known.index:
+        raise ValueError(f"the ledger knows no pipeline {name!r}: there are {', '.join(sorted(map(str, known.index)))}")
+    nights = runs.loc[runs["pipeline"] == name, "night"]
+    return Choice(name, pd.Timestamp(since) if since else nights.min(), pd.Timestamp(until) if until else nights.max())
+
+
+def calendar(runs: pd.DataFrame) -> pd.DataFrame:
+    """
+    Return a row for each night from the first one of *runs* to the last: how its last run ended, or that it had none.
+
+    Its columns besides `night`: `status`, `runs` (how many), `run_id` (of the last one), and `year`, `week`, `weekday` as a calendar shows them.
+    """
+    columns = {"night": "datetime64[us]", "status": "str", "runs": "int64", "run_id": "str"}
+    if runs.empty:
+        frame = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
+    else:
+        # In the order of the chain: places of events count within one ledger.
+        by_night = runs.groupby("night")
+        nights = pd.date_range(runs["night"].min(), runs["night"].max(), freq="D", name="night").as_unit("us")
+        found = pd.DataFrame(
+            {"status": by_night["status"].last(), "runs": by_night.size(), "run_id": by_night["run_id"].last()}
+        ).reindex(nights)
+        frame = found.fillna({"status": MISSING, "runs": 0}).astype({"runs": "int64"}).reset_index()
+    monday = frame["night"] - pd.to_timedelta(frame["night"].dt.day_of_week, unit="D")
+    first = pd.to_datetime(frame["night"].dt.year.astype("str") + "-01-01")
+    first_monday = first - pd.to_timedelta(first.dt.day_of_week, unit="D")
+    frame["year"] = frame["night"].dt.year
+    frame["week"] = (monday - first_monday).dt.days // 7
+    frame["weekday"] = frame["night"].dt.day_name().str[:3]
+    return frame
+
+
+def lateness(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return for each night that ended well, when its first good run was over: hours after the beginning of that day, UTC."""
+    good = runs[runs["status"].isin(GOOD) & runs["finished_at"].notna()]
+    first = good.sort_values("finished_at").groupby("night", as_index=False).first()
+    finished = first["finished_at"].dt.tz_convert("UTC").dt.tz_localize(None)
+    hours = (finished - first["night"]).dt.total_seconds() / 3600
+    return pd.DataFrame({"night": first["night"], "run_id": first["run_id"], "hours": hours})
+
+
+def data_age(data: pd.DataFrame, nights: pd.DataFrame) -> pd.DataFrame:
+    """
+    Return for each dataset and night how many nights ago its content changed last.
+
+    Args:
+        data: What was written, as `History.datasets` has it.
+        nights: As `calendar` has it.
+    """
+    written = data[data["use"] == "writes"].sort_values(["night", "recorded_at"])
+    changed = written[written["digest"] != written.groupby("dataset")["digest"].shift()]
+    table: Any = changed.assign(changed=changed["night"]).pivot_table(
+        index="night", columns="dataset", values="changed", aggfunc="last", observed=True
+    )
+    known = table.reindex(pd.DatetimeIndex(nights["night"], name="night")).ffill()
+    age = known.apply(lambda column: (column.index - column).dt.days)
+    long = age.melt(ignore_index=False, var_name="dataset", value_name="age").reset_index()
+    return pd.DataFrame(long.dropna(subset="age").reset_index(drop=True))

@@ -1,0 +1,197 @@
+"""What made the results, and whether they can be had again: definitions, code and environments over the nights, outputs that vary, verdicts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.history.frames import columns_of, frame_of
+from orchestrator.history.history import History
+
+VERDICTS = ("identical", "equivalent", "different", "not_reproducible")
+_SHORT = 8
+_SAID = {
+    "definition": "definition",
+    "git_commit": "commit",
+    "program": "orchestrate",
+    "host": "host",
+    "environment": "environment",
+    "python": "python",
+    "platform": "platform",
+    "packages": "packages",
+}
+
+MATERIAL = """
+WITH made (run_id, pipeline, night, step, attempt, key, at, components) AS (
+    SELECT a.run_id, a.pipeline, a.night, a.step, a.attempt, a.key, a.started_at,
+        coalesce((SELECT CAST(b.bytes AS TEXT) FROM blobs b WHERE b.digest = json_extract(e.data, '$.components.blob')),
+            json_extract(e.data, '$.components'))
+    FROM audit_attempts a JOIN events e ON e.seq = a.first_seq
+)
+SELECT m.run_id, m.pipeline, m.night, m.step, m.attempt, k.value, c.key,
+    CASE WHEN c.type IN ('array', 'object') THEN json(c.value) ELSE CAST(c.value AS TEXT) END, m.at
+FROM made m JOIN json_each('["code","command","variables"]') k JOIN json_each(m.components, '$.' || k.value) c
+ORDER BY m.at, m.run_id, m.step, k.value, c.key
+"""
+_MATERIAL_TYPES = {
+    "run_id": "text",
+    "pipeline": "text",
+    "night": "text",
+    "step": "text",
+    "attempt": "integer",
+    "kind": "text",
+    "name": "text",
+    "value": "text",
+    "recorded_at": "text",
+}
+
+_ENVIRONMENTS = """
+SELECT DISTINCT b.digest, CAST(b.bytes AS TEXT) FROM blobs b
+WHERE b.digest IN (SELECT json_extract(data, '$.environment') FROM events WHERE type = 'run.started')
+"""
+
+
+def material(history: History) -> pd.DataFrame:
+    """Return a row for each file of code, word of a command and variable that counted in the key of each attempt, with its digest or value."""
+    return history.read(_MATERIAL_TYPES, lambda found: columns_of(found.connection, MATERIAL))
+
+
+def changes_of(made: pd.DataFrame) -> pd.DataFrame:
+    """Return where something of *made* differs from what the same step had in the attempt before: `night`, `step`, `kind`, `name`, `before`, `after`."""
+    rows = made.sort_values(["recorded_at", "run_id"], kind="stable")
+    before = rows.groupby(["step", "kind", "name"])["value"].shift()
+    first = rows.groupby("step")["recorded_at"].transform("min")
+    changed = rows.assign(before=before)[(before != rows["value"]) & (before.notna() | (rows["recorded_at"] > first))]
+    found = changed.rename(columns={"value": "after"})
+    columns = ["night", "step", "kind", "name", "before", "after", "run_id"]
+    return found[columns].assign(before=short(found["before"]), after=short(found["after"])).reset_index(drop=True)
+
+
+def change_words(changes: pd.Series[Any]) -> pd.Series[Any]:
+    """Return *changes*, as the view `audit_definition_changes` has them in JSON, in words: the paths that were added, removed or changed."""
+    return changes.map(lambda text: "; ".join(f"{item['path']} {item['kind']}" for item in json.loads(text))).astype(
+        "str"
+    )
+
+
+def short(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return *values* with digests cut to their beginning."""
+    return values.str.replace(rf"^(sha256|keyed):(.{{{_SHORT}}}).*$", r"\2", regex=True)
+
+
+def started_with(history: History) -> pd.DataFrame:
+    """
+    Return a row for each run with what it was started with: definition, commit, version of this program, host, and its environment where one was recorded.
+
+    The environment is told as its digest, and by `python`, `platform` and `packages` (how many, and a digest of their list).
+    """
+    runs = history.runs()
+    starts = history.events(types=["run.started"], columns=["run_id", "data"]).drop_duplicates("run_id")
+    told = [json.loads(text) for text in starts["data"]]
+    known = environments(history)
+    facts = pd.DataFrame(
+        {
+            "run_id": starts["run_id"],
+            "program": pd.Series([str(item.get("program", "")) for item in told], index=starts.index, dtype="str"),
+            "started_host": pd.Series([item.get("host") for item in told], index=starts.index, dtype="str"),
+            "environment": pd.Series([item.get("environment") for item in told], index=starts.index, dtype="str"),
+        }
+    )
+    found = runs[["ledger", "run_id", "pipeline", "night", "started_at", "definition", "git_commit"]].merge(
+        facts, on="run_id", how="left"
+    )
+    found["host"] = found.pop("started_host")
+    for name in ("python", "platform", "packages"):
+        found[name] = found["environment"].map({digest: item[name] for digest, item in known.items()}).astype("str")
+    return found
+
+
+def environments(history: History) -> dict[str, dict[str, str]]:
+    """Return what each recorded environment says, by its digest: `python`, `platform`, `packages`."""
+    found = {}
+    for opened in history.ledgers():
+        for digest, text in opened.connection.execute(_ENVIRONMENTS):
+            item = json.loads(text)
+            interpreter, platform = item.get("interpreter", {}), item.get("platform", {})
+            packages = item.get("packages", {})
+            listed = pd.util.hash_array(pd.Series([json.dumps(packages, sort_keys=True)], dtype="object").to_numpy())[0]
+            found[str(digest)] = {
+                "python": f"{interpreter.get('implementation', '')} {interpreter.get('version', '')}".strip(),
+                "platform": f"{platform.get('system', '')} {platform.get('kernel', '')}".strip(),
+                "packages": f"{len(packages)} ({listed & 0xFFFFFF:06x})",
+            }
+    return found
+
+
+def spans(started: pd.DataFrame) -> pd.DataFrame:
+    """
+    Return for each aspect of *started* the stretches of nights in which it stayed the same: `aspect`, `value`, `since`, `until`, `runs`, `turn` (counted from 0).
+
+    Only aspects that are known of at least one run.
+    """
+    rows = started.sort_values("night", kind="stable")
+    found = []
+    for aspect, said in _SAID.items():
+        values = short(rows[aspect]).where(rows[aspect].notna() & (rows[aspect] != "nan"))
+        if values.notna().sum() == 0:
+            continue
+        known = rows.assign(value=values.fillna("not recorded"))
+        turn = (known["value"] != known["value"].shift()).cumsum() - 1
+        grouped = known.groupby(turn.rename("turn"))
+        part = grouped.agg(
+            value=("value", "first"), since=("night", "min"), until=("night", "max"), runs=("run_id", "size")
+        )
+        found.append(part.reset_index().assign(aspect=said))
+    columns = ["aspect", "value", "since", "until", "runs", "turn"]
+    return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
+
+
+def varying(attempts: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
+    """
+    Return for each dataset how often it was made again under a key that had made it before, and how often its bytes were others then.
+
+    The same key means the same command, code, variables and inputs: other bytes are then the step's own doing. What was never made twice under one key
+    is left out: nothing is known of it.
+    """
+    keys = attempts[["run_id", "step", "attempt", "key"]]
+    made = data[data["use"] == "writes"].merge(keys, on=["run_id", "step", "attempt"])
+    grouped = made.groupby(["step", "dataset", "key"])
+    by_key = grouped.agg(times=("digest", "size"), digests=("digest", "nunique")).reset_index()
+    again = by_key[by_key["times"] > 1].assign(varied=lambda frame: frame["digests"] > 1)
+    found = again.groupby(["step", "dataset"]).agg(
+        keys_used_again=("key", "size"), made=("times", "sum"), keys_with_other_bytes=("varied", "sum")
+    )
+    found = found.reset_index()
+    found["verdict"] = (found["keys_with_other_bytes"] > 0).map({True: "varies", False: "the same bytes"}).astype("str")
+    return found.sort_values(["verdict", "dataset"], ascending=[False, True], ignore_index=True)
+
+
+def verdicts(history: History) -> pd.DataFrame:
+    """Return a row for each time that a run was reproduced, or was to be: the run and its night, the verdict, and the first step and dataset that differ."""
+    events = history.events(types=["run.reproduced"], columns=["recorded_at", "data"])
+    told = [json.loads(text) for text in events["data"]]
+    first = [item.get("first") or {} for item in told]
+    causes = ["; ".join(str(cause.get("message", "")) for cause in item.get("causes", ())) or None for item in told]
+    types = {"run_id": "text", "verdict": "text", "first_step": "text", "first_dataset": "text", "causes": "text"}
+    columns = [
+        [item.get("run_id") for item in told],
+        [item.get("verdict") for item in told],
+        [item.get("step") for item in first],
+        [item.get("dataset") for item in first],
+        causes,
+    ]
+    frame = frame_of(types, columns, history.zone)
+    frame.insert(0, "recorded_at", events["recorded_at"])
+    return frame.merge(history.runs()[["run_id", "pipeline", "night"]], on="run_id", how="left")
+
+
+def steps_of_verdicts(history: History) -> pd.DataFrame:
+    """Return for each step that was run again how often it came out in which way."""
+    events = history.events(types=["run.reproduced"], columns=["data"])
+    rows = [
+        (item.get("step"), item.get("verdict")) for text in events["data"] for item in json.loads(text).get("steps", ())
+    ]
+    frame = pd.DataFrame(rows, columns=["step", "verdict"], dtype="str")
+    return frame.groupby(["step", "verdict"], as_index=False).size().rename(columns={"size": "times"})

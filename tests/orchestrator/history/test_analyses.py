@@ -1,0 +1,216 @@
+"""What is computed for the notebooks, on two years of nights of which it is known what happened."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ledger.store import open_ledger
+from orchestrator.history import History, charts, durations, evidence, nights, replaying, reproducing
+from orchestrator.history.provenance import Provenance
+from orchestrator.projections.read_models import ReadModels
+from tests.quarter import Quarter
+from tests.years import BROKEN, CHANGED, FIRST, FLAKY, MISSING, SLOW, Years
+
+NIGHTS = 420
+
+
+@pytest.fixture(scope="module", name="history")
+def _history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    path = tmp_path_factory.mktemp("years") / "ledger.db"
+    Years(path, NIGHTS)
+    return History(path, verify=False)
+
+
+def on(number: int) -> pd.Timestamp:
+    """Return the night *number*."""
+    return pd.Timestamp(FIRST + timedelta(days=number))
+
+
+class TestNights:
+    """Which nights there are, and how they ended."""
+
+    def test_calendar(self, history: History) -> None:
+        """Every night has a row, also one without a run; they are those that the view of missing nights has."""
+        found = nights.calendar(history.runs()).set_index("night")
+        missing = [on(number) for number in MISSING if number < NIGHTS]
+
+        assert len(found) == NIGHTS
+        assert list(found.index[found["status"] == nights.MISSING]) == missing
+        assert list(history.view("audit_missing_nights")["night"]) == missing
+        assert set(found.index[found["status"] == "failed"]) == {on(number) for number in BROKEN if number < NIGHTS}
+        assert found.loc[on(0), ["year", "week", "weekday"]].tolist() == [2024, 0, "Mon"]
+
+    def test_choice(self, history: History) -> None:
+        """Without a name it is the pipeline with the most runs; what is not there is named."""
+        choice = nights.choose(history.runs(), since="2024-02-01", until="2024-02-10")
+        assert choice.pipeline == "shop"
+        assert len(choice.of(history.runs())) == 10
+        with pytest.raises(ValueError, match="knows no pipeline 'mart': there are shop"):
+            nights.choose(history.runs(), pipeline="mart")
+        with pytest.raises(ValueError, match="holds no run"):
+            nights.choose(history.runs().head(0))
+
+    def test_lateness_and_age(self, history: History) -> None:
+        """Results are there some hours after midnight; data is as old as its last change, and older after a missing night."""
+        runs = history.runs()
+        late = nights.lateness(runs)
+        assert late["hours"].between(2, 3).all()
+        age = nights.data_age(history.datasets(), nights.calendar(runs)).set_index(["dataset", "night"])["age"]
+        assert age["gold", on(99)] == 0
+        assert age["gold", on(101)] == 2
+        assert nights.calendar(runs.head(0)).empty
+
+
+class TestDurations:
+    """Trends, anomalies, periods."""
+
+    def test_the_slow_night_stands_out(self, history: History) -> None:
+        """Of hundreds of nights that vary, the one that took three times as long is an anomaly, and few others are."""
+        trend = durations.with_trend(durations.run_durations(history.attempts()))
+        found = trend[trend["anomaly"]]
+
+        assert on(SLOW) in set(found.loc[found["step"] == "join", "night"])
+        assert len(found) < len(trend) / 100 * 5
+
+    def test_periods(self, history: History) -> None:
+        """The step that became quicker is told from those that vary; the definition changed at that night."""
+        runs = history.runs()
+        changes = history.view("audit_definition_changes")
+        period = charts.period_of(on(0), on(NIGHTS - 1), changes, runs)
+        trend = durations.run_durations(history.attempts())
+        split = durations.split_night(trend, period.changes)
+        table = durations.compare_periods(trend, split).set_index("step")
+
+        assert split == on(CHANGED)
+        assert period.changes.to_dict("records") == [{"night": on(CHANGED), "label": "1 change"}]
+        assert table.loc["clean", "beyond_noise"]
+        assert table["change_percent"].between(-50, -20).to_dict() == {
+            "clean": True,
+            "join": False,
+            "load": False,
+            "report": False,
+        }
+        assert durations.split_night(trend, period.changes, "2024-03-01") == pd.Timestamp("2024-03-01")
+        assert durations.split_night(trend.head(0), period.changes) == pd.Timestamp("1970-01-01")
+        assert durations.split_night(trend, period.changes.head(0)) > on(NIGHTS // 2 - 5)
+        assert durations.compare_periods(trend.head(0), split).empty
+
+
+class TestReplaying:
+    """From recorded runs to other numbers of places."""
+
+    def test_places(self, history: History) -> None:
+        """Two of the four steps can run side by side: a second place gains, a third one does not."""
+        attempts = history.attempts()
+        runs = replaying.last_runs(attempts, 20)
+        tasks = replaying.tasks_of_runs(attempts, history.graph(runs))
+        table = replaying.places_table(list(tasks.values())).set_index("places")["median"]
+
+        assert list(tasks) == runs
+        assert table[1] > table[2] * 1.1
+        assert table[2] == table[3] == table[4]
+        assert replaying.places_used(history.events(types=["run.started"]), runs[-1]) == 1
+        assert replaying.last_attempted(attempts) == runs[-1]
+
+    def test_nothing_to_replay(self, history: History) -> None:
+        """Without runs there is no table, and no run to look at."""
+        none = history.attempts().head(0)
+        assert replaying.places_table([[]]).empty
+        assert replaying.last_attempted(none) == ""
+        assert replaying.tasks_of_runs(none, history.graph([])) == {}
+        assert replaying.places_used(history.events(types=["run.started"]), "none") == 0
+        assert replaying.retries_table(none, history.view("audit_failures").head(0)).empty
+
+    def test_retries(self, history: History) -> None:
+        """What was attempted again is told from what the step failed with."""
+        table = replaying.retries_table(history.attempts(), history.view("audit_failures")).set_index("step")
+        flaky = len([number for number in FLAKY if number < NIGHTS and number not in MISSING])
+        assert table.loc["load", ["cause", "failed", "attempted_again"]].tolist() == ["exit 75", flaky, flaky]
+        assert table.loc["join", ["failed", "attempted_again"]].tolist() == [1, 0]
+
+
+class TestEvidence:
+    """What an auditor asks."""
+
+    def test_sealing(self, history: History) -> None:
+        """Events are open until the run is over, and sealed then."""
+        seals = history.view("audit_checkpoints")
+        moments = evidence.sealing(history.events(columns=["seq", "recorded_at"]), seals)
+        assert moments["unsealed"].max() > 10
+        assert moments["unsealed"].iloc[-1] == 0
+        assert evidence.seal_table(seals)["checkpoints"].tolist() == [len(history.runs())]
+
+    def test_masked(self, history: History) -> None:
+        """Secrets are counted by name."""
+        masked = evidence.masked_secrets(history.attempts())
+        assert set(masked["secret"]) == {"API_KEY"}
+        assert masked["night"].tolist() == [on(number) for number in range(0, NIGHTS, 60)]
+
+    def test_exhibit(self, history: History) -> None:
+        """Every event of a run is proved; what cannot be is said."""
+        run = evidence.last_sealed_run(history.runs(), history.view("audit_checkpoints"))
+        shown = evidence.exhibit(history, run)
+        assert shown.problem is None
+        assert shown.events["type"].iloc[[0, -1]].tolist() == ["run.started", "run.finished"]
+        assert (shown.events["hashes"] > 0).all()
+        assert "**Proved**" in shown._repr_markdown_()
+        assert shown.proof.startswith("c2sp.org/tlog-proof")
+        assert evidence.exhibit(history, "none").problem == "no ledger of the chain holds it"
+
+    def test_not_sealed(self, tmp_path: Path) -> None:
+        """A run that no checkpoint covers has no proof yet, and altered events have none at all."""
+        quarter = Quarter(tmp_path / "ledger.db").at("2026-01-01")
+        run = quarter.run("2026-01-01")
+        history = History(tmp_path, verify=False)
+        assert "no checkpoint covers all of it yet" in evidence.exhibit(history, run)._repr_markdown_()
+        assert evidence.last_sealed_run(history.runs(), history.view("audit_checkpoints")) == ""
+
+    def test_actions(self, tmp_path: Path) -> None:
+        """Who did what and why; what has no reason is counted."""
+        quarter = Quarter(tmp_path / "ledger.db")
+        quarter.live_through()
+        history = History(tmp_path)
+        actions = history.view("audit_manual_actions")
+        table = evidence.actions_table(actions)
+        assert "alice on etl1" in set(table["who"])
+        assert evidence.without_reason(actions)["times"].sum() == len(actions)
+        assert evidence.problem_table(history.verdict)["detail"].str.contains("blob").any()
+        assert evidence.level_table(None).empty
+        assert "does not verify" in Provenance(history.runs().attrs).verdict
+        skips = evidence.check_skips(history)
+        assert "skips" in skips._repr_markdown_()
+
+
+class TestReproducing:
+    """What made the results."""
+
+    def test_spans_and_changes(self, history: History) -> None:
+        """The definition changed once, the code of every step once."""
+        spans = reproducing.spans(reproducing.started_with(history)).groupby("aspect")["turn"].max()
+        changes = reproducing.changes_of(reproducing.material(history))
+        assert spans["definition"] == 1
+        assert spans["host"] == 0
+        assert changes.groupby("night")["step"].nunique().to_dict() == {on(250): 4}
+        assert set(changes["kind"]) == {"code"}
+        assert reproducing.spans(reproducing.started_with(history).head(0)).empty
+
+    def test_varying(self) -> None:
+        """Other bytes under one key are the step's own doing; what was made once says nothing."""
+        attempts = pd.DataFrame({"run_id": list("abcd"), "step": "s", "attempt": 1, "key": ["k", "k", "k", "m"]})
+        data = pd.DataFrame({"run_id": list("aabbccd"), "step": "s", "attempt": 1, "use": "writes", "dataset": list("xyxyxyx"), "digest": ["1", "2", "1", "3", "1", "2", "9"]})  # fmt: skip
+        table = reproducing.varying(attempts, data).set_index("dataset")
+        assert table["verdict"].to_dict() == {"y": "varies", "x": "the same bytes"}
+        assert table.loc["x", ["keys_used_again", "made"]].tolist() == [1, 3]
+
+
+def test_empty_ledger(tmp_path: Path) -> None:
+    """A ledger without a run has no choice to make; where nothing was reproduced there is no verdict."""
+    open_ledger(tmp_path / "ledger.db", projections=[ReadModels()]).close()
+    history = History(tmp_path, verify=False)
+    assert reproducing.verdicts(history).empty
+    assert reproducing.steps_of_verdicts(history).empty
+    assert "Nobody verified" in Provenance(history.runs().attrs).verdict
