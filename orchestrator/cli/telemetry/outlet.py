@@ -201,7 +201,10 @@ class Outlet:
 
     def _send_other(self, backlog: Iterator[tuple[str, Sequence[object]]]) -> bool:
         """Send what one other run has missed; return whether it goes on after that."""
-        missed = next(backlog, None)
+        try:
+            missed = next(backlog, None)
+        except Exception:  # noqa: BLE001 - whatever it is, it keeps nothing of this run waiting; the next one tries again
+            missed = None
         if missed is None:
             return False
         run_id, items = missed
