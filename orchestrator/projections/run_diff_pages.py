@@ -155,7 +155,7 @@ def _pair(row: Mapping[str, Any]) -> tuple[str, str]:
     if row["what"] == "recorded":
         return (
             "recorded",
-            f"only of the {'first' if row['before'] else 'second'} run: an older program started the other one",
+            f"only of the {'first' if row['before'] else 'second'} run: an older program started the other one, or it was pruned",
         )
     return str(row["what"]), f"{_value(row['before'])} -> {_value(row['after'])}"
 
