@@ -221,7 +221,8 @@ def volumes_chart(data: pd.DataFrame, period: Period) -> Chart | Sentence:
         )
         charts.append(period.over(lines).properties(width=WIDTH - 160, height=120, title=small_title(str(layer))))
     whole: Chart = alt.vconcat(*charts, title=titled("How much data there is after each night"))
-    return whole.resolve_scale(color="independent")
+    apart: Chart = whole.resolve_scale(color="independent")
+    return apart
 
 
 def metrics_chart(metrics: pd.DataFrame, period: Period, *, most: int = 12) -> Chart | Sentence:
