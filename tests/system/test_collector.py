@@ -22,14 +22,13 @@ import pytest
 from orchestrator.projections.spans import nanoseconds
 from orchestrator.projections.traces import run_trace
 from tests.counting import count
-from tests.examples.flights import PATH, Pipeline
+from tests.examples.flights import PATH, STEPS, Pipeline
 from tests.programs import data_of, ended, ledger_of, program, started, value_of, wait_until
 from tests.real_collector import PROGRAM, Json, RealCollector, expected, two_collectors
 
 pytestmark = [pytest.mark.collector, pytest.mark.system, pytest.mark.timeout(500)]
 
 FIRST, SECOND, THIRD, FOURTH = (date(2013, 2, day) for day in range(1, 5))
-STEPS = 8
 OWN = {"judge flights", "judge weather"}
 """The spans that the step `quality` sends by itself."""
 
@@ -240,7 +239,7 @@ class TestNights:
         """The Collector was killed as soon as the run had ended: what it had acknowledged is on disk."""
         agree(story.first)
         lies_below_its_attempt(story.first)
-        assert len(story.first.ours) == len(story.first.ledger) == 1 + 2 * STEPS
+        assert len(story.first.ours) == len(story.first.ledger) == 1 + 2 * len(STEPS)
         assert sorted(span["name"] for span in story.first.others) == sorted(OWN)
         assert len(story.first.kept) == len(story.first.ledger) + len(OWN)
 
@@ -255,7 +254,7 @@ class TestNights:
     def test_nothing_runs_again_because_the_collector_has_gone(self, story: Story) -> None:
         """Where spans go is in no step's key: planned without a word of the Collector that was there in all nights before."""
         assert set(story.outlook.values()) == {"skip"}
-        assert len(story.outlook) == STEPS
+        assert story.outlook.keys() == set(STEPS)
 
     def test_a_night_that_failed_without_a_collector_is_replayed(self, story: Story) -> None:
         """Nothing of it had come; then all of it is there, errors and skips too, and the steps' own spans alone are lost."""
@@ -270,11 +269,12 @@ class TestNights:
             None,
         }
         assert [span["status"]["code"] for span in mine if span["name"] == "quality"] == [2, 2]
-        told = [data["run_id"] for data in data_of(ledger_of(story.folder), "telemetry.failed")]
-        assert len(told) == len(set(told))
-        assert len(
-            set(told) & {data["run_id"] for data in data_of(ledger_of(story.folder), "telemetry.delivered")}
-        ) == len(told)
+        failed, delivered = (
+            [(data["run_id"], data["signal"]) for data in data_of(ledger_of(story.folder), kind)]
+            for kind in ("telemetry.failed", "telemetry.delivered")
+        )
+        assert len(failed) == len(set(failed))
+        assert set(failed) <= set(delivered)
 
     def test_a_resumed_run_is_linked_to_what_it_goes_on_from(self, story: Story) -> None:
         """Both parts are in one trace, and the later one names the earlier."""
