@@ -93,10 +93,15 @@ def parts_past(view: View, wish: Wish, *, read: bool) -> list[Part]:
         EndedRun(*row)
         for row in view.connection.execute("SELECT run_id, pipeline, finished_at FROM runs ORDER BY first_seq")
     ]
+    again = [
+        EndedRun(*row) for row in view.connection.execute("SELECT run_id, pipeline, finished_at FROM reproductions")
+    ]
     found = []
     for rule in _rules(view, wish):
         before = format_utc(max(0, wish.now - parse_duration(rule.keep, zero_allowed=True)))
-        part = Part(rule, before, past_runs(runs, rule.pipeline, before))
+        # Nobody goes on with a reproduction, so that the newest one goes like any other.
+        ended = [run.run_id for run in again if run.pipeline == rule.pipeline and (run.finished_at or before) < before]
+        part = Part(rule, before, [*past_runs(runs, rule.pipeline, before), *ended])
         if rule.kind != BLOBS:
             _add_files(part, view, read=read)
         found.append(part)

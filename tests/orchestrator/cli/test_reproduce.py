@@ -557,3 +557,19 @@ def test_without_a_ledger(tmp_path: Path) -> None:
     done = program("reproduce", "nothing", cwd=tmp_path)
     no_traceback(done)
     assert done.returncode == 2
+
+
+def test_its_logs_are_pruned(tmp_path: Path) -> None:
+    """Given a reproduction past its retention, then its log goes, though its run is the newest of the pipeline and keeps its own; it is still shown."""
+    write_shop(tmp_path, SHOP.replace('shell = "cp data/drawn', 'shell = "echo said; cp data/drawn'))
+    ran(tmp_path)
+    linked = str(again(tmp_path)["reproduction"])
+    logs = ledger_of(tmp_path).parent / "logs"
+    assert len(list(logs.rglob("*.log"))) == 2
+    done = program("prune", "--older-than", "0s", "--apply", "--kind", "logs", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done
+    (kept,) = logs.rglob("*.log")
+    assert linked not in str(kept)
+    assert value_of(program("show", linked, "--json", cwd=tmp_path), "show")["status"] == "succeeded"
+    verified = value_of(program("audit", "verify", "--json", cwd=tmp_path), "audit-verify")
+    assert (verified["ok"], verified["projections"]) == (True, "held")
