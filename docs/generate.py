@@ -74,7 +74,7 @@ def events_page() -> str:
                 "files",
                 "blobs",
             )
-            or name in ("run.refused", "run.acknowledged", "run.cancel_requested")
+            or name in ("run.refused", "run.acknowledged", "run.cancel_requested", "run.reproduced")
             else {"history": "ledger", "alert": "alerts/NAME"}.get(name.split(".")[0], "run/ID")
         )
         lines.append(f"| [`{name}`](#{name.replace('.', '')}) | {version} | `{stream}` | {_summary(cls)} |")

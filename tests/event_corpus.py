@@ -95,8 +95,8 @@ def bodies_of(ledger: Path) -> Iterator[tuple[str, int, str, str]]:
             yield envelope["type"], envelope["type_version"], body, bytes(leaf).hex()
 
 
-def live_through(folder: Path) -> list[Path]:
-    """Let everything happen below *folder* that becomes an event, and return the ledgers that hold it."""
+def _make_shop(folder: Path) -> tuple[Path, Path]:
+    """Make the folder of a pipeline below *folder*, and return it with the definition."""
     shop = folder / "shop"
     (shop / "raw").mkdir(parents=True)
     (shop / "anchor").mkdir()
@@ -105,13 +105,21 @@ def live_through(folder: Path) -> list[Path]:
     (shop / "metrics").write_text(json.dumps(METRICS), encoding="utf-8")
     definition = shop / "pipeline.toml"
     definition.write_text(DEFINITION, encoding="utf-8")
+    return shop, definition
+
+
+def live_through(folder: Path) -> list[Path]:
+    """Let everything happen below *folder* that becomes an event, and return the ledgers that hold it."""
+    shop, definition = _make_shop(folder)
     why = ("--reason", "ticket 4711")
     _program(shop, "run")
     _program(shop, "note", "latest/mail", "it kills itself")
     _program(shop, "ack", "latest", *why)
+    _program(shop, "reproduce", "latest")  # which differs: `metrics` is declared nowhere
     definition.write_text(DEFINITION.replace('"kill -9 $$"', '"true"'), encoding="utf-8")
     _program(shop, "run", "--for", "2026-01-02", *why)
     _program(shop, "run", "--for", "2026-01-02")
+    _program(shop, "reproduce", "latest", *why)  # which cannot be: nothing ran
     _program(shop, "run", "--env-file", "nowhere.env")
     (shop / "broken").touch()
     _program(shop, "run", "--force", "--only", "check")

@@ -383,7 +383,7 @@ def run_started(plan: RunPlan, graph_digest: str = "sha256:graph") -> RunStarted
 def run_resumed(plan: RunPlan, before: str, graph_digest: str = "sha256:graph") -> RunResumed:
     """Return the event that opens the run of *plan*, which had ended as *before*, again."""
     started = attrs.asdict(run_started(plan, graph_digest), recurse=False)
-    for name in ("selection", "traceparent", "tracestate"):
+    for name in ("selection", "traceparent", "tracestate", "reproduces"):
         del started[name]
     return RunResumed(before=before, **started)
 

@@ -30,5 +30,5 @@ def former_views(view: View) -> Sequence[View]:
                 render.err(f"warning: a part of the history is not there: {error}")
                 continue
             stack.pop_all()
-        found.append(View(view.path, connection, view.pipeline))
+        found.append(View(view.path, connection, view.pipeline, moment=view.moment))
     return found

@@ -7,7 +7,9 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
+from ledger.errors import WrongExpectedVersionError
 from ledger.events import NewEvent
 from ledger.locks import KernelLock
 from ledger.store import Ledger
@@ -20,6 +22,7 @@ from orchestrator.core.printable import printable
 from orchestrator.core.problems import Problem
 from orchestrator.projections.manual_actions import last_host
 from orchestrator.projections.queries import case_twin, pipeline_row, run_process, unfinished_runs
+from orchestrator.projections.reproductions import unfinished_reproductions
 from orchestrator.runtime.definition_file import place_problems
 from orchestrator.runtime.liveness import is_alive
 from orchestrator.runtime.provenance import current_actor, host_name
@@ -60,6 +63,7 @@ def pipeline_held(
             hold_to_last_seal(ledger)
         for name in names:
             close_lost_runs(ledger, name, say=say)
+            close_lost_reproductions(ledger, name, say=say)
         yield
 
 
@@ -81,6 +85,23 @@ def close_lost_runs(ledger: Ledger, pipeline: str, *, say: Say) -> None:
         say(f"run {run_id} had lost its orchestrator; it is interrupted now")
         # What its steps were told and had to report; nobody will ask for it.
         shutil.rmtree(ledger.path.parent / "exchange" / run_id, ignore_errors=True)
+
+
+def close_lost_reproductions(ledger: Ledger, pipeline: str, *, say: Say) -> None:
+    """End what was to run a run of *pipeline* again and has lost its orchestrator, and remove its folder; one that lives goes on."""
+    for run_id in unfinished_reproductions(ledger.connection, pipeline):
+        if is_alive(**run_process(ledger.connection, run_id)):
+            continue
+        with contextlib.suppress(WrongExpectedVersionError):  # Somebody else does the same: nobody holds a lock for it.
+            reconcile(ledger, [run_id])
+            say(f"reproduction {run_id} had lost its orchestrator; it is interrupted now")
+        shutil.rmtree(ledger.path.parent / "exchange" / run_id, ignore_errors=True)
+        shutil.rmtree(scratch_folder(ledger, run_id), ignore_errors=True)
+
+
+def scratch_folder(ledger: Ledger, run_id: str) -> Path:
+    """Return where the reproduction *run_id* works, unless somebody said where."""
+    return ledger.path.parent / "reproductions" / run_id
 
 
 def pipeline_lock(ledger: Ledger, name: str) -> KernelLock:

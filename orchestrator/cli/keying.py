@@ -1,21 +1,24 @@
 """
-Secrets with `rekey = true`: their keyed digests in the keys of steps, and what is said where the key of these digests is another one.
+Keyed digests of secrets: of those with `rekey = true` in the keys of steps, of all in the environment of a run; and what is said where their key is another one.
 
 The key lies in the user's configuration folder and never beside the ledger: whoever has both could try guesses.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 
 import attrs
 
+from ledger.errors import KeyFileError
 from orchestrator.cli.keyring import digest_key, digest_key_path
 from orchestrator.cli.project import Prepared
-from orchestrator.core.explain import id_in
+from orchestrator.core.explain import id_in, id_of
 from orchestrator.core.keyed import NO_KEY, keyed_digest
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.runtime.assembly import Surroundings
+from orchestrator.runtime.environment import secrets_of
 
 
 def keyed_surroundings(prepared: Prepared, *, make: bool) -> Surroundings:
@@ -36,6 +39,47 @@ def keyed_surroundings(prepared: Prepared, *, make: bool) -> Surroundings:
     key = digest_key(make=make)
     keyed = {name: NO_KEY if key is None else keyed_digest(key, name, values[name].value) for name in names}
     return attrs.evolve(prepared.around, keyed=keyed)
+
+
+def secret_digests(prepared: Prepared) -> dict[str, str]:
+    """
+    Return what stands for the value of each secret that has one in the environment of a run; the key is made where there is none yet.
+
+    Where this user's key cannot be used, or made, that is no reason to start nothing: then `NO_KEY` stands there.
+    """
+    secrets = secrets_of(prepared.project.pipeline, prepared.environment)
+    if not secrets:
+        return {}
+    try:
+        key = digest_key(make=True)
+    except KeyFileError:
+        key = None
+    return {name: NO_KEY if key is None else keyed_digest(key, name, value) for name, value in secrets.items()}
+
+
+def lost_key_notice(before: Mapping[str, str], now: Mapping[str, str], plan: RunPlan) -> Iterator[str]:
+    """
+    Yield a sentence where the key of the digests of secrets cannot be used, or is not the one that the last run's were made with.
+
+    Args:
+        before: The digests that the last run has recorded.
+        now: Those of this run.
+        plan: Of this run; of secrets that are in the keys of its steps `key_notices` tells.
+    """
+    path, told = digest_key_path(), keyed_in(plan)
+    without = [name for name, value in sorted(now.items()) if value == NO_KEY]
+    if without and os.path.lexists(path):
+        yield f"the key in {path} cannot be used: whether {', '.join(without)} changed cannot be told from this run; put a copy of it back, or delete it"
+    names = [
+        name
+        for name, value in sorted(now.items())
+        if value != NO_KEY and name not in told and id_of(before.get(name)) not in (None, "none", id_of(value))
+    ]
+    if names:
+        yield (
+            f"the key in {path} is not the one under which the last run is recorded: whether {', '.join(names)} changed since is not known; "
+            "put the former key back, if there is a copy of it"
+        )
 
 
 def keyed_in(plan: RunPlan) -> dict[str, str]:

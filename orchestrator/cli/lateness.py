@@ -97,7 +97,9 @@ def freshness_of(view: View, pipeline: str, now: datetime) -> list[Row]:
 
 
 def _folder(view: View, pipeline: str) -> Path | None:
-    """Return the folder of the definition where that is within reach: a copy of the ledger elsewhere says nothing of the files."""
+    """Return the folder of the definition where that is within reach: a copy of the ledger elsewhere, and an earlier moment, say nothing of the files."""
+    if view.moment is not None:
+        return None
     row = view.connection.execute("SELECT definition_path FROM pipelines WHERE pipeline = ?", (pipeline,)).fetchone()
     definition = view.folder / row[0]
     return definition.parent if definition.is_file() else None

@@ -12,7 +12,7 @@ import sqlite3
 from pathlib import Path
 
 from ledger.chain import former_ledgers
-from ledger.errors import InconsistentHistoryError
+from ledger.errors import InconsistentHistoryError, LedgerError
 from ledger.folders import write_private
 from ledger.outside import outside_files, read_note
 from ledger.schema import ledger_identity
@@ -56,6 +56,15 @@ def refuse_lost(path: Path, connection: sqlite3.Connection | None = None) -> Non
             what = f"{memory.size} events of the ledger {folder.name} were signed here, and it is gone"
             hint = "put it back, or go on from a backup with `orchestrate audit restore`; to begin a new history on purpose, remove"
             raise InconsistentHistoryError(str(path), f"{what}: {hint} {folder / PLACE}")
+
+
+def loss_at(path: Path) -> str | None:
+    """Return what there is to say of the ledger at *path*, which is not there, where this user has signed one at this place; else None."""
+    try:
+        refuse_lost(path)
+    except LedgerError as error:
+        return str(error)
+    return None
 
 
 def warn_of_remains(path: Path) -> None:

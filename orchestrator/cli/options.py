@@ -45,6 +45,12 @@ ledger_option = click.option(
     help="The ledger; .orchestrate/ledger.db beside the definition, or $ORCHESTRATE_LEDGER.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON value on one line.")
+as_of_option = click.option(
+    "--as-of",
+    "as_of",
+    metavar="MOMENT",
+    help="As it stood after an event, seq:N, or at a time, time:2026-01-31T06:00Z.",
+)
 local_option = click.option("--local", "local", is_flag=True, help="Show times in the local zone instead of UTC.")
 
 
@@ -130,6 +136,15 @@ def run_options(function: Callable[..., int]) -> Callable[..., int]:
 
 
 run_argument = click.argument("run", metavar="RUN", shell_complete=_runs)
+before_argument = click.argument("before", metavar="RUN", shell_complete=_runs)
+after_argument = click.argument("after", metavar="RUN", shell_complete=_runs)
+
+
+def two_run_arguments(function: Function) -> Function:
+    """Add the arguments that name two runs: `before` and `after`."""
+    return before_argument(after_argument(function))
+
+
 run_and_step_argument = click.argument("run", metavar="RUN[/STEP]", shell_complete=_runs)
 step_argument = click.argument("step", metavar="STEP", shell_complete=_steps)
 some_step_argument = click.argument("step", required=False, metavar="[STEP]", shell_complete=_steps)

@@ -57,6 +57,7 @@ class Project:
         definition: Absolute.
         definition_path: As the ledger knows it.
         shown: As the user named it.
+        content: The definition as it was read.
     """
 
     definition: Path
@@ -65,6 +66,7 @@ class Project:
     pipeline: Pipeline
     graph: Graph
     warnings: tuple[Problem, ...] = ()
+    content: bytes = attrs.field(default=b"", repr=False)
 
     @property
     def folder(self) -> Path:
@@ -121,6 +123,7 @@ def load_project(options: Options) -> Project:
         pipeline=parsed.pipeline,
         graph=build_graph(parsed.pipeline),
         warnings=parsed.warnings,
+        content=parsed.content,
     )
 
 

@@ -6,18 +6,31 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ledger.errors import LedgerNotFoundError
 from ledger.reader import LedgerReader
+from orchestrator.cli import render
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.locate import definition_path, ledger_path, relative_to_ledger, where
 from orchestrator.projections.find_run import RunLookupError, find_run
 from orchestrator.projections.older_tables import older_format
-from orchestrator.projections.queries import pipeline_of_path, pipeline_overview, pipeline_row, run_detail, run_process
+from orchestrator.projections.queries import (
+    pipeline_of_path,
+    pipeline_overview,
+    pipeline_row,
+    run_detail,
+    run_process,
+    run_row,
+)
 from orchestrator.projections.trusted import refuse_untrusted
 from orchestrator.runtime.liveness import is_alive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestrator.cli.as_of import Moment
 
 Row = Mapping[str, object]
 
@@ -35,21 +48,34 @@ class View:
         connection: For queries.
         pipeline: The one whose definition `--pipeline` names, or None for all.
         older: An older program made it, and the tables stand beside the stored ones.
+        moment: What it is shown as of, or None for the present.
     """
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, pipeline: str | None, *, older: bool = False
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        pipeline: str | None,
+        *,
+        older: bool = False,
+        moment: Moment | None = None,
     ) -> None:
         self.path = path
         self.connection = connection
         self.pipeline = pipeline
         self.older = older
+        self.moment = moment
         self._former: Sequence[View] | None = None
 
     @property
     def folder(self) -> Path:
         """The folder of the ledger, in which logs and reports lie."""
         return self.path.parent
+
+    @property
+    def now(self) -> datetime:
+        """The time that it is in this view."""
+        return datetime.now(UTC) if self.moment is None else self.moment.now
 
     def find(self, word: str) -> str:
         """Return the id of the run of this ledger that *word* means; see `find_run`."""
@@ -90,9 +116,13 @@ class View:
             view.connection.close()
 
     def is_active(self, run_id: str) -> bool:
-        """Whether the run *run_id* is on; one that counts as running but lost its orchestrator is not."""
-        row = self.connection.execute("SELECT status FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        return bool(row[0] == "running") and is_alive(**run_process(self.connection, run_id))
+        """
+        Whether the run *run_id* is on; one that counts as running but lost its orchestrator is not.
+
+        Nobody can tell any more which processes there were at an earlier moment: then one that counted as running was.
+        """
+        is_on, known = run_row(self.connection, run_id)["status"] == "running", self.moment is not None
+        return is_on and (known or is_alive(**run_process(self.connection, run_id)))
 
     def detail(self, run_id: str, *, history: bool = True, recorded: bool = False) -> dict[str, object]:
         """
@@ -119,9 +149,12 @@ class View:
 
 
 @contextlib.contextmanager
-def viewing(pipeline: str | None, ledger: str | None) -> Iterator[View]:
+def viewing(pipeline: str | None, ledger: str | None, as_of: str | None = None) -> Iterator[View]:
     """
     Open the ledger that the options name.
+
+    Args:
+        as_of: The moment that it is to be shown as of, as `--as-of` has it; which one that is is told on stderr.
 
     Raises:
         RunLookupError: There is none yet.
@@ -134,14 +167,21 @@ def viewing(pipeline: str | None, ledger: str | None) -> Iterator[View]:
     except LedgerNotFoundError:
         raise RunLookupError("no_ledger", f"there is no ledger at {path} yet; `orchestrate run` makes it") from None
     with reader, naming_damage(path):
-        older = show_present(reader.connection, path)
+        older, moment = False, None
+        if as_of is None:
+            older = show_present(reader.connection, path)
+        else:
+            from orchestrator.cli.as_of import show_as_of
+
+            moment = show_as_of(reader.connection, path, as_of)
+            render.err(str(moment))
         named = None
         if pipeline is not None:
             named = pipeline_of_path(reader.connection, relative_to_ledger(definition, path))
             if named is None:
                 message = f"the ledger {path} knows no pipeline of {definition}; `orchestrate run` makes it known"
                 raise UsageRefusedError("unknown_pipeline", message)
-        view = View(path, reader.connection, named, older=older)
+        view = View(path, reader.connection, named, older=older, moment=moment)
         try:
             yield view
         finally:
@@ -150,11 +190,11 @@ def viewing(pipeline: str | None, ledger: str | None) -> Iterator[View]:
 
 
 @contextlib.contextmanager
-def viewing_if_any(pipeline: str | None, ledger: str | None) -> Iterator[View | None]:
+def viewing_if_any(pipeline: str | None, ledger: str | None, as_of: str | None = None) -> Iterator[View | None]:
     """Do as `viewing`, with None where there is no ledger yet: what lists then lists nothing."""
     with contextlib.ExitStack() as stack:
         try:
-            view = stack.enter_context(viewing(pipeline, ledger))
+            view = stack.enter_context(viewing(pipeline, ledger, as_of))
         except RunLookupError:
             view = None
         yield view

@@ -10,7 +10,6 @@ from typing import Any
 import attrs
 
 from ledger.store import Ledger
-from orchestrator.cli.change_text import change_text
 from orchestrator.cli.errors import RefusedError, UsageRefusedError
 from orchestrator.cli.project import Options, Prepared, Project
 from orchestrator.cli.reading import viewing
@@ -22,6 +21,7 @@ from orchestrator.core.events import event_from_data
 from orchestrator.core.problems import Problem
 from orchestrator.core.selection import Selection
 from orchestrator.core.state import RESUMABLE, RunState, fold
+from orchestrator.projections.change_text import change_text
 from orchestrator.projections.find_run import find_own_run
 from orchestrator.projections.queries import list_runs, load_blob
 from orchestrator.projections.starts import last_start

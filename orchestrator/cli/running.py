@@ -12,19 +12,20 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
-from ledger.canonical import blob_digest, canonical_bytes
+from ledger.canonical import canonical_bytes
 from ledger.errors import LedgerError, StorageError
 from ledger.store import Ledger
-from orchestrator import __version__
 from orchestrator.cli.alerting import tell_at_start, tell_of_run
+from orchestrator.cli.beginning import Beginning, make_beginning, trace_of
+from orchestrator.cli.capturing import capture
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.holding import append_event, check_owner, pipeline_held, record_host
-from orchestrator.cli.keying import key_notices, keyed_in, keyed_surroundings
+from orchestrator.cli.keying import key_notices, keyed_surroundings, lost_key_notice
 from orchestrator.cli.measuring import cache_path, make_digester
 from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.project import Options, Prepared, Project
@@ -37,26 +38,25 @@ from orchestrator.cli.telemetry.entry import NoTelemetry, telemetry_of_run
 from orchestrator.cli.telemetry.sampling import run_is_sampled
 from orchestrator.core.baselines import step_baselines
 from orchestrator.core.definition_diff import definition_changes
-from orchestrator.core.events import DefinitionChanged, RunResumed, RunStarted
+from orchestrator.core.events import DefinitionChanged
 from orchestrator.core.manual import manual_signs, missing_reason
 from orchestrator.core.printable import as_utf8
 from orchestrator.core.problems import Problem
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState
-from orchestrator.core.tracing import TraceParent, parse_traceparent, traceparent_of
+from orchestrator.projections.environments import last_secrets
 from orchestrator.projections.queries import baselines_for, load_blob, load_json, pipeline_row
 from orchestrator.runtime.assembly import graph_document, run_plan
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.digest_cache import DigestCache
 from orchestrator.runtime.engine import Engine
-from orchestrator.runtime.environment import child_environment, recorded_variables
+from orchestrator.runtime.environment import child_environment
 from orchestrator.runtime.executor import ProcessExecutor
 from orchestrator.runtime.leaks import check_redactor
-from orchestrator.runtime.liveness import boot_id, process_start
 from orchestrator.runtime.manifests import Manifests, RememberingDigester
 from orchestrator.runtime.pools import LedgerPools
 from orchestrator.runtime.ports import Observer, Ports
-from orchestrator.runtime.provenance import caller_trace, current_actor, git_state, host_name, trigger
+from orchestrator.runtime.provenance import current_actor, git_state, host_name, trigger
 from orchestrator.runtime.sharing import share_ledger
 from orchestrator.runtime.signals import SignalInbox, parallel_limit, prepare_process
 from orchestrator.runtime.workbench import RunWorkbench
@@ -157,11 +157,17 @@ def execute(
             record_host(project, ledger, say=say)
             tell_at_start(ledger, prepared, run_id, say=say)
             plan = make_plan(prepared, options, ledger, run_id=run_id, jobs=start.jobs, make_key=True)
-            for notice in key_notices(plan, {} if resumption is None else resumption.variables):
+            begun = {} if resumption is None else resumption.variables
+            beginning = make_beginning(prepared, options.selection, plan, reason=start.reason, git=git, state=state)
+            before = (
+                last_secrets(ledger.connection, [project.pipeline.name, *project.pipeline.formerly])
+                if beginning.secrets
+                else {}
+            )
+            for notice in (*key_notices(plan, begun), *lost_key_notice(before, beginning.secrets, plan)):
                 say(f"warning: {notice}")
-            opening = _opening(prepared, options, start, plan, git, state)
             with telemetry_of_run(ledger, run_id, prepared, os.environ, say=say) as telemetry:
-                ended = _run(prepared, ledger, plan, opening, state, observers, telemetry)
+                ended = run_engine(prepared, ledger, plan, beginning, observers, telemetry)
                 return Ended(project.ledger, ended, _seal(prepared, ledger, run_id, telemetry, say))
 
 
@@ -303,19 +309,25 @@ def _record_definition(project: Project, ledger: Ledger, git: Mapping[str, objec
     append_event(ledger, f"pipeline/{pipeline.name}", event, blobs)
 
 
-def _run(
+def run_engine(
     prepared: Prepared,
     ledger: Ledger,
     plan: RunPlan,
-    opening: RunStarted | RunResumed,
-    state: RunState | None,
+    beginning: Beginning,
     observers: MakeObservers,
     telemetry: RunTelemetry | NoTelemetry,
 ) -> RunState:
+    """
+    Run *plan* to its end, with what is *prepared* around it, and return the final state.
+
+    Raises:
+        LedgerError: An event could not be recorded; what ran then has been ended.
+    """
     project = prepared.project
     pipeline, folder = project.pipeline, ledger.path.parent
     graph = canonical_bytes(graph_document(pipeline, project.graph))
     redactor = prepared.redactor
+    environment = child_environment(pipeline, prepared.environment, os.environ)
     clock = SystemClock()
     prepare_process()
     with contextlib.ExitStack() as stack:
@@ -327,10 +339,10 @@ def _run(
             plan,
             folder=folder,
             datasets=prepared.places,
-            environment=child_environment(pipeline, prepared.environment, os.environ),
+            environment=environment,
             manifest=measured.get,
             redact=redactor.redact,
-            parent=(parent := _trace_of(state)),
+            parent=(parent := trace_of(beginning.state)),
             sampled=run_is_sampled(telemetry.settings, plan.run_id, parent),
         )
         stack.callback(workbench.close)
@@ -340,6 +352,8 @@ def _run(
         executor = ProcessExecutor(clock=clock, new_stream=redactor.stream, wakeup_fd=inbox.fd, listen=telemetry.listen)
         stack.callback(executor.close)
         digester = make_digester(prepared, cache, measured.get, executor, run_id=plan.run_id)
+        found = capture(prepared, plan, ledger.connection, digester, environment, beginning.secrets)
+        opening = attrs.evolve(beginning.event, environment=found.digest)
         ports = Ports(
             journal=ledger,
             clock=clock,
@@ -350,49 +364,5 @@ def _run(
             pools=pools,
             observers=[*stack.enter_context(observers(plan, ledger, executor.last_line)), *telemetry.observers],
         )
-        return Engine(plan, ports, started=opening, state=state, blobs={opening.graph: graph}).run()
-
-
-def _trace_of(state: RunState | None) -> TraceParent | None:
-    """Return the trace context of a new run, or of the one in *state*, which keeps the one that it was started in."""
-    return caller_trace(os.environ) if state is None else parse_traceparent(state.traceparent, state.tracestate)
-
-
-def _opening(
-    prepared: Prepared,
-    options: Options,
-    start: Start,
-    plan: RunPlan,
-    git: Mapping[str, object] | None,
-    state: RunState | None,
-) -> RunStarted | RunResumed:
-    """Return the event that opens the run, or that opens the one in *state* again."""
-    project, pipeline, pid = prepared.project, prepared.project.pipeline, os.getpid()
-    circumstances: dict[str, Any] = {
-        "run_id": plan.run_id,
-        "pipeline": pipeline.name,
-        "night": plan.night,
-        "definition": pipeline.digest,
-        "definition_path": project.definition_path,
-        "graph": blob_digest(canonical_bytes(graph_document(pipeline, project.graph))),
-        "variables": recorded_variables(pipeline, prepared.environment, keyed_in(plan)),
-        "trigger": trigger(),
-        "actor": current_actor(os.environ),
-        "git": git,
-        "host": host_name(),
-        "boot_id": boot_id(),
-        "pid": pid,
-        "process_start": process_start(pid) or "",
-        "max_parallel": plan.max_parallel,
-        "program": __version__,
-        "reason": start.reason,
-    }
-    if state is not None:
-        return RunResumed(before=state.status, **circumstances)
-    parent = caller_trace(os.environ)
-    if parent is not None:
-        circumstances["traceparent"] = traceparent_of(parent.trace_id, parent.span_id, sampled=parent.sampled)
-        # Whoever set it may have put anything in.
-        clean = parent.state is None or prepared.redactor.redact(parent.state) == parent.state
-        circumstances["tracestate"] = parent.state if clean else None
-    return RunStarted(selection=options.selection.as_json(), **circumstances)
+        blobs = {opening.graph: graph, **found.blobs}
+        return Engine(plan, ports, started=opening, state=beginning.state, blobs=blobs).run()

@@ -33,6 +33,7 @@ from orchestrator.cli.lost_ledgers import note_place, refuse_lost
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.events import CheckpointAnchored
 from orchestrator.core.printable import printable
+from orchestrator.projections.reproductions import any_run
 
 Say = Callable[[str], None]
 
@@ -146,7 +147,7 @@ def seal_run(
         What kept a checkpoint from being made, or None; the run is what it is. An anchor that failed is told and recorded.
     """
     try:
-        (last,) = ledger.connection.execute("SELECT last_seq FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        last = any_run(ledger.connection, run_id)["last_seq"]
         found = seal_ledger(ledger, last + 1, say=say)
         outcomes = anchored(found, pipeline, folder, ledger.ledger_id, clean)
         if outcomes:

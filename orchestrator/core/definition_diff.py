@@ -25,12 +25,12 @@ def definition_changes(before: Mapping[str, object] | None, after: Mapping[str, 
     changes: list[Change] = []
     former = dict(before)
     for table in _RENAMED_TABLES:
-        renamed, former_entries = _renamed(_table(before, table), _table(after, table))
+        renamed = renamed_entries(_table(before, table), _table(after, table))
         changes += [
             {"path": f"{table}.{new}", "kind": "renamed", "before": old, "after": new} for old, new in renamed.items()
         ]
         if table in before:
-            former[table] = former_entries
+            former[table] = {renamed.get(name, name): entry for name, entry in _table(before, table).items()}
     for number, change in enumerate(_differences((), former, after)):
         if number == CHANGES_MAX:
             changes.append({"path": "…", "kind": "changed", "before": None, "after": "more changes than are listed"})
@@ -39,15 +39,15 @@ def definition_changes(before: Mapping[str, object] | None, after: Mapping[str, 
     return changes
 
 
-def _renamed(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[dict[str, str], dict[str, object]]:
-    """Return old to new names, and the entries of *before* under the new ones."""
+def renamed_entries(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, str]:
+    """Return the name in *before* to that in *after* of each entry of a table that names in `formerly` what it was called."""
     renamed: dict[str, str] = {}
     for name, entry in after.items():
         formerly = entry.get("formerly", ()) if isinstance(entry, Mapping) else ()
         for old in formerly if name not in before else ():
             if old in before and old not in after:
                 renamed.setdefault(old, name)
-    return renamed, {renamed.get(name, name): entry for name, entry in before.items()}
+    return renamed
 
 
 def _differences(path: tuple[str, ...], before: object, after: object) -> Iterator[Change]:

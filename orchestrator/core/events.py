@@ -32,6 +32,7 @@ from orchestrator.core.pipeline_events import (
     RunAcknowledged,
     RunCancelRequested,
     RunRefused,
+    RunReproduced,
     TelemetryDelivered,
     TelemetryFailed,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "RunCancelRequested",
     "RunFinished",
     "RunRefused",
+    "RunReproduced",
     "RunResumed",
     "RunStarted",
     "StepFinished",
@@ -85,6 +87,8 @@ class RunStarted:
         git: `{"commit", "dirty"}` of the folder of the definition, or None.
         traceparent: The W3C trace context in which it was started, where there was a valid one; its trace is that of the run.
         tracestate: What belongs to that.
+        environment: Digest of the blob that says what it ran with: code, interpreter, packages, programs, platform; see the reference of environments.
+        reproduces: The run that this one runs again, to compare what comes of it; None for every other run.
     """
 
     run_id: str
@@ -107,6 +111,8 @@ class RunStarted:
     reason: str | None = None
     traceparent: str | None = None
     tracestate: str | None = None
+    environment: str | None = None
+    reproduces: str | None = None
 
 
 @attrs.frozen
@@ -137,6 +143,7 @@ class RunResumed:
     max_parallel: int
     program: str
     reason: str | None = None
+    environment: str | None = None
 
 
 @attrs.frozen
@@ -276,6 +283,7 @@ Event: TypeAlias = (
     | NoteAdded
     | RunAcknowledged
     | RunCancelRequested
+    | RunReproduced
     | CheckpointAnchored
     | HistoryCarried
     | AlertRaised
@@ -304,6 +312,7 @@ EVENT_TYPES: Mapping[str, tuple[type[Event], int]] = {
     "note.added": (NoteAdded, 1),
     "run.acknowledged": (RunAcknowledged, 1),
     "run.cancel_requested": (RunCancelRequested, 1),
+    "run.reproduced": (RunReproduced, 1),
     "checkpoint.anchored": (CheckpointAnchored, 1),
     "history.carried": (HistoryCarried, 1),
     "alert.raised": (AlertRaised, 1),

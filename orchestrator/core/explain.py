@@ -82,7 +82,10 @@ def next_command(detail: Mapping[str, object]) -> list[str]:
     run_id, where = str(detail["run_id"]), str(detail.get("where") or "")
     status = detail["status"]
     steps = _steps(detail)
-    again = f"orchestrate run --for {detail['night']}{where}"
+    original = detail.get("reproduces")
+    again = (
+        f"orchestrate reproduce {original}{where}" if original else f"orchestrate run --for {detail['night']}{where}"
+    )
     if status == "running":
         return [f"orchestrate logs {run_id} --follow{where}"]
     if detail.get("repaired_by"):
@@ -96,7 +99,7 @@ def next_command(detail: Mapping[str, object]) -> list[str]:
             return [f'orchestrate accept {run_id} {name} --reason "…"{where}', f"{again} --force --only {name}"]
         return [f"orchestrate logs {run_id} {name}{where}", f"orchestrate explain {run_id} {name}{where}", again]
     if failed is not None:
-        writer = _writer_of(detail, failed)
+        writer = None if original else _writer_of(detail, failed)
         accept = [] if writer is None else [f'orchestrate accept {run_id} {writer} --reason "…"{where}']
         return [f"orchestrate explain {run_id} {failed['step']}{where}", *accept, again]
     selection = detail.get("selection")
@@ -168,10 +171,12 @@ def _change(evidence: Evidence) -> str:
 
 def id_in(component: object) -> str | None:
     """Return the id of the key of the digest that stands for a secret in *component* of a step's key, or None where there is none."""
-    value = component.get("value") if isinstance(component, Mapping) else None
-    if not isinstance(value, str) or not value.startswith("keyed:"):
-        return None
-    return value.split(":")[1]
+    return id_of(component.get("value") if isinstance(component, Mapping) else None)
+
+
+def id_of(value: object) -> str | None:
+    """Return the id of the key of the digest *value* of a secret, `none` where there was no key; None for what is no such digest."""
+    return value.split(":")[1] if isinstance(value, str) and value.startswith("keyed:") else None
 
 
 def _output(evidence: Evidence) -> str:

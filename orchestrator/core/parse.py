@@ -30,10 +30,12 @@ class Parsed:
 
     Attributes:
         warnings: What does not keep it from running.
+        content: The text that it was made from.
     """
 
     pipeline: Pipeline
     warnings: tuple[Problem, ...] = ()
+    content: bytes = attrs.field(default=b"", repr=False)
 
 
 def parse_pipeline(content: str | bytes, *, file: str, schema: Mapping[str, object]) -> Parsed:

@@ -143,6 +143,36 @@ class RunCancelRequested:
 
 
 @attrs.frozen
+class RunReproduced:
+    """
+    A run was run again, or was to be, and this is what came of it.
+
+    Attributes:
+        run_id: The run that was to be had again.
+        reproduction: The run that ran it again, which names it as `reproduces`; None where nothing could be started.
+        verdict: identical, equivalent (other bytes, the same content), different, or not_reproducible.
+        first: `{"step", "dataset", "columns"}` of the first step that differs, in the order of the graph; the latter two where they are known.
+        steps: `{"step", "verdict"}` of each step that was run again; where it is not identical with `outcome`, `behind` and `datasets`: `{"dataset", "verdict",
+            "expected", "actual", "files": [{"path", "verdict", ...}], "more_files"}`. No value of a cell stands in it.
+        causes: Why it is not reproducible, as `core.problems.Problem.as_json` gives them.
+        left_out: Step that had been attempted and was not run again, to the reason.
+        trusted: Secrets whose value of today was taken though it is not known to be the recorded one.
+    """
+
+    pipeline: str
+    run_id: str
+    reproduction: str | None
+    verdict: str
+    steps: tuple[Json, ...]
+    causes: tuple[Json, ...]
+    left_out: Json
+    actor: Json
+    first: Json | None = None
+    trusted: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@attrs.frozen
 class CheckpointAnchored:
     """
     The checkpoint over a run was handed to the anchors that the definition names; after the run, so that the next checkpoint covers this.

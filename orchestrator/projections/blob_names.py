@@ -14,6 +14,7 @@ FOR_TABLES: Mapping[str, tuple[str, ...]] = {
 }
 """What the tables over the events are made of besides these: it is never pruned."""
 
+_BESIDES: Mapping[str, tuple[str, ...]] = {"run.started": ("environment",), "run.resumed": ("environment",)}
 _WITH_COMPONENTS = ("attempt.started", "step.finished")
 
 
@@ -21,6 +22,7 @@ def blob_names(event: RecordedEvent) -> Iterator[str]:
     """Yield the digest of each blob that *event* names in a field of its own; what large components name is not followed."""
     data = event.data
     yield from named_in(event, FOR_TABLES)
+    yield from named_in(event, _BESIDES)
     evidence = data.get("evidence")
     if isinstance(evidence, Mapping) and isinstance(digest := evidence.get("certificate"), str):
         yield digest

@@ -146,6 +146,36 @@ DICTIONARY: Mapping[str, Table] = {
             "started_seq": "Place of its `attempt.started`.",
         },
     ),
+    "reproductions": Table(
+        "One row for each run that ran another one again, in the columns of `runs`; it is none of its pipeline's runs.",
+        {
+            "night": "The night of the run that it reproduces.",
+            "status": "running, succeeded, nothing_to_do, failed, timed_out, cancelled or interrupted.",
+            "exit_code": "Of the run by itself, whatever the verdict; empty while it runs, or where it died.",
+            "trigger": "How it was started: terminal, systemd or unattended.",
+            "graph": "Digest of the blob that holds its graph.",
+            "selection": "The steps that were run again, as JSON.",
+            "root_cause": "The first failure, as JSON.",
+            "counts": "How many steps ended in each status, as JSON.",
+            "first_seq": "Place of its first event.",
+            "last_seq": "Place of its `run.finished`; empty while it runs.",
+            "reproduces": "The run that it ran again.",
+        },
+    ),
+    "verdicts": Table(
+        "One row for each verdict on a run that was run again, or was to be.",
+        {
+            "run_id": "The run that was to be had again.",
+            "reproduction": "The run that ran it again; empty where nothing could be started.",
+            "verdict": "identical, equivalent, different or not_reproducible.",
+            "first_step": "The first step that differs, in the order of the graph.",
+            "first_dataset": "The first dataset of that step that differs.",
+            "steps": "Each step that was run again with its verdict and what differs, as JSON.",
+            "causes": "Why it is not reproducible, as JSON.",
+            "left_out": "Steps that were not run again, with the reason, as JSON.",
+            "trusted": "Secrets whose value is not known to be the recorded one, as JSON.",
+        },
+    ),
     "baselines": Table(
         "One row for each step, and night where it is counted by night: what the next run compares with.",
         {

@@ -14,7 +14,7 @@ class RunLookupError(Exception):
     Raised when a word means no run, or more than one.
 
     Attributes:
-        kind: `unknown_run`, `ambiguous_run`, `other_pipeline`, `no_runs`, `bad_run_id`, `unknown_pipeline` or `unknown_step`.
+        kind: `unknown_run`, `ambiguous_run`, `other_pipeline`, `no_runs`, `bad_run_id`, `unknown_pipeline`, `unknown_step` or `reproduction`.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -39,7 +39,8 @@ def find_run(connection: sqlite3.Connection, word: str, *, pipeline: str | None 
         shown = ascii(word[:60])
         raise RunLookupError("bad_run_id", f"not a run id: {shown}; type an id, the beginning of one, or latest")
     rows = connection.execute(
-        "SELECT run_id, pipeline FROM runs WHERE run_id >= ? AND run_id < ? ORDER BY run_id LIMIT ?",
+        "SELECT run_id, pipeline FROM runs WHERE run_id >= ?1 AND run_id < ?2"
+        " UNION ALL SELECT run_id, pipeline FROM reproductions WHERE run_id >= ?1 AND run_id < ?2 ORDER BY run_id LIMIT ?3",
         (word, word + "\U0010ffff", _SHOWN_AT_MOST + 1),
     ).fetchall()
     exact = [row for row in rows if row[0] == word]
@@ -61,11 +62,27 @@ def _check_pipeline(run_id: str, of: str, pipeline: str | None) -> None:
 
 
 def find_own_run(connection: sqlite3.Connection, word: str, pipeline: str) -> str:
-    """Return what `find_run` does; a run of another pipeline than *pipeline* is refused also where *word* names that one."""
+    """Return what `find_run` does; a run of another pipeline than *pipeline*, also where *word* names that one, and a reproduction are refused."""
     run_id = find_run(connection, word, pipeline=pipeline)
+    refuse_reproduction(connection, run_id)
     (of,) = connection.execute("SELECT pipeline FROM runs WHERE run_id = ?", (run_id,)).fetchone()
     _check_pipeline(run_id, str(of), pipeline)
     return run_id
+
+
+def refuse_reproduction(connection: sqlite3.Connection, run_id: str) -> None:
+    """
+    Make sure that the run *run_id* is one of its pipeline.
+
+    Raises:
+        RunLookupError: It is one that ran another one again.
+    """
+    from orchestrator.projections.reproductions import reproduced
+
+    original = reproduced(connection, run_id)
+    if original is not None:
+        message = f"run {run_id} is no night of its pipeline: it reproduces run {original}"
+        raise RunLookupError("reproduction", f"{message}; `orchestrate reproduce {original}` does that again")
 
 
 def check_step(connection: sqlite3.Connection, run_id: str, step: str) -> str:

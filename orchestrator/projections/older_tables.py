@@ -44,14 +44,20 @@ def make_present(connection: sqlite3.Connection, found: int, told: Callable[[int
     from ledger.projection import read_events, rebuild_beside
     from orchestrator.projections.read_models import ReadModels
 
+    add_missing_tables(connection, found)
+    rebuild_beside(connection, [ReadModels()], watched(read_events(connection), told))
+
+
+def add_missing_tables(connection: sqlite3.Connection, found: int) -> None:
+    """Make those tables of the ledger's own that one of the format *found* lacks, empty, beside the stored ones."""
     for script in SCRIPTS[FORMAT][len(SCRIPTS[found]) :]:
         for statement in statements(script):
             if statement.startswith("CREATE TABLE"):
                 connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
-    rebuild_beside(connection, [ReadModels()], _watched(read_events(connection), told))
 
 
-def _watched(events: Iterator[RecordedEvent], told: Callable[[int], None]) -> Iterator[RecordedEvent]:
+def watched(events: Iterator[RecordedEvent], told: Callable[[int], None]) -> Iterator[RecordedEvent]:
+    """Yield *events*, and tell *told* every thousand how many there were."""
     for number, event in enumerate(events, start=1):
         yield event
         if number % _EVENTS_BETWEEN == 0:

@@ -5,7 +5,7 @@ Only the standard library is loaded here, so that looking into a ledger starts f
 since that is what people and their programs read; inside the ledger they are integer microseconds.
 
 The documented views are asked, as everybody else does. A table itself is asked only for what no view shows: what the runtime decides by
-(baselines, the components of keys, where definitions lie, which process has a run), a run's graph, and the JSON behind the columns of a view, such as a run's actor.
+(baselines, the components of keys, where definitions lie, which process has a run), and for one run, since a reproduction stands in no view.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from orchestrator.projections.manual_actions import (
 Row = dict[str, object]
 
 _NIGHTS_AT_MOST = 31
+_LISTED = "run_id, pipeline, night, status, started_at, finished_at, duration_seconds"
 
 # fmt: off
 _SHOWN_OF_RUN = (
     "run_id", "pipeline", "night", "status", "exit_code", "started_at", "finished_at", "duration_seconds", "trigger", "actor", "reason",
-    "git", "definition", "root_cause", "counts", "notes", "acknowledged", "moves", "checkpoint",
+    "git", "definition", "root_cause", "counts", "notes", "acknowledged", "moves", "checkpoint", "reproduces", "verdicts",
 )
 _SHOWN_OF_STEP = ("step", "status", "reason", "evidence", "error_class", "duration_seconds", "metrics", "retry_at")
 _SHOWN_OF_ATTEMPT = (
@@ -40,12 +41,10 @@ _SHOWN_OF_ATTEMPT = (
     "log", "start_reason", "start_evidence",
 )
 
-_OF_STEP = (
-    "run_id, step, position, status, reason, evidence, error_class, attempts, duration_seconds, outputs, retry_at, seq AS finished_seq"
-)
+_OF_STEP = "run_id, step, position, status, reason, evidence, error_class, attempts, duration_us / 1e6 AS duration_seconds, outputs, retry_at, finished_seq"
 _OF_ATTEMPT = (
     "run_id, step, attempt, status, start_reason, start_evidence, key, started_at, finished_at, reason, error_class, message, exit_code,"
-    " signal, duration_seconds, log, log_bytes, log_lines, log_sha256, metrics, masked, first_seq AS started_seq, last_seq AS finished_seq"
+    " signal, duration_us / 1e6 AS duration_seconds, log, log_bytes, log_lines, log_sha256, metrics, masked, started_seq, finished_seq"
 )
 # fmt: on
 
@@ -61,7 +60,7 @@ def list_runs(
     """Return the runs, newest first: `run_id, pipeline, night, status, started_at, finished_at, duration_seconds`."""
     return _rows(
         connection,
-        "SELECT run_id, pipeline, night, status, started_at, finished_at, duration_seconds FROM audit_runs"
+        f"SELECT {_LISTED} FROM audit_runs"  # noqa: S608 - fixed names
         " WHERE pipeline = coalesce(?, pipeline) AND night = coalesce(?, night)"
         " AND (? OR status IN (SELECT value FROM json_each(?))) ORDER BY first_seq DESC LIMIT ?",
         (pipeline, night, not status, json.dumps(list(status)), -1 if limit is None else limit),
@@ -75,14 +74,15 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
     Args:
         history: Also look up how long each step took before, for comparison.
     """
+    from orchestrator.projections.reproductions import any_run, verdicts_on
     from orchestrator.projections.sealing import checkpoint_over
     from orchestrator.projections.withheld import step_classes
 
-    (run,) = _rows(connection, "SELECT * FROM runs WHERE run_id = ?", (run_id,))
+    run = any_run(connection, run_id)
     graph = load_blob(connection, str(run["graph"])) or {"steps": [], "datasets": {}}
     former = history_of_graph(connection, str(run["pipeline"]), graph, before=run_id) if history else {}
     attempts = _attempts(connection, run_id)
-    sql = f"SELECT {_OF_STEP} FROM audit_steps WHERE run_id = ? ORDER BY position"  # noqa: S608 - fixed names
+    sql = f"SELECT {_OF_STEP} FROM steps WHERE run_id = ? ORDER BY position"  # noqa: S608 - fixed names
     steps = [
         _step(row, attempts.get(str(row["step"]), []), former.get(str(row["step"]), []))
         for row in _rows(connection, sql, (run_id,))
@@ -91,9 +91,9 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
     for name in ("actor", "selection", "git", "counts"):
         detail[name] = _parsed(run[name])
     detail["root_cause"] = _cause(run["root_cause"])
-    detail["repaired_by"] = _repaired_by(connection, run)
+    detail["repaired_by"] = None if run["reproduces"] else _repaired_by(connection, run)
     detail["notes"], detail["moves"] = notes_of(connection, run_id), moves_before(connection, run_id)
-    detail["acknowledged"] = acknowledgement_of(connection, run_id)
+    detail["acknowledged"], detail["verdicts"] = acknowledgement_of(connection, run_id), verdicts_on(connection, run_id)
     detail["checkpoint"] = checkpoint_over(connection, run["last_seq"])
     detail["classes"] = step_classes(connection, run_id)
     detail.update(graph=graph, steps=steps, counts=detail["counts"] or _counts(steps))
@@ -102,9 +102,10 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
 
 def run_row(connection: sqlite3.Connection, run_id: str) -> Row:
     """Return the run *run_id*, which exists, as `list_runs` does."""
-    columns = "run_id, pipeline, night, status, started_at, finished_at, duration_seconds"
-    (row,) = _rows(connection, f"SELECT {columns} FROM audit_runs WHERE run_id = ?", (run_id,))  # noqa: S608 - fixed names
-    return row
+    from orchestrator.projections.reproductions import any_run
+
+    run = _with_seconds(any_run(connection, run_id))
+    return {name: run[name] for name in _LISTED.split(", ")}
 
 
 def show_json(detail: Mapping[str, object]) -> Row:
@@ -285,9 +286,7 @@ def attempt_key(connection: sqlite3.Connection, run_id: str, step: str, attempt:
 def load_blob(connection: sqlite3.Connection, digest: str) -> dict[str, object] | None:
     """Return the JSON object that is kept under *digest*, or None."""
     row = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
-    if row is None:
-        return None
-    value: dict[str, object] = json.loads(row[0])
+    value: dict[str, object] | None = None if row is None else json.loads(row[0])
     return value
 
 
@@ -308,7 +307,7 @@ def _rows(connection: sqlite3.Connection, sql: str, values: Sequence[object] = (
 
 def _attempts(connection: sqlite3.Connection, run_id: str) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
-    sql = f"SELECT {_OF_ATTEMPT} FROM audit_attempts WHERE run_id = ? ORDER BY step, attempt"  # noqa: S608 - fixed names
+    sql = f"SELECT {_OF_ATTEMPT} FROM attempts WHERE run_id = ? ORDER BY step, attempt"  # noqa: S608 - fixed names
     for row in _rows(connection, sql, (run_id,)):
         attempt = dict(row)
         for name in ("start_evidence", "metrics", "masked"):

@@ -5,13 +5,15 @@ from __future__ import annotations
 NAME = "orchestrator"
 """Under which the ledger knows these tables."""
 
-VERSION = 4
+VERSION = 5
 """Raised when the tables or what they hold change; they are then made anew."""
 
 TABLES = (
     "runs",
     "steps",
     "attempts",
+    "reproductions",
+    "verdicts",
     "baselines",
     "pipelines",
     "definitions",
@@ -96,6 +98,50 @@ CREATE TABLE attempts (
     finished_seq INTEGER,
     PRIMARY KEY (run_id, step, attempt)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE reproductions (
+    run_id TEXT PRIMARY KEY,
+    pipeline TEXT NOT NULL,
+    night TEXT NOT NULL,
+    status TEXT NOT NULL,
+    exit_code INTEGER,
+    started_at TEXT NOT NULL,
+    finished_at TEXT,
+    duration_us INTEGER,
+    trigger TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT,
+    definition TEXT NOT NULL,
+    graph TEXT NOT NULL,
+    selection TEXT NOT NULL,
+    git TEXT,
+    root_cause TEXT,
+    counts TEXT,
+    first_seq INTEGER NOT NULL,
+    last_seq INTEGER,
+    reproduces TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX reproductions_by_run ON reproductions (reproduces);
+
+CREATE TABLE verdicts (
+    seq INTEGER PRIMARY KEY,
+    pipeline TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    reproduction TEXT,
+    recorded_at TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    first_step TEXT,
+    first_dataset TEXT,
+    steps TEXT NOT NULL,
+    causes TEXT NOT NULL,
+    left_out TEXT NOT NULL,
+    trusted TEXT NOT NULL,
+    reason TEXT,
+    actor TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX verdicts_by_run ON verdicts (run_id);
 
 CREATE TABLE baselines (
     pipeline TEXT NOT NULL,

@@ -19,9 +19,11 @@ from orchestrator.core.events import (
     AlertRaised,
     AttemptFinished,
     AttemptStarted,
+    BlobsPruned,
     CheckpointAnchored,
     DeadmanPinged,
     DefinitionChanged,
+    FilesPruned,
     HistoryCarried,
     HostChanged,
     NoteAdded,
@@ -32,6 +34,7 @@ from orchestrator.core.events import (
     RunCancelRequested,
     RunFinished,
     RunRefused,
+    RunReproduced,
     RunResumed,
     RunStarted,
     StepFinished,
@@ -49,18 +52,37 @@ _LEDGERS_OWN = "ledger."
 # fmt: off
 _WITHOUT_A_ROW = (
     RunCancelRequested, AlertRaised, AlertDelivered, AlertFailed, DeadmanPinged, TelemetryDelivered, TelemetryFailed,
+    FilesPruned, BlobsPruned,
 )
 # fmt: on
+
+_COLUMNS = (
+    "run_id, pipeline, night, status, started_at, trigger, actor, reason, definition, graph, selection, git, first_seq"
+)
+_VALUES = "?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?"
+_INSERT_RUN = f"INSERT INTO runs ({_COLUMNS}) VALUES ({_VALUES})"  # noqa: S608 - fixed names
+# A table of its own, so that nothing that asks for runs, now or later, takes a reproduction for one.
+_INSERT_REPRODUCTION = f"INSERT INTO reproductions ({_COLUMNS}, reproduces) VALUES ({_VALUES}, ?)"  # noqa: S608 - fixed names
+_FIND_RUN = (
+    "SELECT pipeline, night, graph, 1 FROM runs WHERE run_id = ?"
+    " UNION ALL SELECT pipeline, night, graph, 0 FROM reproductions WHERE run_id = ?"
+)
 
 
 @attrs.frozen
 class _Run:
-    """What the rows of a run's steps need to know of it."""
+    """
+    What the rows of a run's steps need to know of it.
+
+    Attributes:
+        counts: What it does is what later runs compare with; what a reproduction does is not.
+    """
 
     run_id: str
     pipeline: str
     night: str
     per_night: frozenset[str]
+    counts: bool
 
     def counted_night(self, step: str) -> str:
         """Return the night that successes of *step* are counted by: empty where they are not counted by night."""
@@ -96,10 +118,10 @@ class ReadModels:
 
     def _run_started(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: RunStarted) -> None:
         graph = load_graph(connection, event.graph)
-        self._runs[event.run_id] = _run_of(event.run_id, event.pipeline, event.night, graph)
+        counts = event.reproduces is None
+        self._runs[event.run_id] = _run_of(event.run_id, event.pipeline, event.night, graph, counts=counts)
         connection.execute(
-            "INSERT INTO runs (run_id, pipeline, night, status, started_at, trigger, actor, reason, definition, graph, selection,"
-            " git, first_seq) VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            _INSERT_RUN if counts else _INSERT_REPRODUCTION,
             (
                 event.run_id,
                 event.pipeline,
@@ -113,20 +135,23 @@ class ReadModels:
                 canonical_text(event.selection),
                 _json(event.git),
                 recorded.seq,
+                *(() if counts else (event.reproduces,)),
             ),
         )
-        connection.execute(
-            "INSERT INTO pipelines VALUES (?, ?, ?) ON CONFLICT (pipeline) DO UPDATE SET definition = excluded.definition",
-            (event.pipeline, event.definition_path, event.definition),
-        )
+        if counts:
+            connection.execute(
+                "INSERT INTO pipelines VALUES (?, ?, ?) ON CONFLICT (pipeline) DO UPDATE SET definition = excluded.definition",
+                (event.pipeline, event.definition_path, event.definition),
+            )
         connection.executemany(
             "INSERT INTO steps (run_id, step, position, status) VALUES (?, ?, ?, 'pending')",
             ((event.run_id, entry["step"], position) for position, entry in enumerate(graph)),
         )
 
     def _run_finished(self, connection: sqlite3.Connection, recorded: RecordedEvent, event: RunFinished) -> None:
+        table = "runs" if self._run(connection, recorded).counts else "reproductions"
         connection.execute(
-            "UPDATE runs SET status = ?, exit_code = ?, finished_at = ?, duration_us = ?, root_cause = ?, counts = ?,"
+            f"UPDATE {table} SET status = ?, exit_code = ?, finished_at = ?, duration_us = ?, root_cause = ?, counts = ?,"  # noqa: S608 - of two
             " last_seq = ? WHERE run_id = ?",
             (
                 event.status,
@@ -165,6 +190,8 @@ class ReadModels:
             "UPDATE steps SET status = 'running', attempts = ?, retry_at = NULL WHERE run_id = ? AND step = ?",
             (event.attempt, run.run_id, event.step),
         )
+        if not run.counts:
+            return
         connection.execute(
             "INSERT INTO baselines (pipeline, step, night, last_run_id, last_attempt) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (pipeline, step, night) DO UPDATE"
@@ -221,8 +248,7 @@ class ReadModels:
                 event.step,
             ),
         )
-        if event.key is not None:
-            run = self._run(connection, recorded)
+        if event.key is not None and (run := self._run(connection, recorded)).counts:
             connection.execute(
                 "UPDATE baselines SET run_id = ?, attempt = ?, key = ?, outputs = ?"
                 " WHERE pipeline = ? AND step = ? AND night = ?",
@@ -247,15 +273,15 @@ class ReadModels:
         run_id = _run_id(recorded)
         known = self._runs.get(run_id)
         if known is None:
-            pipeline, night, graph = connection.execute(
-                "SELECT pipeline, night, graph FROM runs WHERE run_id = ?", (run_id,)
-            ).fetchone()
-            known = self._runs[run_id] = _run_of(run_id, pipeline, night, load_graph(connection, graph))
+            pipeline, night, graph, counts = connection.execute(_FIND_RUN, (run_id, run_id)).fetchone()
+            graph = load_graph(connection, graph)
+            known = self._runs[run_id] = _run_of(run_id, pipeline, night, graph, counts=bool(counts))
         return known
 
 
-def _run_of(run_id: str, pipeline: str, night: str, graph: Sequence[Mapping[str, object]]) -> _Run:
-    return _Run(run_id, pipeline, night, frozenset(str(entry["step"]) for entry in graph if entry.get("per_night")))
+def _run_of(run_id: str, pipeline: str, night: str, graph: Sequence[Mapping[str, object]], *, counts: bool) -> _Run:
+    per_night = frozenset(str(entry["step"]) for entry in graph if entry.get("per_night"))
+    return _Run(run_id, pipeline, night, per_night, counts)
 
 
 def _run_id(recorded: RecordedEvent) -> str:
@@ -282,6 +308,7 @@ _HANDLERS: Mapping[type[object], Callable[..., None]] = {
     OutputAccepted: of_pipeline.accepted,
     NoteAdded: of_pipeline.note_added,
     RunAcknowledged: of_pipeline.acknowledged,
+    RunReproduced: of_pipeline.reproduced,
     CheckpointAnchored: of_pipeline.anchored,
     # How a run that was to be cancelled ended is what its own events say; alerts, and what arrived of telemetry or was pruned, are folded where they are needed.
     **dict.fromkeys(_WITHOUT_A_ROW, lambda *_: None),

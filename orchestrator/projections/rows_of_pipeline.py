@@ -15,6 +15,7 @@ from orchestrator.core.pipeline_events import (
     PipelineMoved,
     RunAcknowledged,
     RunRefused,
+    RunReproduced,
 )
 
 
@@ -119,6 +120,30 @@ def acknowledged(_: object, connection: sqlite3.Connection, recorded: RecordedEv
             event.run_id,
             event.status,
             recorded.recorded_at,
+            event.reason,
+            canonical_text(event.actor),
+        ),
+    )
+
+
+def reproduced(_: object, connection: sqlite3.Connection, recorded: RecordedEvent, event: RunReproduced) -> None:
+    """Add the row of what came of running a run again."""
+    first = event.first or {}
+    connection.execute(
+        "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            recorded.seq,
+            event.pipeline,
+            event.run_id,
+            event.reproduction,
+            recorded.recorded_at,
+            event.verdict,
+            first.get("step"),
+            first.get("dataset"),
+            canonical_text(event.steps),
+            canonical_text(event.causes),
+            canonical_text(event.left_out),
+            canonical_text(event.trusted),
             event.reason,
             canonical_text(event.actor),
         ),

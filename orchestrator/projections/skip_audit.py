@@ -127,6 +127,8 @@ class SkipAudit:
         event = event_from_data(recorded.type, recorded.type_version, recorded.data)
         run = self._runs.get(recorded.stream.removeprefix("run/"))
         match event:
+            case RunStarted(reproduces=str()):
+                pass  # What a reproduction does is no part of the history that decisions rest on.
             case RunStarted() | RunResumed():
                 self._open(event)
             case HistoryCarried():

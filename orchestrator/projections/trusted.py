@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ledger.computing import Row, refuse_computing, schema_rows
 
-FINGERPRINT = "1c7c981e940f81b9b6b5f32ff896552b2d684a53d22edb2ec45be55691c5bd69"
+FINGERPRINT = "ccb45fda7622c428beb02f9a59a533bbeba9c89e9203e023b92c8bfeef0e50cb"
 """Of the whole schema of a ledger that this program has just made; where one has another, each object is looked at, which costs some milliseconds."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from orchestrator.projections import views_of_data as data
 from orchestrator.projections import views_of_evidence as evidence
+from orchestrator.projections import views_of_reproductions as reproductions
 from orchestrator.projections import views_of_runs as runs
 from orchestrator.projections.view_form import View
 
@@ -24,6 +25,7 @@ VIEWS: Mapping[str, View] = {
         runs.FAILURES,
         runs.NIGHTS,
         runs.MISSING_NIGHTS,
+        reproductions.REPRODUCTIONS,
         data.DATA_USE,
         evidence.EVENTS,
         evidence.CHECKPOINTS,

@@ -126,13 +126,13 @@ FROM definitions
 MANUAL_ACTIONS = View(
     "audit_manual_actions",
     "One row for everything that a person did: runs started at a terminal, with --force or with a reason, runs that were resumed or "
-    "cancelled, accepted outputs, moved pipelines, notes, acknowledgements, and what was done to the ledger itself.",
+    "cancelled or reproduced, accepted outputs, moved pipelines, notes, acknowledgements, and what was done to the ledger itself.",
     {
         "seq": SEQ,
         "recorded_at": RECORDED_AT,
         "action": (
             "text",
-            "Type of the event: run.started, run.resumed, run.cancel_requested, output.accepted, pipeline.moved, note.added, run.acknowledged, ledger....",
+            "Type of the event: run.started, run.resumed, run.cancel_requested, run.reproduced, output.accepted, pipeline.moved, note.added, run.acknowledged, ledger....",
         ),
         "pipeline": ("text", "Name of the pipeline; empty for what was done to the ledger."),
         "run_id": ("text", "The run; empty where it is about none."),
@@ -146,6 +146,10 @@ MANUAL_ACTIONS = View(
 SELECT first_seq, started_at, 'run.started', pipeline, run_id, NULL, night, reason,
     json_object('trigger', trigger, 'selection', json(selection)), {who("actor")}
 FROM runs WHERE trigger = 'terminal' OR reason IS NOT NULL OR json_extract(selection, '$.force')
+UNION ALL
+SELECT v.seq, v.recorded_at, 'run.reproduced', v.pipeline, v.run_id, NULL, r.night, v.reason,
+    json_object('verdict', v.verdict, 'reproduction', v.reproduction), {who("v.actor")}
+FROM verdicts v LEFT JOIN runs r ON r.run_id = v.run_id
 UNION ALL
 SELECT seq, recorded_at, 'output.accepted', pipeline, run_id, step, nullif(night, ''), reason,
     json_object('outputs', json(outputs), 'before', json(before)), {who("actor")}

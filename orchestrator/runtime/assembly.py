@@ -17,6 +17,11 @@ from orchestrator.core.run_plan import RunPlan, StepPlan
 from orchestrator.runtime.digests import CodePlace, DatasetPlace
 from orchestrator.runtime.walking import matches
 
+SHELL = "/bin/sh"
+
+
+SHELL = "/bin/sh"
+
 
 @attrs.frozen
 class Surroundings:
@@ -169,7 +174,7 @@ def _cwd(step: Step, around: Surroundings) -> Path:
 def step_argv(step: Step, around: Surroundings) -> tuple[str, ...]:
     """Return what is executed for *step*, every `${NAME}` replaced; a `shell` line goes to `/bin/sh -e -c` as it stands."""
     if step.shell is not None:
-        return ("/bin/sh", "-e", "-c", step.shell)
+        return (SHELL, "-e", "-c", step.shell)
     return tuple(resolve(word, around.values) for word in step.command)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import attrs
+
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.names import shown as quoted
 from orchestrator.core.parse import Parsed, parse_pipeline, placed
@@ -34,7 +36,7 @@ def read_definition(path: Path, *, shown: str | None = None) -> Parsed:
         raise DefinitionError([problem]) from None
     parsed = parse_pipeline(content, file=file, schema=load_schema("pipeline"))
     _check_zone(parsed.pipeline.timezone, content, file)
-    return parsed
+    return attrs.evolve(parsed, content=content)
 
 
 def place_problems(path: Path, problems: Sequence[Problem], *, shown: str) -> list[Problem]:

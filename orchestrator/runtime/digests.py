@@ -20,6 +20,7 @@ from pathlib import Path
 import attrs
 
 from ledger.canonical import canonical_bytes, parse_canonical
+from orchestrator.core.capture import CodeFile
 from orchestrator.core.definition import DEFAULT_PROBE_TIMEOUT_US
 from orchestrator.core.output_contract import NOTHING, Extent
 from orchestrator.runtime.digest_cache import DigestCache
@@ -98,6 +99,7 @@ class FileDigester:
         self._redact = redact
         self._jobs: deque[tuple[MeasureRequest, Generator[Measured | _Waits | None, None, None]]] = deque()
         self._waits = False
+        self._names: dict[str, str] = {}
 
     def submit(self, request: MeasureRequest) -> None:
         """Ask for a measurement; `advance` will return it."""
@@ -143,6 +145,17 @@ class FileDigester:
                 self._probes.wait()
         return found[0]
 
+    def code(self) -> Iterator[CodeFile | None]:
+        """Yield each file that is code of a step, once; None to give way."""
+        words = dict.fromkeys(word for place in self._code.values() for word in place.words)
+        globs = dict.fromkeys(pattern for place in self._code.values() for pattern in place.globs)
+        return self._code_files(CodePlace(tuple(words), tuple(globs)))
+
+    def file_digest(self, path: str, status: os.stat_result) -> str:
+        """Return the digest of the file at *path*, for those who have nothing else to do meanwhile."""
+        (digest,) = (found for found in self._file_digest(path, status) if found is not None)
+        return digest
+
     def _measure(self, request: MeasureRequest) -> Generator[Measured | _Waits | None, None, None]:
         manifests: dict[str, bytes] = {}
         extents: dict[str, Extent] = {}
@@ -169,7 +182,7 @@ class FileDigester:
                 if entry is None:
                     yield None
                 else:
-                    code[entry[0]] = entry[1]
+                    code[entry.name] = entry.digest
         yield Measured(request.step, inputs, outputs, code, manifests, files, extents)
 
     def _dataset(self, name: str, *, count: bool) -> Generator[_Waits | None, None, tuple[bytes | None, Extent]]:
@@ -271,7 +284,7 @@ class FileDigester:
         self._cache.put(path, status, digest)
         yield digest
 
-    def _code_files(self, place: CodePlace) -> Iterator[tuple[str, str] | None]:
+    def _code_files(self, place: CodePlace) -> Iterator[CodeFile | None]:
         candidates = dict.fromkeys(place.words)
         for pattern in place.globs:
             for name in walk_files(self._folder, pattern):
@@ -287,7 +300,14 @@ class FileDigester:
                 continue
             if stat.S_ISREG(status.st_mode):
                 for digest in self._file_digest(path, status):
-                    yield None if digest is None else (self._shown(name), digest)
+                    yield None if digest is None else CodeFile(path, self._code_name(name), status.st_size, digest)
+
+    def _code_name(self, name: str) -> str:
+        """Return what `_shown` does, worked out once: files of code are few, and several steps have them."""
+        shown = self._names.get(name)
+        if shown is None:
+            shown = self._names[name] = self._shown(name)
+        return shown
 
     def _count_changes(self, before: str, after: bytes | None) -> dict[str, int]:
         changes = manifest_changes(self._load_manifest(before), after)

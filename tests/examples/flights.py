@@ -33,6 +33,7 @@ STEPS = (
     "gold_carriers",
     "gold_airports",
     "report",
+    "spot_check",
 )
 
 Row = dict[str, str]

@@ -29,7 +29,7 @@ def test_broken_night_and_its_repair(tmp_path: Path) -> None:
     assert lines[0] == f"flights failed, night {BROKEN}: quality (exit)"
     assert f"flights of {BROKEN}: " in lines[1]
     assert "ask for the delivery again" in lines[1]
-    assert lines[2] == "4 steps were skipped because of it"
+    assert lines[2] == "5 steps were skipped because of it"
     assert f"next: orchestrate logs {failed.result['run_id']} quality --pipeline {tmp_path}/pipeline.toml" in lines
     assert KEY not in text
 

@@ -49,7 +49,7 @@ HISTORY = (*STORM, WINDY, TOO_FAST, WITHOUT_WEATHER)
 FORMER = (date(2013, 2, 10), date(2013, 2, 11))
 BROKEN = date(2013, 2, 13)
 
-BEHIND_THE_GATE = {"silver", "gold_carriers", "gold_airports", "report"}
+BEHIND_THE_GATE = {"silver", "gold_carriers", "gold_airports", "report", "spot_check"}
 
 
 class History(NamedTuple):

@@ -30,12 +30,14 @@ from orchestrator.core.events import (
     RunCancelRequested,
     RunFinished,
     RunRefused,
+    RunReproduced,
     RunResumed,
     RunStarted,
     StepFinished,
     event_data,
     event_type,
 )
+from orchestrator.core.reproduction import VERDICTS
 from orchestrator.core.state import FINAL, RESUMABLE, RUN_FINAL, RunState
 from orchestrator.projections.read_models import ReadModels
 from tests.properties.test_run_machine import Nights
@@ -98,7 +100,7 @@ CIRCUMSTANCES: Mapping[str, st.SearchStrategy[Any]] = {
     "program": TEXT,
     "reason": SOME_TEXT,
 }
-RUN_STARTS = st.builds(RunStarted, selection=OBJECTS, **CIRCUMSTANCES)
+RUN_STARTS = st.builds(RunStarted, selection=OBJECTS, reproduces=st.sampled_from([None, None, "r0"]), **CIRCUMSTANCES)
 RUN_RESUMES = st.builds(RunResumed, before=st.just(""), **CIRCUMSTANCES)
 RUN_ENDS = st.builds(
     RunFinished,
@@ -195,6 +197,20 @@ OF_A_PIPELINE = (
         reason=SOME_TEXT,
     )
     | st.builds(
+        RunReproduced,
+        pipeline=PIPELINES,
+        run_id=st.sampled_from(["r0", "r1"]),
+        reproduction=st.none() | st.sampled_from(["r1", "r2"]),
+        verdict=st.sampled_from(VERDICTS),
+        steps=SEVERAL,
+        causes=SEVERAL,
+        left_out=OBJECTS,
+        actor=ACTORS,
+        first=SOME_OBJECT,
+        trusted=st.sampled_from([(), ("KEY",)]),
+        reason=SOME_TEXT,
+    )
+    | st.builds(
         RunCancelRequested,
         pipeline=PIPELINES,
         run_id=st.sampled_from(["r0", "r1"]),
@@ -223,6 +239,7 @@ def histories(draw: st.DrawFn) -> list[Append]:
     appends: list[Append] = []
     active: dict[str, RunState] = {}
     over: dict[str, RunState] = {}
+    again: set[str] = set()  # Runs that reproduce others, which are never resumed.
     runs = 0
     for _ in range(draw(st.integers(1, 20))):
         what = draw(st.sampled_from(["run", "steps", "steps", "steps", "end", "resume", "pipeline"]))
@@ -249,8 +266,11 @@ def histories(draw: st.DrawFn) -> list[Append]:
             blobs = {blob_digest(graph): graph}
             stream, run_id, runs = f"run/r{runs}", f"r{runs}", runs + 1
             active[stream] = RunState()
-            taken = [attrs.evolve(draw(RUN_STARTS), run_id=run_id, graph=blob_digest(graph))]
-            active[stream].evolve(taken[0])
+            start = attrs.evolve(draw(RUN_STARTS), run_id=run_id, graph=blob_digest(graph))
+            taken = [start]
+            active[stream].evolve(start)
+            if start.reproduces is not None:
+                again.add(stream)
         elif what == "steps":
             stream = draw(st.sampled_from(sorted(active)))
             taken = draw(events_of_steps(active[stream]))
@@ -259,7 +279,7 @@ def histories(draw: st.DrawFn) -> list[Append]:
             taken = [draw(RUN_ENDS)]
             ended = active.pop(stream)
             ended.evolve(taken[0])
-            if ended.status in RESUMABLE:
+            if ended.status in RESUMABLE and stream not in again:
                 over[stream] = ended
         appends.append(Append(stream, tuple(taken), blobs, draw(st.booleans())))
     return appends

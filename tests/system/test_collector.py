@@ -101,6 +101,7 @@ class Story(NamedTuple):
     folder: Path
     first: Seen
     third: Seen
+    outlook: dict[str, str]
     missed: Seen
     replayed: Seen
     resumed: Seen
@@ -144,6 +145,8 @@ def story(collectors: tuple[RealCollector, RealCollector], tmp_path_factory: pyt
     pipeline.deliver(THIRD)
     pipeline.run(THIRD, env=near.environment)
     third = look(folder, near)
+    planned = value_of(program("plan", "--json", cwd=folder, env=PATH), "plan")
+    outlook = {step["step"]: step["outlook"] for step in planned["steps"]}
 
     near.end(signal.SIGKILL)
     pipeline.deliver(FOURTH, broken=True)
@@ -158,7 +161,7 @@ def story(collectors: tuple[RealCollector, RealCollector], tmp_path_factory: pyt
     value_of(resumed, "run", code=1)
     after_resume = look(folder, near)
     wait_until(lambda: passed_on(near, backend), "the back end lacks spans", seconds=120)
-    return Story(folder, first, third, missed, after_replay, after_resume, look(folder, backend), near)
+    return Story(folder, first, third, outlook, missed, after_replay, after_resume, look(folder, backend), near)
 
 
 @pytest.fixture(scope="module")
@@ -168,8 +171,7 @@ def leaked(collectors: tuple[RealCollector, RealCollector], tmp_path_factory: py
     folder = tmp_path_factory.mktemp("leaky")
     (folder / "pipeline.toml").write_text(LEAKY, encoding="utf-8")
     (folder / "leak.py").write_text(LEAK, encoding="utf-8")
-    if not near.is_up:
-        near.start()
+    near.start()
     done = program("run", "--json", cwd=folder, env={**PATH, **near.environment})
     value_of(done, "run")
     wait_until(lambda: passed_on(near, backend), "the back end lacks spans", seconds=120)
@@ -249,6 +251,11 @@ class TestNights:
         assert len(story.third.runs()) == 3
         for trace in (story.third.runs()[0], story.third.runs()[2]):
             assert sorted(span["name"] for span in story.third.others if span["trace_id"] == trace) == sorted(OWN)
+
+    def test_nothing_runs_again_because_the_collector_has_gone(self, story: Story) -> None:
+        """Where spans go is in no step's key: planned without a word of the Collector that was there in all nights before."""
+        assert set(story.outlook.values()) == {"skip"}
+        assert len(story.outlook) == STEPS
 
     def test_a_night_that_failed_without_a_collector_is_replayed(self, story: Story) -> None:
         """Nothing of it had come; then all of it is there, errors and skips too, and the steps' own spans alone are lost."""
@@ -337,3 +344,65 @@ class TestMasking:
         """The ledger's spans are untouched, the event of a retry too."""
         agree(leaked)
         assert [event[0] for span in leaked.ours for event in span["events"]] == ["retry.scheduled"]
+
+
+SPANS = {
+    "resourceSpans": [
+        {
+            "resource": {},
+            "scopeSpans": [
+                {
+                    "scope": {"name": "acknowledged"},
+                    "spans": [
+                        {
+                            "traceId": "0af7651916cd43dd8448eb211c80319c",
+                            "spanId": "b7ad6b7169203331",
+                            "name": "acknowledged",
+                            "kind": 1,
+                            "startTimeUnixNano": "1",
+                            "endTimeUnixNano": "2",
+                        }
+                    ],
+                }
+            ],
+        }
+    ]
+}
+TOLD = [{"key": "tried", "value": {"stringValue": f"with password={SECRET}, in vain"}}]
+LOGS = {
+    "resourceLogs": [
+        {"scopeLogs": [{"logRecords": [{"body": {"stringValue": f"Bearer {SECRET} is refused"}, "attributes": TOLD}]}]}
+    ]
+}
+METRICS = {
+    "resourceMetrics": [
+        {
+            "scopeMetrics": [
+                {"metrics": [{"name": "tries", "gauge": {"dataPoints": [{"asInt": "3", "attributes": TOLD}]}}]}
+            ]
+        }
+    ]
+}
+
+
+class TestSending:
+    """What is sent by hand, as OTLP's JSON has it."""
+
+    def test_metrics_and_logs_are_masked_and_kept_too(self, collectors: tuple[RealCollector, RealCollector]) -> None:
+        """The bodies of logs as well as attributes."""
+        near, _ = collectors
+        near.start()
+        near.send("logs", LOGS)
+        near.send("metrics", METRICS)
+        text = near.copy.read_text(encoding="utf-8")
+        assert SECRET not in text
+        assert '"**** is refused"' in text
+        assert text.count('"with ****, in vain"') == 2
+
+    def test_what_was_acknowledged_is_on_disk(self, collectors: tuple[RealCollector, RealCollector]) -> None:
+        """Between the answer and the kill there is no time in which anything could be written."""
+        near, _ = collectors
+        near.start()
+        near.send("traces", SPANS)
+        near.end(signal.SIGKILL)
+        assert [span["name"] for span in near.spans() if span["scope"] == "acknowledged"] == ["acknowledged"]

@@ -32,7 +32,7 @@ STATEMENTS_A_STEP = 1 + 3 * 3 + 3 + 3
 # BEGIN, one question for the head, COMMIT.
 STATEMENTS_A_TURN = 3
 # Making the file with its tables and views, opening it, comparing the schema, the run itself, the cache of digests, sealing, the report.
-STATEMENTS_A_RUN = 150
+STATEMENTS_A_RUN = 160
 # Sealing keeps the root over each 256 events: is it kept, the leaves, the row; and a look for each whenever a root is made of them,
 # which is when the run is sealed and when what came after it is.
 STATEMENTS_A_SUBTREE = 5

@@ -26,6 +26,7 @@ from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.core.classification import is_withheld
 from orchestrator.projections.evidence_text import run_readme
 from orchestrator.projections.period import run_events
+from orchestrator.projections.reproductions import any_run
 from orchestrator.projections.withheld import step_classes
 
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
@@ -125,7 +126,7 @@ def prove_run(
     with one_moment(pipeline, ledger) as moment:
         connection = moment.connection
         run_id = moment.view.find(run)
-        (of,) = connection.execute("SELECT pipeline FROM main.runs WHERE run_id = ?", (run_id,)).fetchone()
+        of = str(any_run(connection, run_id)["pipeline"])
         concerned = list(run_events(connection, run_id, of))
         prover = prover_at(moment, max(seq for seq, own in concerned if own) + 1, at)
         seqs = [seq for seq, _ in concerned if seq < prover.size]

@@ -13,6 +13,7 @@ from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 from orchestrator.cli.reading import View
 from orchestrator.cli.times import shown_time
 from orchestrator.core.events import RunAcknowledged
+from orchestrator.projections.find_run import refuse_reproduction
 from orchestrator.projections.manual_actions import FAILURES, acknowledgement_of, who
 from orchestrator.projections.queries import run_row
 from orchestrator.runtime.provenance import current_actor
@@ -38,6 +39,7 @@ def command(run: str, reason: str | None, pipeline: str | None, ledger: str | No
     """
     with acting(pipeline, ledger) as (view, store):
         run_id = view.find(run)
+        refuse_reproduction(view.connection, run_id)
         name = str(run_row(view.connection, run_id)["pipeline"])
         why = checked_reason(view, name, reason, "ack")
         mask = masking(view, name, os.environ)

@@ -14,9 +14,11 @@ from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.holding import close_lost_runs
 from orchestrator.cli.manual import acting, append_checked, checked_reason, masking
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument
+from orchestrator.cli.reading import View
 from orchestrator.core.durations import parse_duration
 from orchestrator.core.events import RunCancelRequested
-from orchestrator.projections.queries import run_row
+from orchestrator.projections.queries import run_process, run_row
+from orchestrator.projections.reproductions import reproduced
 from orchestrator.runtime.provenance import current_actor
 
 EXAMPLES = """\b
@@ -46,6 +48,7 @@ def command(
     seconds = parse_duration(timeout, zero_allowed=True) / 1e6
     with acting(pipeline, ledger) as (view, store):
         run_id = view.find(run)
+        _refuse_reproduction(view, run_id)
         name = str(run_row(view.connection, run_id)["pipeline"])
         why = checked_reason(view, name, reason, "cancel")
         mask = masking(view, name, os.environ)
@@ -73,6 +76,20 @@ def command(
         more = "" if force else "; `orchestrate cancel --force` kills what runs"
         render.out(f"run {run_id} has been told to end and has not within {timeout}{more}")
     return ExitCode.OK if ended else ExitCode.FAILED
+
+
+def _refuse_reproduction(view: View, run_id: str) -> None:
+    """
+    Make sure that the run is one of its pipeline, whose lock says who works on it.
+
+    Raises:
+        UsageRefusedError: It is one that runs another one again.
+    """
+    original = reproduced(view.connection, run_id)
+    if original is not None:
+        pid = run_process(view.connection, run_id)["pid"]
+        message = f"run {run_id} reproduces run {original}: end it where it was started, with Ctrl-C or a TERM to process {pid}"
+        raise UsageRefusedError("reproduction", message)
 
 
 def _check_on(store: Ledger, run_id: str) -> None:

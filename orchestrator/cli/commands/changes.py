@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 
 from orchestrator.cli import render
-from orchestrator.cli.change_text import change_text
-from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option
+from orchestrator.cli.options import as_of_option, json_option, ledger_option, local_option, pipeline_option
 from orchestrator.cli.reading import viewing_if_any
 from orchestrator.cli.times import shown_time
 from orchestrator.core.explain import short_digest
 from orchestrator.core.printable import printable
+from orchestrator.projections.change_text import change_text
 from orchestrator.projections.queries import definition_changes
 
 EXAMPLES = """\b
@@ -25,11 +25,12 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @pipeline_option
 @ledger_option
+@as_of_option
 @local_option
 @json_option
-def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: bool) -> int:
+def command(pipeline: str | None, ledger: str | None, as_of: str | None, *, local: bool, as_json: bool) -> int:
     """List the changes of the definition, its host and its place, newest first: what differs, at which commit, and who was there."""
-    with viewing_if_any(pipeline, ledger) as view:
+    with viewing_if_any(pipeline, ledger, as_of) as view:
         rows: Sequence[Mapping[str, object]] = []
         if view is not None:
             rows = view.along_the_chain(lambda of, _: definition_changes(of.connection, pipeline=of.pipeline), None)

@@ -100,8 +100,7 @@ def _checked(pipeline: str | None, ledger: str | None, max_age_us: int | None, i
     try:
         with viewing_if_any(pipeline, ledger) as view:
             if view is None:
-                what = f"there is no ledger at {path}: no night has run"
-                return Checked([], [Finding(None, "no_ledger", "critical", what, next=first)])
+                return Checked([], [_no_ledger(path, first)])
             checked = check_all(view, datetime.now(UTC), max_age_us=max_age_us, ignored=ignore)
             found = {finding.kind for finding in checked.findings}
             if ledger is None and "never_ran" not in found and _is_unknown(view, definition):
@@ -112,6 +111,16 @@ def _checked(pipeline: str | None, ledger: str | None, max_age_us: int | None, i
         if error.kind == "unknown_pipeline" and definition.is_file():
             return Checked([], [never_ran])
         raise
+
+
+def _no_ledger(path: Path, first: list[str]) -> Finding:
+    """Return that nothing is at *path*: no night has run, or what this user has signed there is lost."""
+    from orchestrator.cli.lost_ledgers import loss_at
+
+    loss = loss_at(path)
+    if loss is not None:
+        return Finding(None, "no_ledger", "critical", loss)
+    return Finding(None, "no_ledger", "critical", f"there is no ledger at {path}: no night has run", next=first)
 
 
 def _is_unknown(view: View, definition: Path) -> bool:

@@ -11,6 +11,7 @@ import click
 
 from orchestrator.cli import render
 from orchestrator.cli.options import (
+    as_of_option,
     json_option,
     ledger_option,
     local_option,
@@ -23,6 +24,7 @@ from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.explain import next_command, overwritten_text, reason_text
 from orchestrator.core.printable import printable, printable_line
 from orchestrator.projections.find_run import check_step
+from orchestrator.projections.last_time import since_last_success
 from orchestrator.projections.manual_actions import manual_lines
 from orchestrator.projections.queries import acceptances, attempt_key
 
@@ -38,17 +40,21 @@ Examples:
 @step_argument
 @pipeline_option
 @ledger_option
+@as_of_option
 @local_option
 @json_option
-def command(run: str, step: str, pipeline: str | None, ledger: str | None, *, local: bool, as_json: bool) -> int:
+def command(
+    run: str, step: str, pipeline: str | None, ledger: str | None, as_of: str | None, *, local: bool, as_json: bool
+) -> int:
     """Say why a step ran, was skipped or failed, with the evidence: digests, exit codes, the step upstream."""
-    with viewing(pipeline, ledger) as present:
+    with viewing(pipeline, ledger, as_of) as present:
         view, run_id = present.holding(run)
         check_step(view.connection, run_id, step)
         detail = view.detail(run_id, recorded=as_json)
         found = next(entry for entry in _steps(detail) if entry["step"] == step)
         for attempt in _list(found["attempts"]):
             attempt["key"], attempt["components"] = attempt_key(view.connection, run_id, step, attempt["attempt"])
+            attempt["last_success"] = since_last_success(view.connection, detail, step, attempt)
         accepted = acceptances(view.connection, run_id, step)
         folder = view.folder
     upstream = _upstream(detail, step)
@@ -67,7 +73,7 @@ def command(run: str, step: str, pipeline: str | None, ledger: str | None, *, lo
     if upstream:
         lines += ["", "upstream: " + ", ".join(f"{name} {status}" for name, status in upstream.items())]
     concerned = found["status"] == "failed" or found["reason"] == "input_untrusted"
-    commands = [line for line in next_command(detail) if concerned and " explain " not in line]
+    commands = [line for line in next_command(detail) if concerned and as_of is None and " explain " not in line]
     lines += [f"next: {commands[0]}", *(f"      {line}" for line in commands[1:])] if commands else []
     render.out_lines(lines)
     return 0
@@ -92,6 +98,7 @@ def _lines(detail: Mapping[str, object], step: Mapping[str, object], *, local: b
         yield printable(f"  it ran because: {reason_text('run', str(attempt['start_reason']), evidence)}")
         if evidence:
             yield f"  evidence: {_json(evidence)}"
+        yield from _since(attempt["last_success"])
         overwritten = overwritten_text(str(attempt["start_reason"]), evidence)
         if overwritten is not None:
             yield printable(f"  {overwritten}")
@@ -99,6 +106,14 @@ def _lines(detail: Mapping[str, object], step: Mapping[str, object], *, local: b
         yield from (printable(f"  {name}: {_plain(attempt[name])}") for name in facts if attempt[name] is not None)
         yield f"  key: {attempt['key']}"
         yield from (f"    {line}" for line in _components(attempt["components"]))
+
+
+def _since(known: object) -> Iterator[str]:
+    """Say what of the key is not as it was at the last success."""
+    if isinstance(known, Mapping):
+        found = known["difference"]
+        words = "its key is the same" if found is None else reason_text("run", "code_changed", found)
+        yield printable(f"  since its last success, {known['run_id']}/{known['attempt']}: {words}")
 
 
 def _components(components: object) -> Iterator[str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli import render
+from orchestrator.cli.delivering import deliver
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.export_formats import FORMATS, documents_of
@@ -40,7 +39,9 @@ Examples:
 )  # fmt: skip
 @click.option("--since", metavar="DATE", help="In the place of RUN: every run of a night from this one on, in order.")
 @click.option("--until", metavar="DATE", help="With --since: up to this night.")
-@click.option("--output", metavar="FILE", type=click.Path(), help="Write the lines there; FILE is made anew.")
+@click.option(
+    "--output", metavar="FILE", type=click.Path(), help="Write the lines there instead of to stdout; FILE is made anew."
+)
 @click.option("--send", "sends", is_flag=True, help="With openlineage: hand the events to where OPENLINEAGE_URL says.")
 @click.option(
     "--timeout",
@@ -73,13 +74,14 @@ def command(
     ends it with exit code 1, and since ids and times are the same each time, everything can be sent again.
     """
     _check(run, form, since, until, sends=sends)
+    output = None if output == "-" else output
     keep_off_ledger(pipeline, ledger, output)
     with viewing(pipeline, ledger) as view:
         chosen = [view.holding(run)] if run is not None else list(_between(view, since, until))
         documents = [document for holder, run_id in chosen for document in documents_of(form, holder, run_id)]
     lines = [json.dumps(document, separators=(",", ":"), ensure_ascii=False) for document in documents]
     if output is not None:
-        _write(output, "".join(f"{line}\n" for line in lines))
+        deliver(output, "".join(f"{line}\n" for line in lines))
     sent = _sent(documents, timeout) if sends else None
     if as_json:
         printed = documents if output is None and sent is None else None
@@ -130,18 +132,3 @@ def _sent(documents: Sequence[Mapping[str, Any]], timeout: float) -> Sent:
     from orchestrator.cli.lineage import send
 
     return send(documents, seconds=timeout)
-
-
-def _write(output: str, text: str) -> None:
-    from ledger.folders import write_private
-
-    # A link means the file behind it; a device or a pipe is written to, never replaced.
-    path = Path(os.path.realpath(output))
-    try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            path.write_text(text, encoding="utf-8")
-        else:
-            write_private(path, text)
-    except OSError as error:
-        raise UsageRefusedError("unwritable", f"{output} cannot be written: {error.strerror}") from None
-    render.err(f"written: {output}")

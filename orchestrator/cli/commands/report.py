@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
 from orchestrator.cli import render
+from orchestrator.cli.delivering import deliver
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option, some_run_argument
@@ -123,26 +121,6 @@ def _deliver_both(
     html: str | None, as_html: Callable[[], str], markdown: str | None, as_markdown: Callable[[], str]
 ) -> None:
     if html is not None:
-        _deliver(html, as_html())
+        deliver(html, as_html())
     if markdown is not None:
-        _deliver(markdown, as_markdown())
-
-
-def _deliver(target: str, text: str) -> None:
-    if target == "-":
-        render.out_raw(text.encode("utf-8"))
-        return
-    from ledger.folders import write_private
-
-    # A link means the file behind it; a device or a pipe is written to, never replaced.
-    path = Path(os.path.realpath(target))
-    try:
-        if not target or path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
-        else:
-            write_private(path, text)
-    except OSError as error:
-        raise UsageRefusedError("unwritable", f"{target or repr(target)} cannot be written: {error.strerror}") from None
-    render.err(f"written: {target}")
+        deliver(markdown, as_markdown())

@@ -8,7 +8,7 @@ import click
 
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
-from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option
+from orchestrator.cli.options import as_of_option, json_option, ledger_option, local_option, pipeline_option
 from orchestrator.cli.reading import View, viewing_if_any
 from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.nights import parse_date
@@ -21,6 +21,7 @@ Examples:
   orchestrate runs --status failed --status interrupted --limit 5
   orchestrate runs --night 2026-01-31 --json
   orchestrate runs --refused
+  orchestrate runs --as-of seq:4711
 """
 _STATUSES = ("running", "succeeded", "nothing_to_do", "failed", "timed_out", "cancelled", "interrupted")
 
@@ -33,6 +34,7 @@ _STATUSES = ("running", "succeeded", "nothing_to_do", "failed", "timed_out", "ca
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, metavar="N", help="At most so many.")
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @click.option("--refused", is_flag=True, help="List the starts that were refused instead.")
+@as_of_option
 @local_option
 @json_option
 def command(
@@ -41,6 +43,7 @@ def command(
     status: tuple[str, ...],
     night: str | None,
     limit: int,
+    as_of: str | None,
     *,
     everything: bool,
     refused: bool,
@@ -51,7 +54,7 @@ def command(
     if night is not None and parse_date(night) is None:
         raise UsageRefusedError("bad_night", f"--night takes a date such as 2026-01-31, not {night[:60]!a}")
     most = None if everything else limit
-    with viewing_if_any(pipeline, ledger) as view:
+    with viewing_if_any(pipeline, ledger, as_of) as view:
         rows: Sequence[Mapping[str, object]] = []
         if view is not None:
 

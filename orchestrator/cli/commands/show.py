@@ -8,7 +8,14 @@ from collections.abc import Iterator, Mapping
 import click
 
 from orchestrator.cli import render
-from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option, run_argument
+from orchestrator.cli.options import (
+    as_of_option,
+    json_option,
+    ledger_option,
+    local_option,
+    pipeline_option,
+    run_argument,
+)
 from orchestrator.cli.reading import viewing
 from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.explain import next_command, reason_text
@@ -22,6 +29,7 @@ Examples:
   orchestrate show latest
   orchestrate show latest:flights --json
   orchestrate show 20260131T0200
+  orchestrate show latest --as-of time:2026-01-31T06:00Z
 """
 
 
@@ -29,21 +37,25 @@ Examples:
 @run_argument
 @pipeline_option
 @ledger_option
+@as_of_option
 @local_option
 @json_option
-def command(run: str, pipeline: str | None, ledger: str | None, *, local: bool, as_json: bool) -> int:
+def command(
+    run: str, pipeline: str | None, ledger: str | None, as_of: str | None, *, local: bool, as_json: bool
+) -> int:
     """Show one run: its steps, their attempts and their reasons. RUN is an id, the beginning of one, latest or latest:PIPELINE."""
-    with viewing(pipeline, ledger) as view:
+    with viewing(pipeline, ledger, as_of) as view:
         holder, run_id = view.holding(run)
         detail = holder.detail(run_id, history=not as_json, recorded=as_json)
     if as_json:
-        render.out_json(show_json(detail) | {"pruned": pruned_json(detail["pruned"])})
+        moment = {} if view.moment is None else {"as_of": view.moment.as_json()}
+        render.out_json(show_json(detail) | {"pruned": pruned_json(detail["pruned"])} | moment)
     else:
-        render.out_lines(_lines(detail, local=local))
+        render.out_lines(_lines(detail, local=local, past=view.moment is not None))
     return 0
 
 
-def _lines(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:
+def _lines(detail: Mapping[str, object], *, local: bool, past: bool) -> Iterator[str]:
     from orchestrator.projections.manual_actions import manual_lines
     from orchestrator.projections.summary import cause_text, headline
 
@@ -60,22 +72,33 @@ def _lines(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:
         "commit": _commit(detail["git"]),
         "first failure": cause_text(detail),
         "repaired by": detail["repaired_by"],
+        "reproduces": detail["reproduces"],
         "sealed": checkpoint_text(detail["checkpoint"]),
         "files": pruned_summary(detail["pruned"]),
     }
     yield from (printable(f"  {name + ':':<14} {value}") for name, value in facts.items() if value is not None)
+    yield from (f"  {'verdict:':<14} {line}" for line in _verdicts(detail, local=local))
     yield from (
         printable(f"  {label + ':':<14} {text}")
         for label, text in manual_lines(detail, functools.partial(shown_time, local=local))
     )
     yield ""
     yield from _table(detail, local=local)
-    commands = next_command(detail)
+    commands = [] if past else next_command(detail)
     if commands:
         yield ""
         yield from (
             f"next: {command}" if number == 0 else f"      {command}" for number, command in enumerate(commands)
         )
+
+
+def _verdicts(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:
+    """Yield what came of running the run again, each time that it was; of a run that did that, its own verdict."""
+    verdicts = detail["verdicts"]
+    assert isinstance(verdicts, list)
+    for row in verdicts:
+        by = "" if row["reproduction"] in (None, detail["run_id"]) else f", run {row['reproduction']}"
+        yield f"{row['verdict'].replace('_', ' ')}{by}, {shown_time(row['recorded_at'], local=local)}"
 
 
 def _table(detail: Mapping[str, object], *, local: bool) -> Iterator[str]:

@@ -13,7 +13,7 @@ import click
 
 from orchestrator.cli import render
 from orchestrator.cli.locate import definition_path, ledger_path
-from orchestrator.cli.options import json_option, ledger_option, local_option, pipeline_option
+from orchestrator.cli.options import as_of_option, json_option, ledger_option, local_option, pipeline_option
 from orchestrator.cli.reading import View, complete_from_former, viewing_if_any
 from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.ended import WELL
@@ -31,6 +31,7 @@ EXAMPLES = """\b
 Examples:
   orchestrate status
   orchestrate status --ledger /srv/etl/.orchestrate/ledger.db --json
+  orchestrate status --as-of time:2026-01-31T06:00Z
 """
 _NIGHTS_SHOWN = 5
 _ENDED = {
@@ -44,41 +45,41 @@ _ENDED = {
 @click.command(epilog=EXAMPLES)
 @pipeline_option
 @ledger_option
+@as_of_option
 @local_option
 @json_option
-def command(pipeline: str | None, ledger: str | None, *, local: bool, as_json: bool) -> int:
+def command(pipeline: str | None, ledger: str | None, as_of: str | None, *, local: bool, as_json: bool) -> int:
     """
     Show each pipeline: its last run, missing nights, what needs attention, and what to type next.
 
     Needs a ledger alone. A run that lost its orchestrator is named; the next run closes it.
     """
-    with viewing_if_any(pipeline, ledger) as view:
+    with viewing_if_any(pipeline, ledger, as_of) as view:
         entries = [] if view is None else _entries(view, local=local)
-        if view is not None:
+        past = view is not None and view.moment is not None
+        if view is not None and not past:
             _warn_of_room(view)
             _warn_of_log(view)
-        else:
-            _warn_of_loss(ledger_path(ledger, definition_path(pipeline)))
+        path = ledger_path(ledger, definition_path(pipeline))
+        loss = _loss(path) if view is None else None
+        if loss is not None:
+            render.err(f"warning: {printable(loss)}")
         if as_json:
             render.out_json(entries)
-        elif not entries:
-            path = ledger_path(ledger, definition_path(pipeline))
+        elif not entries and loss is None:
             what = "holds no pipeline yet" if view is not None else "does not exist yet"
             render.err(f"the ledger {path} {what}; `orchestrate run` makes a start")
         for number, entry in enumerate(entries if not as_json else []):
-            render.out_lines([*([""] if number else []), *_lines(entry, local=local)])
+            render.out_lines(
+                [*([""] if number else []), *_lines(entry if not past else entry | {"next": []}, local=local)]
+            )
     return 0
 
 
-def _warn_of_loss(path: Path) -> None:
-    """Say that the ledger at *path*, which is not there, is one that this user has signed."""
-    from ledger.errors import LedgerError
-    from orchestrator.cli.lost_ledgers import refuse_lost
+def _loss(path: Path) -> str | None:
+    from orchestrator.cli.lost_ledgers import loss_at
 
-    try:
-        refuse_lost(path)
-    except LedgerError as error:
-        render.err(f"warning: {printable(str(error))}")
+    return loss_at(path)
 
 
 def _warn_of_room(view: View) -> None:
@@ -102,7 +103,7 @@ def _warn_of_log(view: View) -> None:
 
 
 def _entries(view: View, *, local: bool) -> list[dict[str, object]]:
-    now = datetime.now(UTC)
+    now = view.now
     today = now.date().isoformat()
     overview = pipeline_overview(view.connection, today=today)
     entries = [entry for entry in overview if view.pipeline in (None, entry["pipeline"])]

@@ -29,11 +29,13 @@ class MissedRuns:
     Find what earlier runs of the pipeline have missed, in the threads of outlets, while others write to the ledger.
 
     Args:
+        run_id: The run that is on, and is none of them.
         names: The present and the former names of the pipeline.
     """
 
-    def __init__(self, path: Path, names: Sequence[str], settings: Settings) -> None:
+    def __init__(self, path: Path, run_id: str, names: Sequence[str], settings: Settings) -> None:
         self._path = path
+        self._run_id = run_id
         self._names = names
         self._settings = settings
         self._lock = threading.Lock()
@@ -49,7 +51,9 @@ class MissedRuns:
 
         def listed(connection: sqlite3.Connection) -> list[str]:
             since = format_utc(round((datetime.now(UTC) - TRIED_FOR).timestamp() * 1e6))
-            return missed_runs(connection, self._names, signal, place, since=since, most=RUNS_AT_MOST)
+            found = missed_runs(connection, self._names, signal, place, since=since, most=RUNS_AT_MOST)
+            # A short one may have ended by now.
+            return [run_id for run_id in found if run_id != self._run_id]
 
         def found() -> Iterator[tuple[str, Sequence[object]]]:
             for run_id in self._read(listed) or ():

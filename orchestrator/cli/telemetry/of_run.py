@@ -23,11 +23,14 @@ from orchestrator.cli.telemetry.outlet import Outcome, Outlet
 from orchestrator.cli.telemetry.settings import Settings, Signal
 from orchestrator.cli.telemetry.step_output import StepOutput
 from orchestrator.cli.telemetry.ways import PlaceName, place_of, ways_of
+from orchestrator.core.classification import is_withheld
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.events import TelemetryDelivered, TelemetryFailed
 from orchestrator.projections.log_records import RunLog
+from orchestrator.projections.reproductions import any_run
 from orchestrator.projections.telemetry_facts import arrivals
 from orchestrator.projections.traces import checkpoint_of_size
+from orchestrator.projections.withheld import step_classes
 from orchestrator.runtime.output import Listen, nobody
 from orchestrator.runtime.ports import Observer
 
@@ -77,6 +80,7 @@ class RunTelemetry:
         self._feeds = dict(feeds)
         self._say = say
         self._missed = missed
+        self._broken: dict[Signal, str] = {}
         self._ways: list[_Way] = []
         self._until = 0.0
         self.observers: Sequence[Observer] = (self,)
@@ -91,7 +95,10 @@ class RunTelemetry:
         """Send what steps print by *outlets* too."""
         for place, outlet in outlets.items():
             self.add_way("step_output", place, outlet)
-        self.listen = StepOutput(log, tuple(outlets.values()), self._say).listen
+        # A run that was resumed under a definition that says less is withheld as it was.
+        classes = step_classes(self._ledger.connection, self._run_id)
+        withheld = {step for step, classification in classes.items() if is_withheld(classification)}
+        self.listen = StepOutput(log, tuple(outlets.values()), withheld, self._say).listen
 
     def recorded(self, event: RecordedEvent) -> None:
         """Offer what *event* makes."""
@@ -114,9 +121,7 @@ class RunTelemetry:
         self._until = time.monotonic() + self._pipeline.telemetry.wait_us / 1e6
         checkpoint = None
         with self._harmless(None):
-            (last,) = self._ledger.connection.execute(
-                "SELECT last_seq FROM runs WHERE run_id = ?", (self._run_id,)
-            ).fetchone()
+            last = any_run(self._ledger.connection, self._run_id)["last_seq"]
             checkpoint = checkpoint_of_size(self._ledger.connection, last + 1)
         for signal in list(self._feeds):
             with self._harmless(signal):
@@ -142,6 +147,9 @@ class RunTelemetry:
         self._missed.stop()
 
     def _record_own(self, way: _Way, own: Outcome) -> None:
+        if way.signal in self._broken:
+            # How many are missing nobody knows.
+            own = attrs.evolve(own, missed=max(own.missed, 1), error=self._broken[way.signal])
         self._append(way, own)
         if not own.missed:
             return
@@ -168,6 +176,7 @@ class RunTelemetry:
         except Exception as error:  # noqa: BLE001 - telemetry changes no result, whatever is wrong with it
             if signal is not None:
                 self._feeds.pop(signal, None)
+                self._broken[signal] = f"bug_{type(error).__name__}"
             self._say(f"warning: telemetry: {type(error).__name__}: {error}")
 
 
@@ -190,7 +199,7 @@ def make_telemetry(ledger: Ledger, run_id: str, pipeline: Pipeline, settings: Se
     before = ledger.read_stream(f"run/{run_id}")
     names = (pipeline.name, *pipeline.formerly)
     feeds = {signal: feed_of(signal, ledger.connection, settings, before) for signal in settings.signals}
-    missed = MissedRuns(ledger.path, names, settings)
+    missed = MissedRuns(ledger.path, run_id, names, settings)
     telemetry = RunTelemetry(ledger, run_id, pipeline, settings, feeds, missed, say)
     lines: dict[PlaceName, Outlet] = {}
     for signal, place in ways_of(settings):

@@ -120,16 +120,19 @@ class Outlet:
         Args:
             until: By the monotonic clock: what has not been taken then is missed.
         """
-        if not self._done.wait(max(until - time.monotonic(), 0)):
-            self._place.hang_up()
+        in_time = self._done.wait(max(until - time.monotonic(), 0))
         with self._changed:
+            # First of all: what comes of hanging up says nothing of the place.
             self._given_up = True
             self._changed.notify()
             if self._waiting:
                 self._own.missed += len(self._waiting)
                 self._own.error = self._own.error or "timeout"
                 self._waiting.clear()
-            return [attrs.evolve(found) for found in (self._own, *self._others)]
+            found = [attrs.evolve(outcome) for outcome in (self._own, *self._others)]
+        if not in_time:
+            self._place.hang_up()
+        return found
 
     def _work(self) -> None:
         try:
@@ -198,7 +201,10 @@ class Outlet:
 
     def _send_other(self, backlog: Iterator[tuple[str, Sequence[object]]]) -> bool:
         """Send what one other run has missed; return whether it goes on after that."""
-        missed = next(backlog, None)
+        try:
+            missed = next(backlog, None)
+        except Exception:  # noqa: BLE001 - whatever it is, it keeps nothing of this run waiting; the next one tries again
+            missed = None
         if missed is None:
             return False
         run_id, items = missed

@@ -30,6 +30,10 @@ _UNLESS_ASKED: tuple[Signal, ...] = ("traces", "logs")
 
 _PAUSES_SECONDS = (1.0, 2.0, 4.0)
 _WORTH_A_PAUSE = ("connection_dropped", "http_429", "http_502", "http_503", "http_504")
+_ALL_RUNS = " UNION ALL ".join(
+    f"SELECT run_id, pipeline, status, finished_at, first_seq, last_seq FROM {table}"  # noqa: S608 - our own names
+    for table in ("runs", "reproductions")
+)
 
 
 @attrs.define
@@ -141,7 +145,7 @@ def _runs(view: View, first: str, end: str, name: str | None) -> list[tuple[str,
         if known is None:
             raise UsageRefusedError("unknown_pipeline", f"the ledger knows no pipeline {shown(name)}")
     return view.connection.execute(
-        "SELECT run_id, pipeline FROM runs WHERE status <> 'running' AND finished_at >= ? AND finished_at < ?"
+        f"SELECT run_id, pipeline FROM ({_ALL_RUNS}) WHERE status <> 'running' AND finished_at >= ? AND finished_at < ?"  # noqa: S608 - our own text
         " AND pipeline = coalesce(?, pipeline) ORDER BY first_seq",
         (first, end, wanted),
     ).fetchall()
@@ -150,7 +154,7 @@ def _runs(view: View, first: str, end: str, name: str | None) -> list[tuple[str,
 def _known_missing(view: View, signals: Sequence[Signal]) -> set[tuple[Signal, str]]:
     """Return of which runs, and of which signals, the ledger knows that the collector has not taken everything."""
     names = [name for (name,) in view.connection.execute("SELECT pipeline FROM pipelines")]
-    ends = view.connection.execute("SELECT run_id, last_seq FROM runs WHERE last_seq IS NOT NULL").fetchall()
+    ends = view.connection.execute(f"SELECT run_id, last_seq FROM ({_ALL_RUNS}) WHERE last_seq IS NOT NULL").fetchall()  # noqa: S608 - our own text
     found = {signal: arrivals(view.connection, names, signal, "otlp") for signal in signals}
     return {(signal, run_id) for signal in signals for run_id, last in ends if found[signal].missed(run_id, last)}
 

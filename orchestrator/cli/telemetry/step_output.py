@@ -8,7 +8,7 @@ goes on. What a step prints that touches personal data is not heard at all; see 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from orchestrator.cli.telemetry.outlet import Outlet
 from orchestrator.core.line_cutter import Line, LineCutter
@@ -23,18 +23,24 @@ class StepOutput:
 
     Args:
         log: Knows where in the trace an attempt belongs.
+        withheld: Steps whose output is not sent whatever their launch says.
         say: Is told what is wrong with this itself.
     """
 
-    def __init__(self, log: RunLog, outlets: Sequence[Outlet], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, log: RunLog, outlets: Sequence[Outlet], withheld: Container[str], say: Callable[[str], None]
+    ) -> None:
         self._log = log
         self._outlets = outlets
+        self._withheld = withheld
         self._say = say
 
     def listen(self, launch: Launch) -> Listener | None:
         """Return who hears the attempt of *launch*, or None where its output is withheld."""
-        # Its log is private because of the class of the data that the step touches.
-        return None if launch.log_private else _Ears(self._log, launch, self._outlets, self._say)
+        # Its log is private because of the class of the data that the step touches now.
+        if launch.log_private or launch.step in self._withheld:
+            return None
+        return _Ears(self._log, launch, self._outlets, self._say)
 
 
 class _Ears:

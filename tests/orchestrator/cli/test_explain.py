@@ -40,6 +40,26 @@ class TestExplain:
         text = program("explain", nights.failed, "mail", cwd=nights.shop).stdout
         assert text.splitlines()[0].endswith(": upstream totals failed")
 
+    def test_first_difference_whatever_the_reason(self, tmp_path: Path) -> None:
+        """Given attempts that ran for another reason, then the first component of the key that differs from the last success is named, or that none does."""
+        definition = '[pipeline]\nname = "p"\n[steps.a]\nshell = "{}"\n'
+        told = []
+        renamed = definition.replace("steps.a]", 'steps.b]\nformerly = ["a"]').format("true # two")
+        for text, step, options in (
+            (definition.format("true"), "a", ()),
+            (definition.format("true"), "a", ("--force",)),
+            (definition.format("true # two"), "a", ("--force",)),
+            (renamed, "b", ()),
+        ):
+            (tmp_path / "pipeline.toml").write_text(text, encoding="utf-8")
+            program("run", "--quiet", *options, cwd=tmp_path)
+            lines = program("explain", "latest", step, cwd=tmp_path).stdout.splitlines()
+            told.append([line.rpartition(": ")[2] for line in lines if line.startswith("  since its last success, ")])
+        assert told == [[], ["its key is the same"], ["its command changed"], ["its key is the same"]]
+        value = value_of(program("explain", "latest", "b", "--json", cwd=tmp_path), "explain")
+        assert value["attempts"][0]["last_success"]["difference"] is None
+        assert value["attempts"][0]["start_reason"] == "no_inputs"
+
     def test_output_overwritten_and_evidence(self, tmp_path: Path) -> None:
         """Given an output that was changed by hand, then the attempt that overwrote it says so, with both digests."""
         (tmp_path / "pipeline.toml").write_text(

@@ -15,7 +15,7 @@ from orchestrator.cli.tails import failed_tails, last_lines
 from orchestrator.cli.times import shown_seconds, shown_time
 from orchestrator.core.tracing import span_id_of
 from orchestrator.projections.log_records import RunLog
-from tests.orchestrator.cli.test_progress import event
+from tests.orchestrator.cli.test_progress import RUN, event
 
 
 class TestLocate:
@@ -131,16 +131,16 @@ class TestEventLog:
     def test_text(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Given verbose, then stderr gets a line of text."""
         log = EventLog(None, verbose=True)
-        log.recorded(event("run.started", run_id="R"))
+        log.recorded(event("run.started", **RUN, host="h"))
         log.close()
-        place = RunLog().apply(event("run.started")).place
+        place = RunLog().apply(event("run.started", **RUN, host="h")).place
         line = f"Z INFO run.started run=r seq=1 trace_id={place.trace_id} span_id={place.span_id}\n"
         assert line in capsys.readouterr().err
 
     def test_json_on_stderr(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Given `-` for the file, then the JSON lines go to stderr, and no file has that name."""
         log = EventLog("-", verbose=False)
-        log.recorded(event("run.started"))
+        log.recorded(event("run.started", **RUN, host="h"))
         log.close()
         (line,) = capsys.readouterr().err.splitlines()
         assert json.loads(line)["record"]["extra"]["run"] == "r"
@@ -148,9 +148,9 @@ class TestEventLog:
 
     def test_a_resumed_run(self, tmp_path: Path) -> None:
         """Given the events of before, then records lie in the part of the trace that has begun, and those events have none."""
-        before = [event("run.started"), event("run.finished", status="failed")]
+        before = [event("run.started", **RUN, host="h"), event("run.finished", status="failed")]
         log = EventLog(str(tmp_path / "own.log"), verbose=False, before=before)
-        log.recorded(event("run.resumed"))
+        log.recorded(event("run.resumed", **RUN, host="h"))
         log.close()
         (line,) = (tmp_path / "own.log").read_text().splitlines()
         assert json.loads(line)["record"]["extra"]["span_id"] == span_id_of("r", part=1)

@@ -221,7 +221,9 @@ class TestLostLedger:
         assert "it is gone" in said
         assert not (lost / ".orchestrate" / "ledger.db").exists()
         seen = program("status", cwd=lost)
-        assert (seen.returncode, "it is gone" in seen.stderr) == (0, True)
+        assert (seen.returncode, "it is gone" in seen.stderr, "makes a start" in seen.stderr) == (0, True, False)
+        (finding,) = value_of(program("check", "--json", cwd=lost), "check", code=6)["findings"]
+        assert (finding["kind"], "it is gone" in finding["message"], finding["next"]) == ("no_ledger", True, [])
         found = value_of(program("doctor", "--json", cwd=lost), "doctor", code=3)
         assert "inconsistent" in [problem["kind"] for problem in found["problems"]]
         shutil.rmtree(lost / ".orchestrate", ignore_errors=True)

@@ -198,7 +198,7 @@ class TestUnfitLedger:
         [
             ("PRAGMA user_version = 99", 3, "use a newer program"),
             ("UPDATE projections SET version = 99", 3, "use a newer program"),
-            ("DROP TABLE steps", 3, "is damaged: no such table: main.steps"),
+            ("DROP TABLE steps", 3, "is damaged: no such table: steps"),
         ],
     )
     def test_other_versions(self, nights: Nights, tmp_path: Path, change: str, code: int, told: str) -> None:

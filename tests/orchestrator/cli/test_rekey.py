@@ -89,13 +89,14 @@ class TestNewValue:
         assert {"origin", "keyed"} == started["variables"]["TOKEN"].keys()
 
     def test_without_it(self, project: Path, config: Path) -> None:
-        """Given a secret without rekey, then a new value runs nothing, and no key is made."""
+        """Given a secret without rekey, then a new value runs nothing; the key is made for the environment of the run alone."""
         write(project, rekey="false")
         ran(project)
         secret(project, SECOND)
 
         assert "no_new_data" == ran(project)[0]
-        assert not config.exists()
+        assert config.exists()
+        assert "keyed" not in data_of(ledger_of(project), "run.started")[0]["variables"]["TOKEN"]
 
     def test_equal_values(self) -> None:
         """Given one value under two names, or under two keys, then the digests differ."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import DamagedLedgerError, LedgerError, StorageError
-from orchestrator.cli.change_text import change_text
 from orchestrator.cli.ending import show_end
+from orchestrator.projections.change_text import change_text
 from tests.nights import SECRET, write_shop
 from tests.old_ledgers import make_older
 from tests.programs import (

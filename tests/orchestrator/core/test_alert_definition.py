@@ -1,10 +1,10 @@
-"""Tests of `[alerts]` and `[deadman]` in the definition: what they mean, and what may be wrong with them."""
+"""Tests of `[alerts]`, `[deadman]` and `[telemetry]` in the definition: what they mean, and what may be wrong with them."""
 
 from __future__ import annotations
 
 import pytest
 
-from orchestrator.core.definition import AlertRule, Alerts, Channel, Deadman
+from orchestrator.core.definition import AlertRule, Alerts, Channel, Deadman, Telemetry
 from orchestrator.core.parse import parse_pipeline
 from orchestrator.schemas import load_schema
 from tests.orchestrator.core.test_definition_checks import told
@@ -28,6 +28,7 @@ class TestMeaning:
             + '[[alerts.rules]]\non = ["failed", "missing"]\nto = ["ops"]\nnights = 2\n'
             + '[[alerts.rules]]\non = ["digest"]\nat = "07:30"\n'
             + '[deadman]\nstart = "https://x/${T}/start"\nsuccess = "https://x"\nfailure = "http://y"\ntimeout = "2s"\n'
+            + '[telemetry]\nfile = "otlp.jsonl"\nwait = "3s"\n'
             + "[env.vars]\nT = { secret = true }\n"
         )
         pipeline = parse_pipeline(text, file="p.toml", schema=SCHEMA).pipeline
@@ -42,6 +43,7 @@ class TestMeaning:
         )
         assert pipeline.alerts.effective == pipeline.alerts.rules
         assert pipeline.deadman == Deadman("https://x/${T}/start", "https://x", "http://y", 2_000_000)
+        assert pipeline.telemetry == Telemetry("otlp.jsonl", 3_000_000)
 
     def test_nothing(self) -> None:
         """Given neither table, then nobody is told."""
@@ -104,6 +106,11 @@ class TestProblems:
                 STEPS + 'deadman.timeout = "1m"\n',
                 "out_of_range",
                 "p.toml:3:9: deadman.timeout is 1m, at most 10s is allowed (a run waits for it)",
+            ),
+            (
+                STEPS + 'telemetry.wait = "1m"\n',
+                "out_of_range",
+                "p.toml:3:11: telemetry.wait is 1m, at most 30s is allowed (a run waits for it)",
             ),
             (
                 STEPS + 'deadman.url = "https://x"\n',

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.projections.estimates import expected_seconds, expected_us
-from orchestrator.projections.find_run import RunLookupError, check_step, find_run
+from orchestrator.projections.find_run import RunLookupError, check_step, find_own_run, find_run
 
 IDS = [f"2026010{night}T020000Z-00{letter}abcdef" for night in range(1, 8) for letter in "ab"]
 
@@ -19,6 +19,7 @@ def ledger(runs: dict[str, str]) -> sqlite3.Connection:
     """Return the tables of a ledger with *runs*, by id with their pipeline, the last one newest."""
     connection = sqlite3.connect(":memory:")
     connection.execute("CREATE TABLE runs (run_id TEXT, pipeline TEXT, first_seq INTEGER)")
+    connection.execute("CREATE TABLE reproductions (run_id TEXT, pipeline TEXT, reproduces TEXT)")
     connection.execute("CREATE TABLE steps (run_id TEXT, step TEXT, position INTEGER)")
     connection.executemany(
         "INSERT INTO runs VALUES (?, ?, ?)", [(run, of, number) for number, (run, of) in enumerate(runs.items())]
@@ -35,6 +36,16 @@ def kind_of(connection: sqlite3.Connection, word: str, pipeline: str | None = No
 
 class TestFindRun:
     """An id, a unique beginning of one, `latest`, `latest:PIPELINE`."""
+
+    def test_reproduction(self) -> None:
+        """Given a run that reproduces another one, then it is found by its id alone, and is never the latest, nor one of its pipeline's own."""
+        connection = ledger({IDS[0]: "shop"})
+        connection.execute("INSERT INTO reproductions VALUES (?, 'shop', ?)", (IDS[-1], IDS[0]))
+        assert find_run(connection, IDS[-1][:9], pipeline="shop") == IDS[-1]
+        assert find_run(connection, "latest") == find_run(connection, "latest:shop") == IDS[0]
+        assert find_own_run(connection, IDS[0], "shop") == IDS[0]
+        with pytest.raises(RunLookupError, match=f"reproduces run {IDS[0]}"):
+            find_own_run(connection, IDS[-1], "shop")
 
     @given(st.sampled_from(IDS), st.integers(1, 30))
     def test_beginning_is_found_where_it_is_unique(self, run_id: str, length: int) -> None:

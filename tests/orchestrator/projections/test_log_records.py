@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import attrs
 from hypothesis import given
 
@@ -64,6 +66,13 @@ class TestRecords:
                 assert (line.message, line.time_ns, line.level, line.is_event) == ("hello", 7, None, False)
                 assert (line.fields, line.place) == (expected, of_event.place)
                 assert line.resource is of_event.resource
+
+    def test_the_page_has_the_fields(self) -> None:
+        """The page names each field of a record and of a line."""
+        text = (Path(__file__).parents[3] / "docs" / "reference" / "metrics-and-logs.md").read_text(encoding="utf-8")
+        for name in ("run", "seq", *FIELDS):
+            assert f"| `{name}` |" in text
+        assert all(f"`orchestrate.{name}`" in text for name in ("line", "is_cut"))
 
     def test_the_trace_of_the_caller(self) -> None:
         """Given a run that was started in a trace that is not recorded, then the records lie in that trace, and say so."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import attrs
 from hypothesis import given
@@ -32,6 +33,7 @@ from tests.pipelines import pipeline_of
 from tests.random_runs import nights, recorded
 from tests.simulated_nights import Night, night
 
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "metrics-and-logs.md"
 PARTS = ("run.started", "run.resumed")
 
 
@@ -174,6 +176,13 @@ class TestWords:
         names = [instrument.name for instrument in INSTRUMENTS]
         assert len(set(names)) == len(names)
         assert all(name.startswith(("cicd.", "orchestrate.")) for name in names)
+
+    def test_the_page_has_them(self) -> None:
+        """The page names each of them with its kind and unit, and the bounds."""
+        text = PAGE.read_text(encoding="utf-8")
+        for item in INSTRUMENTS:
+            assert f"| `{item.name}` | {item.kind}, `{item.unit}` |" in text
+        assert ", ".join(f"{bound:g}" for bound in BOUNDS) + "." in text
 
     def test_a_retried_step(self) -> None:
         """Given a step that failed, waited and succeeded, then its error is counted, its retry is, and its duration is that of the success."""

@@ -27,12 +27,13 @@ from orchestrator.core.events import (
     RunAcknowledged,
     RunFinished,
     RunRefused,
+    RunReproduced,
     RunStarted,
     StepFinished,
     event_data,
     event_type,
 )
-from orchestrator.projections import manual_actions, queries
+from orchestrator.projections import manual_actions, queries, reproductions
 from orchestrator.projections.dictionary import DICTIONARY
 from orchestrator.projections.estimates import duration_history
 from orchestrator.projections.questions import QUESTIONS
@@ -101,6 +102,11 @@ HISTORY: tuple[tuple[str, list[Event]], ...] = (
     ("pipeline/shop", [NoteAdded("shop", "r2", "load", "asked the supplier", ME)]),
     ("pipeline/shop", [RunAcknowledged("shop", "r2", "failed", ME, "known")]),
     ("run/r3", [started("r3", "2026-01-04")]),
+    ("run/r4", [started("r4", "2026-01-01", reproduces="r1", actor=ME), *attempt("load", 1, "succeeded", duration_us=9_000_000)]),
+    ("run/r4", [StepFinished("load", "succeeded", attempts=1, key="sha256:o", outputs={"raw": "sha256:2"}), ended("succeeded")]),
+    ("pipeline/shop", [RunReproduced("shop", "r1", "r4", "different", ({"step": "load", "verdict": "different"},), (), {"mail": "no"}, ME, {"step": "load", "dataset": "raw"})]),
+    ("pipeline/shop", [RunReproduced("shop", "r1", None, "not_reproducible", (), ({"kind": "input_gone"},), {}, ME, None, ("KEY",), "asked for")]),
+    ("run/r5", [started("r5", "2026-01-01", reproduces="r1")]),
 )  # fmt: skip
 
 
@@ -219,6 +225,7 @@ class TestRows:
             ("audit_overlaps", "seq", "run.refused"),
             ("audit_definition_changes", "seq", "definition.changed"),
             ("audit_nights", "last_first_seq", "run.started"),
+            ("(SELECT seq FROM audit_reproductions WHERE verdict IS NOT NULL)", "seq", "run.reproduced"),
         ):
             found = picked(connection, f"SELECT DISTINCT e.type FROM {view} v JOIN events e ON e.seq = v.{seq}")  # noqa: S608
             assert found == [(kind,)], view
@@ -253,7 +260,36 @@ class TestRows:
             ("pipeline.moved", None, None, "new disk", "root"),
             ("note.added", "r2", "load", None, "root"),
             ("run.acknowledged", "r2", None, "known", "root"),
+            ("run.reproduced", "r1", None, None, "root"),
+            ("run.reproduced", "r1", None, "asked for", "root"),
         ]
+
+    def test_reproductions(self, connection: sqlite3.Connection) -> None:
+        """Given a run that was run again, was to be, and is being, then each is a row; what later runs compare with is what it was."""
+        assert picked(
+            connection,
+            "SELECT run_id, night, verdict, first_step, first_dataset, reproduction, status, duration_seconds, left_out, causes, trusted, reason,"
+            " login_user FROM audit_reproductions ORDER BY seq",
+        ) == [
+            ("r1", "2026-01-01", "different", "load", "raw", "r4", "succeeded", 1.5, '{"mail":"no"}', "[]", "[]", None, "eva"),
+            ("r1", "2026-01-01", "not_reproducible", None, None, None, None, None, "{}", '[{"kind":"input_gone"}]', '["KEY"]', "asked for", "eva"),
+            ("r1", "2026-01-01", None, None, None, "r5", "running", None, None, None, None, None, None),
+        ]  # fmt: skip
+        connection.row_factory = None
+        assert reproductions.unfinished_reproductions(connection, "shop") == ["r5"]
+        assert [row["verdict"] for row in reproductions.verdicts_on(connection, "r1")] == [
+            "different",
+            "not_reproducible",
+        ]
+        assert [row["reproduction"] for row in reproductions.verdicts_on(connection, "r4")] == ["r4"]
+        assert reproductions.verdicts_on(connection, "r5") == []
+        baselines = queries.baselines_for(connection, "shop")
+        assert (baselines["load", ""]["last_run_id"], baselines["load", ""]["run_id"]) == ("r2", "r2")
+        assert queries.run_row(connection, "r4")["status"] == "succeeded"
+        assert (
+            queries.run_detail(connection, "r4")["reproduces"],
+            queries.run_detail(connection, "r4")["repaired_by"],
+        ) == ("r1", None)
 
     def test_nights_and_missing_nights(self, connection: sqlite3.Connection) -> None:
         """Given two nights with runs and two between without, then each kind is listed; status says the same."""
@@ -312,6 +348,7 @@ class TestCost:
             ("SELECT * FROM audit_nights WHERE pipeline = 'p'", "SEARCH runs USING INDEX runs_by_pipeline (pipeline=?)"),
             ("SELECT * FROM audit_data_use WHERE run_id = 'r'", "SEARCH a USING PRIMARY KEY (run_id=? AND step=?)"),
             ("SELECT * FROM audit_data_use", "SEARCH e USING INDEX sqlite_autoindex_events_1 (stream=?)"),
+            ("SELECT * FROM audit_reproductions", "SEARCH v USING INDEX verdicts_by_run (run_id=?)"),
             ("SELECT * FROM audit_manual_actions", "SEARCH events USING INDEX sqlite_autoindex_events_1 (stream=?)"),
         ],
     )  # fmt: skip
@@ -325,7 +362,13 @@ class TestCost:
 
 READERS: Mapping[str, tuple[Callable[[sqlite3.Connection], object], set[str]]] = {
     "list_runs": (queries.list_runs, set()),
-    "run_row": (lambda connection: queries.run_row(connection, "r2"), set()),
+    "run_row": (lambda connection: queries.run_row(connection, "r2"), {"runs"}),
+    "unfinished_reproductions": (
+        lambda connection: reproductions.unfinished_reproductions(connection, "shop"),
+        {"reproductions"},
+    ),
+    "last_attempts": (lambda connection: reproductions.last_attempts(connection, "r4"), {"steps", "attempts"}),
+    "starts_of": (lambda connection: reproductions.starts_of(connection, "r4"), {"events"}),
     "run_process": (lambda connection: queries.run_process(connection, "r2"), {"events"}),
     "unfinished_runs": (lambda connection: queries.unfinished_runs(connection, "shop"), set()),
     "refusals": (queries.refusals, set()),
@@ -340,7 +383,19 @@ READERS: Mapping[str, tuple[Callable[[sqlite3.Connection], object], set[str]]] =
     ),
     "run_detail": (
         lambda connection: queries.run_detail(connection, "r2"),
-        {"runs", "steps", "events", "blobs", "notes", "acknowledgements", "moves", "checkpoints"},
+        {
+            "runs",
+            "steps",
+            "attempts",
+            "events",
+            "blobs",
+            "notes",
+            "acknowledgements",
+            "moves",
+            "checkpoints",
+            "reproductions",
+            "verdicts",
+        },
     ),
 }
 """What reading commands call, and the tables that it reads past the views: for what none of these shows."""

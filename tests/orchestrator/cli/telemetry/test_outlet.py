@@ -193,5 +193,20 @@ class TestOfOthers:
         assert place.asked.acquire(timeout=60)
         assert [Outcome("traces", "run-1", 0, 1, "http_503")] == ended(made)
 
+    def test_it_cannot_be_read(self) -> None:
+        """Given that what others have missed cannot be read, then what the run has is sent all the same."""
+        place = Place()
+        made = Outlet("traces", "run-1", place, LATER, backlog=self._unreadable)
+        made.start()
+        made.offer(["own"])
+        assert [Outcome("traces", "run-1", 1)] == ended(made)
+        assert place.closed.is_set()
+
+    def _unreadable(self) -> Iterator[tuple[str, Sequence[object]]]:
+        yield "old", self._broken()
+
+    def _broken(self) -> Sequence[object]:
+        raise OSError
+
     def _never(self) -> Iterator[tuple[str, Sequence[object]]]:
         yield pytest.fail("nobody may ask for it")

@@ -408,6 +408,18 @@ class TestFile:
         assert {"file_ENOENT"} == {data["error"] for _, data in told(tmp_path)}
 
 
+BROKEN = """
+import sys
+from orchestrator.cli.app import run_command
+from orchestrator.projections.spans import RunSpans
+
+def apply(self, event):
+    raise ZeroDivisionError
+
+RunSpans.apply = apply
+sys.exit(run_command(["run"]))
+"""
+
 WITHOUT_THE_EXTRA = """
 import importlib.util, sys
 find = importlib.util.find_spec
@@ -451,6 +463,18 @@ class TestWithout:
             assert code == done.returncode, done.stderr
             assert 1 == done.stderr.count('needs the extra otlp: pip install "orchestrate[otlp]"')
         assert [] == told(tmp_path)
+
+    def test_a_bug(self, tmp_path: Path) -> None:
+        """Given a bug in what makes spans of events, then the run is what it is, and what is missing is recorded, to be sent when it is mended."""
+        write(tmp_path, '"true"')
+        environ = {**os.environ, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": refusing_url()}
+        done = subprocess.run(
+            [sys.executable, "-c", BROKEN], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=110, check=False
+        )  # fmt: skip
+        assert (0, 1) == (done.returncode, done.stderr.count("telemetry: ZeroDivisionError"))
+        assert [("telemetry.failed", "bug_ZeroDivisionError")] == [
+            (kind, data["error"]) for kind, data in told(tmp_path)
+        ]
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

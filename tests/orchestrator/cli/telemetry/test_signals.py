@@ -238,6 +238,27 @@ class TestLines:
         assert "census.1" not in night.lines
         assert all(b"Lovelace" not in body for body in night.collector.bodies)
 
+    def test_a_resume_that_says_less(self, tmp_path: Path) -> None:
+        """Given a run that goes on under a definition without the class, then what was withheld of it stays so, and metrics and records of both parts are sent."""
+        folder = write(tmp_path, PIPELINE.replace("12 St James Square", "12 St James Square; exit 3"))
+        run_id = value_of(program("run", "--json", cwd=folder), "run", code=1)["run_id"]
+        text = (folder / "pipeline.toml").read_text(encoding="utf-8")
+        (folder / "pipeline.toml").write_text(text.replace('classification = "personal"', ""), encoding="utf-8")
+        with collector() as state:
+            env = {"OTEL_EXPORTER_OTLP_ENDPOINT": state.url}
+            resume = ("resume", run_id, "--accept-definition", "--json")
+            value_of(program(*resume, cwd=folder, env=env), "resume", code=1)
+        events = events_of_run(folder, run_id)
+        whole = Night(folder, run_id, events, state)
+        assert (folder / ".orchestrate" / "logs" / run_id / "census.2.log").is_file()
+        assert set(whole.lines) == {"broken.2"}
+        assert all(b"Lovelace" not in body for body in state.bodies)
+        # What the first part had to say has not been sent before.
+        assert [record.body.string_value for _, record in whole.log if record.event_name] == [e.type for e in events]
+        came = [(metric.name, point) for _, metric in metrics(state) for point in points_of(metric)]
+        told = [(metric.instrument.name, point) for metric in metrics_of(events) for point in expected_points(metric)]
+        assert sorted(came, key=str) == sorted(told, key=str)
+
 
 class TestChoices:
     """What the variables and the definition say."""
@@ -278,6 +299,35 @@ class TestChoices:
         assert set(found) == {"resourceSpans", "resourceMetrics", "resourceLogs"}
         assert {"key ***", "no good", "run.started"} <= set(bodies)
         assert not any("Lovelace" in body for body in bodies)
+
+
+LOADED = """
+import json, sys
+from orchestrator.cli.app import run_command
+code = run_command(["run", "--quiet", "--log-file", "own.jsonl"])
+json.dump(sorted(sys.modules), open("modules.json", "w"))
+sys.exit(code)
+"""
+
+
+class TestWithoutConfiguration:
+    """No variable, no file."""
+
+    def test_the_log_needs_nothing(self, tmp_path: Path) -> None:
+        """Given `step_output` and a log file and nowhere to send, then nothing of the SDK is loaded, nothing is recorded of it, and no line of a step is in the log file."""
+        folder = write(tmp_path, PIPELINE)
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+        subprocess.run(
+            [sys.executable, "-c", LOADED], cwd=folder, env=clean, capture_output=True, timeout=60, check=False
+        )
+        loaded = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        log = (folder / "own.jsonl").read_text(encoding="utf-8")
+
+        assert [name for name in loaded if name.split(".")[0] in ("opentelemetry", "google")] == []
+        assert "orchestrator.cli.telemetry.step_output" not in loaded
+        assert "attempt.started" in log
+        assert "no good" not in log
+        assert data_of(ledger_of(folder), "telemetry.delivered") == []
 
 
 class TestAgain:

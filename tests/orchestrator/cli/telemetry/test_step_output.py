@@ -57,7 +57,7 @@ class TestStepOutput:
         """For any output and any room: what is taken are lines of it with their numbers, and with what was missed it is all of them."""
         place = Memory()
         outlet = Outlet("step_output", "r", place, Batching(0, 2, most))
-        ear = StepOutput(log(), [outlet], print).listen(launch())
+        ear = StepOutput(log(), [outlet], (), print).listen(launch())
         assert ear is not None
         # What waits is never more than there is room for; the thread starts in the middle.
         for number, piece in enumerate(pieces):
@@ -76,15 +76,17 @@ class TestStepOutput:
         assert (len(place.taken), len(lines)) == (outcome.taken, outcome.taken + outcome.missed)
 
     def test_what_is_private_is_not_heard(self) -> None:
-        """Given a launch whose log is private, then nobody listens."""
-        assert StepOutput(log(), [], print).listen(launch(private=True)) is None
+        """Given a launch whose log is private, or a step that was withheld before, then nobody listens."""
+        assert StepOutput(log(), [], (), print).listen(launch(private=True)) is None
+        assert StepOutput(log(), [], {"a"}, print).listen(launch()) is None
+        assert StepOutput(log(), [], {"b"}, print).listen(launch()) is not None
 
     def test_bytes_of_any_kind(self) -> None:
         """Given bytes that are no UTF-8 and a line without end, then the record holds what can be shown, and says that it is cut."""
         place = Memory()
         outlet = Outlet("step_output", "r", place, Batching())
         outlet.start()
-        ear = StepOutput(log(), [outlet], print).listen(launch())
+        ear = StepOutput(log(), [outlet], (), print).listen(launch())
         assert ear is not None
         ear.hear(b"caf\xe9\n" + b"y" * 20_000)
         ear.end()
@@ -102,7 +104,7 @@ class TestStepOutput:
                 raise LookupError(step, attempt)
 
         said: list[str] = []
-        ear = StepOutput(Broken(), [Outlet("step_output", "r", Memory(), Batching())], said.append).listen(launch())
+        ear = StepOutput(Broken(), [Outlet("step_output", "r", Memory(), Batching())], (), said.append).listen(launch())
         assert ear is not None
         for _ in range(3):
             ear.hear(b"x\n")

@@ -1,0 +1,209 @@
+"""A run as the ledger has it, in the form in which it is run again: definition, variables, and for each step its last attempt with inputs, code and outputs."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ledger.canonical import blob_digest, canonical_bytes
+from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.keyring import digest_key, digest_key_path
+from orchestrator.cli.reading import View
+from orchestrator.core.definition import Pipeline
+from orchestrator.core.explain import id_of
+from orchestrator.core.graph import Graph, build_graph
+from orchestrator.core.keyed import key_id, keyed_digest
+from orchestrator.core.parse_values import build_pipeline
+from orchestrator.core.problems import Problem
+from orchestrator.core.reproduction import RecordedStep
+from orchestrator.core.toml_text import read_toml
+from orchestrator.projections.environments import environment_of
+from orchestrator.projections.find_run import refuse_reproduction
+from orchestrator.projections.queries import load_blob, load_json, pipeline_row, run_row
+from orchestrator.projections.reproductions import last_attempts, starts_of
+from orchestrator.runtime.environment import Environment, Resolved, resolve_environment
+
+
+@attrs.frozen
+class RecordedRun:
+    """
+    Hold what is recorded of a run.
+
+    Attributes:
+        name: Of its pipeline.
+        definition: Where its pipeline's definition lies today; absolute.
+        start: What it was last started or resumed with.
+        environment: The document of what it ran with; None where an older program ran it, or it is not kept.
+        text: Of the definition as it was read, or its canonical form where that is not kept.
+        steps: What is recorded of each step.
+        problems: Why it cannot be run again, as far as that is plain here.
+    """
+
+    run_id: str
+    name: str
+    night: str
+    definition: Path
+    start: Mapping[str, Any]
+    environment: Mapping[str, Any] | None
+    text: bytes
+    pipeline: Pipeline
+    graph: Graph
+    steps: Mapping[str, RecordedStep]
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the definition: where its data lies."""
+        return self.definition.parent
+
+
+def recorded_run(view: View, run_id: str) -> RecordedRun:
+    """
+    Return what the ledger of *view* has of the run *run_id*, which exists.
+
+    Raises:
+        RunLookupError: It reproduces another one.
+        UsageRefusedError: It has no end yet.
+    """
+    connection = view.connection
+    refuse_reproduction(connection, run_id)
+    run = run_row(connection, run_id)
+    if run["status"] == "running":
+        what = "is still on" if view.is_active(run_id) else "lost its orchestrator and has no end yet"
+        raise UsageRefusedError("not_ended", f"run {run_id} {what}: there is nothing yet to be had again")
+    starts = starts_of(connection, run_id)
+    row = pipeline_row(connection, str(run["pipeline"])) or {}
+    environment = environment_of(connection, run_id)
+    digest = str(starts[-1]["definition"])
+    document = load_blob(connection, digest) or {}
+    text = _definition_text(connection, environment) or canonical_bytes(document)
+    # The text has the steps in their order, which is that of the graph.
+    read = read_toml(text, "the definition").document or {}
+    document = read if blob_digest(canonical_bytes(read)) == digest else document
+    pipeline, wrong = build_pipeline(document)
+    return RecordedRun(
+        run_id=run_id,
+        name=str(run["pipeline"]),
+        night=str(run["night"]),
+        definition=Path(os.path.normpath(view.folder.resolve() / str(row.get("definition_path", "pipeline.toml")))),
+        start=starts[-1],
+        environment=environment,
+        text=text,
+        pipeline=attrs.evolve(pipeline, document=document, digest=digest),
+        graph=build_graph(pipeline),
+        steps={name: _recorded_step(connection, item) for name, item in last_attempts(connection, run_id).items()},
+        problems=tuple(_definition_problems(starts, document, wrong)),
+    )
+
+
+def _definition_text(connection: sqlite3.Connection, environment: Mapping[str, Any] | None) -> bytes | None:
+    digest = None if environment is None else environment["definition_text"]
+    row = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def _definition_problems(
+    starts: list[Mapping[str, Any]], document: Mapping[str, object], wrong: list[Problem]
+) -> Iterator[Problem]:
+    if not document:
+        yield Problem("definition_not_kept", "the definition that it had is not kept in the ledger")
+    if wrong:
+        yield Problem("definition_not_read", f"the definition that it had means nothing to this program: {wrong[0]}")
+    if len({start["definition"] for start in starts}) > 1:
+        yield Problem("definition_changed", "it was resumed with another definition: its steps ran by two of them")
+
+
+def _recorded_step(connection: sqlite3.Connection, row: Mapping[str, Any]) -> RecordedStep:
+    lost = row["attempt_reason"] == "lost"
+    outputs = load_json(connection, row["outputs"])
+    return RecordedStep(
+        status=row["status"],
+        reason=row["reason"],
+        exit_code=row["exit_code"],
+        attempt_status="lost" if lost else row["attempt_status"],
+        components=load_json(connection, row["components"]),
+        outputs={name: value if isinstance(value, str) else None for name, value in outputs.items()},
+    )
+
+
+@attrs.frozen
+class Variables:
+    """
+    Hold the variables that a run is run again with.
+
+    Attributes:
+        environment: Plain ones as they are recorded, secrets as they are today.
+        trusted: Secrets that were taken though they are not known to be what they were.
+        problems: A sentence for each that is not what it was.
+    """
+
+    environment: Environment
+    trusted: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+def variables_again(
+    recorded: RecordedRun, steps: tuple[str, ...], *, env_files: tuple[str, ...], trusted: frozenset[str]
+) -> Variables:
+    """
+    Return the variables that *steps* of the run are run again with.
+
+    Args:
+        env_files: Of `--env-file`, in which secrets may stand.
+        trusted: Names of secrets that are to be taken as they are.
+
+    Raises:
+        KeyFileError: The key of keyed digests is damaged.
+    """
+    pipeline = recorded.pipeline
+    today = resolve_environment(
+        pipeline,
+        recorded.folder,
+        selected=steps,
+        env_files=[Path(name) for name in env_files],
+        environ=os.environ,
+    ).variables
+    known = {name: item for name, item in recorded.start["variables"].items() if "value" in item}
+    plain = {name: Resolved(str(item["value"]), str(item["origin"])) for name, item in known.items()}
+    secrets = {name: item for name, item in today.items() if pipeline.variables[name].secret}
+    taken = {name for step in steps for name in pipeline.steps[step].env if name in pipeline.variables}
+    doubts = {
+        name: why
+        for name in sorted(taken)
+        if pipeline.variables[name].secret and (why := _doubt(recorded, name, secrets.get(name))) is not None
+    }
+    taken_as_is = [name for name in doubts if name in trusted and name in secrets]
+    found = Environment(
+        variables=secrets | {name: item for name, item in plain.items() if name in pipeline.variables},
+        params={name: item for name, item in plain.items() if name in pipeline.params},
+    )
+    problems = tuple(
+        Problem("variable_differs", why, suggestion=f"take it as it is with --trust-secret {name}")
+        for name, why in doubts.items()
+        if name not in taken_as_is
+    )
+    return Variables(found, tuple(taken_as_is), problems)
+
+
+def _doubt(recorded: RecordedRun, name: str, today: Resolved | None) -> str | None:
+    """Say why the value that the secret *name* has *today* is not known to be the one that the run had; None where it is."""
+    kept = None if recorded.environment is None else recorded.environment["secrets"].get(name)
+    expected = kept or recorded.start["variables"].get(name, {}).get("keyed")
+    had_value = name in recorded.start["variables"]
+    if today is None:
+        return f"the secret {name} has no value today; the run had one" if had_value else None
+    if not had_value:
+        return f"the secret {name} has a value today; the run had none"
+    if id_of(expected) in (None, "none"):
+        return f"whether the secret {name} is what the run had is not known: no digest of it is recorded"
+    key = digest_key(make=False)
+    if key is None or id_of(expected) != key_id(key):
+        what = "is not there" if key is None else "is another one"
+        return f"whether the secret {name} is what the run had is not known: the key in {digest_key_path()} under which that is recorded {what}"
+    same = keyed_digest(key, name, today.value) == expected
+    return None if same else f"the secret {name} is not what the run had"

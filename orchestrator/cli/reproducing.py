@@ -1,0 +1,272 @@
+"""
+`orchestrate reproduce`, put together: what a run had is held against what is there, laid out in a scratch folder, run again, and compared.
+
+The run that does this is recorded in the same ledger, and as what it is: none of its pipeline's nights. It does not hold the lock of the pipeline either, since it
+touches nothing of it: a night begins while one is on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import attrs
+
+from ledger.errors import LedgerError
+from ledger.folders import make_private
+from ledger.store import Ledger
+from orchestrator.cli.beginning import make_beginning
+from orchestrator.cli.errors import RefusedError, UsageRefusedError, mask_bugs_with
+from orchestrator.cli.holding import append_event, close_lost_reproductions, scratch_folder
+from orchestrator.cli.keying import keyed_surroundings
+from orchestrator.cli.manual import acting, checked_reason
+from orchestrator.cli.project import Prepared, Project
+from orchestrator.cli.reading import View
+from orchestrator.cli.recorded_run import RecordedRun, recorded_run, variables_again
+from orchestrator.cli.running import MakeObservers, Say, new_run_id, run_engine
+from orchestrator.cli.scratch_tree import Tree, lay_out, make_tree, outside_problems, with_programs
+from orchestrator.cli.sealing import seal_ledger
+from orchestrator.cli.telemetry.entry import NoTelemetry, telemetry_of_run
+from orchestrator.cli.telemetry.of_run import RunTelemetry
+from orchestrator.cli.verdicts import compared, reproduced_event
+from orchestrator.core.events import RunReproduced, RunStarted
+from orchestrator.core.problems import Problem
+from orchestrator.core.reproduction import Again, StepVerdict, steps_again
+from orchestrator.core.run_plan import RunPlan
+from orchestrator.core.selection import Selection
+from orchestrator.core.state import RunState
+from orchestrator.projections.reproductions import any_run
+from orchestrator.runtime.assembly import run_plan
+from orchestrator.runtime.environment import Environment, child_environment
+from orchestrator.runtime.leaks import check_redactor
+from orchestrator.runtime.provenance import git_state
+from orchestrator.runtime.signals import parallel_limit
+
+
+@attrs.frozen
+class Request:
+    """
+    Say what is to be run again, as it was typed.
+
+    Attributes:
+        into: The scratch folder, or None for a fresh one; one that is named stays.
+        keep: The fresh one stays too.
+        trusted: Secrets that are taken as they are today.
+    """
+
+    run: str
+    pipeline: str | None = None
+    ledger: str | None = None
+    into: str | None = None
+    keep: bool = False
+    env_files: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
+    jobs: int | None = None
+    reason: str | None = None
+
+
+@attrs.frozen
+class Result:
+    """
+    Hold what came of it.
+
+    Attributes:
+        reproduction: The run that ran it again, or None where nothing could be started.
+        verdict: As it is recorded; None where the run was ended early, and nothing can be said.
+        status: How that run ended, or None.
+        exit_code: Of that run by itself, or None.
+        folder: The scratch folder, where it stays.
+        where: The options that a command needs to find pipeline and ledger.
+    """
+
+    recorded: RecordedRun
+    reproduction: str | None
+    verdict: RunReproduced | None
+    status: str | None
+    exit_code: int | None
+    folder: Path | None
+    where: str
+
+
+def reproduce(request: Request, *, observers: MakeObservers, say: Say) -> Result:
+    """
+    Run the run that *request* names again and compare what comes of it; everything is in the ledger.
+
+    Raises:
+        RunLookupError, UsageRefusedError: There is no such run, it has no end yet, or it is a reproduction itself; the scratch folder cannot be used.
+        RefusedError: There is no room, or secrets are not masked.
+        LedgerError: The ledger cannot be used, or an event could not be recorded; what ran then has been ended.
+    """
+    with acting(request.pipeline, request.ledger) as (view, ledger):
+        recorded = recorded_run(view, view.find(request.run))
+        close_lost_reproductions(ledger, recorded.name, say=say)
+        reason = checked_reason(view, recorded.name, request.reason, "reproduce")
+        again = steps_again(recorded.pipeline, recorded.steps)
+        variables = variables_again(
+            recorded, again.steps, env_files=request.env_files, trusted=frozenset(request.trusted)
+        )
+        run_id = new_run_id(datetime.now(UTC))
+        with _scratch(request, ledger, run_id) as root:
+            made = _make(recorded, again, variables.environment, root, view)
+            why = None if reason is None else made.prepared.redactor.redact(reason)
+            telling = _Telling(recorded, again, variables.trusted, why, made.prepared.redactor.redact)
+            problems = [*recorded.problems, *again.problems, *variables.problems]
+            problems += [] if problems else outside_problems(recorded, again, made.tree)
+            problems += [] if problems else _laid_out(made, recorded, again, ledger)
+            plan = None
+            if not problems:
+                plan, problems = _plan(made, recorded, again, run_id, request.jobs)
+            where = view.where(recorded.name)
+            if plan is None or problems:
+                event = telling.event(None, [], problems)
+                append_event(ledger, f"pipeline/{recorded.name}", event)
+                return Result(recorded, None, event, None, None, None, where)
+            with telemetry_of_run(ledger, run_id, made.prepared, os.environ, say=say) as telemetry:
+                state = _run(made, recorded, plan, ledger, observers, telemetry, reason=why)
+                code = _sealed(ledger, run_id, say)
+                telemetry.finish()
+                telemetry.record()
+            kept = root if request.keep or request.into is not None else None
+            if state.status in ("cancelled", "timed_out"):
+                return Result(recorded, run_id, None, state.status, code, kept, where)
+            steps = compared(
+                recorded, again, state, made.tree, manifest=ledger.blob, redact=made.prepared.redactor.redact
+            )
+            event = telling.event(run_id, steps, [])
+            append_event(ledger, f"pipeline/{recorded.name}", event)
+            return Result(recorded, run_id, event, state.status, code, kept, where)
+
+
+@attrs.frozen
+class _Telling:
+    """What a verdict says besides how it came out."""
+
+    recorded: RecordedRun
+    again: Again
+    trusted: tuple[str, ...]
+    reason: str | None
+    redact: Callable[[str], str]
+
+    def event(self, reproduction: str | None, steps: list[StepVerdict], problems: list[Problem]) -> RunReproduced:
+        return reproduced_event(
+            self.recorded,
+            self.again,
+            reproduction,
+            steps=steps,
+            problems=[problem.masked(self.redact) for problem in problems],
+            trusted=self.trusted,
+            reason=self.reason,
+        )
+
+
+@contextlib.contextmanager
+def _scratch(request: Request, ledger: Ledger, run_id: str) -> Iterator[Path]:
+    """
+    Give the scratch folder, which is empty; a fresh one is removed at the end, unless it is to be kept.
+
+    Raises:
+        UsageRefusedError: What was named is there and not empty, or cannot be made.
+    """
+    root = scratch_folder(ledger, run_id) if request.into is None else Path(os.path.abspath(request.into))
+    if request.into is not None and root.exists() and not (root.is_dir() and not any(root.iterdir())):
+        raise UsageRefusedError("not_empty", f"--into {root}: it is there and is no empty folder")
+    try:
+        make_private(root)
+    except OSError as error:
+        raise UsageRefusedError("no_folder", f"{root} cannot be made: {error.strerror}") from None
+    try:
+        yield root
+    finally:
+        if request.into is None and not request.keep:
+            shutil.rmtree(root, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                root.parent.rmdir()
+
+
+@attrs.frozen
+class _Made:
+    """What is run again: the tree, and in it the pipeline as it was."""
+
+    tree: Tree
+    prepared: Prepared
+
+
+def _make(recorded: RecordedRun, again: Again, environment: Environment, root: Path, view: View) -> _Made:
+    tree = make_tree(recorded, again, environment, root)
+    project = Project(
+        definition=tree.folder / recorded.definition.name,
+        shown=str(recorded.definition),
+        ledger=view.path,
+        pipeline=recorded.pipeline,
+        graph=recorded.graph,
+        content=recorded.text,
+    )
+    steps = frozenset(again.steps)
+    prepared = Prepared(project, recorded.night, steps, environment, tree.around, tree.places, ())
+    mask_bugs_with(prepared.redactor.redact)
+    broken = check_redactor(recorded.pipeline, environment, prepared.redactor)
+    if broken:
+        raise RefusedError(broken)
+    return _Made(tree, prepared)
+
+
+def _laid_out(made: _Made, recorded: RecordedRun, again: Again, ledger: Ledger) -> list[Problem]:
+    redactor = made.prepared.redactor
+
+    def shown(name: str) -> str:
+        return redactor.redact_name(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+
+    return lay_out(recorded, again, made.tree, blob=ledger.blob, shown=shown)
+
+
+def _plan(
+    made: _Made, recorded: RecordedRun, again: Again, run_id: str, jobs: int | None
+) -> tuple[RunPlan, list[Problem]]:
+    pipeline = recorded.pipeline
+    plan = run_plan(
+        pipeline,
+        recorded.graph,
+        keyed_surroundings(made.prepared, make=False),
+        run_id=run_id,
+        night=recorded.night,
+        selected=frozenset(again.steps),
+        forced=True,
+        max_parallel=min(jobs or pipeline.max_parallel or len(os.sched_getaffinity(0)), parallel_limit()),
+        baselines=again.baselines(pipeline, recorded.steps),
+    )
+    reaching = child_environment(pipeline, made.prepared.environment, os.environ)
+    search = {name: reaching[name].get("PATH", os.defpath) for name in again.steps}
+    return with_programs(plan, again, search)
+
+
+def _run(
+    made: _Made,
+    recorded: RecordedRun,
+    plan: RunPlan,
+    ledger: Ledger,
+    observers: MakeObservers,
+    telemetry: RunTelemetry | NoTelemetry,
+    *,
+    reason: str | None,
+) -> RunState:
+    selection = Selection(only=tuple(sorted(plan.selected)), force=True)
+    git = git_state(recorded.folder)
+    beginning = make_beginning(made.prepared, selection, plan, reason=reason, git=git, state=None)
+    assert isinstance(beginning.event, RunStarted)
+    event = attrs.evolve(beginning.event, definition_path=recorded.start["definition_path"], reproduces=recorded.run_id)
+    return run_engine(made.prepared, ledger, plan, attrs.evolve(beginning, event=event), observers, telemetry)
+
+
+def _sealed(ledger: Ledger, run_id: str, say: Say) -> int | None:
+    """Seal the run, which has ended, and return its exit code; what keeps it from being sealed is told."""
+    row = any_run(ledger.connection, run_id)
+    try:
+        seal_ledger(ledger, row["last_seq"] + 1, say=say)
+    except LedgerError as error:
+        say(f"warning: the run is recorded, its checkpoint could not be made: {error}")
+    code: int | None = row["exit_code"]
+    return code

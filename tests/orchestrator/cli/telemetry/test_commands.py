@@ -1,0 +1,102 @@
+"""`telemetry replay` and `export`, within this process: what is hard to come by outside."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from orchestrator.cli.app import run_command
+from orchestrator.schemas import load_schema
+from tests.collector import Collector, collector
+
+PIPELINE = """
+[pipeline]
+name = "nightly"
+[steps.one]
+command = ["true"]
+"""
+SPANS = 3
+REPLAY = ["telemetry", "replay", "--since", "2020-01-01", "--json"]
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Collector]:
+    """Give a collector, in a folder with a pipeline that has run without it."""
+    (tmp_path / "pipeline.toml").write_text(PIPELINE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert 0 == run_command(["run", "--quiet"])
+    with collector() as found:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{found.url}/v1/traces")
+        capfd.readouterr()
+        yield found
+
+
+def test_a_collector_that_is_busy(
+    server: Collector, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Given a collector that answers 503, then it is asked again after a pause, and a longer one; what has the form that is published is printed."""
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        server.answer = 503 if len(pauses) == 1 else 200
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    server.answer = 503
+    assert 0 == run_command(REPLAY)
+    assert ([1.0, 2.0], 3, SPANS) == (pauses, server.asked, len(server.spans()))
+    done = json.loads(capfd.readouterr().out)
+    Draft202012Validator(load_schema("cli/telemetry-replay")).validate(done)
+    assert {
+        "runs": 1,
+        "signals": [{"signal": "traces", "runs": 1, "items": SPANS, "rejected": 0, "error": None}],
+        "recorded": 0,
+    } == done
+
+
+def test_a_collector_that_stays_busy(server: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given one that never answers anything else, then that is said in the end."""
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    server.answer = 503
+    assert 1 == run_command(REPLAY[:-1])
+    assert ([1.0, 2.0, 4.0], 4) == (pauses, server.asked)
+
+
+def test_a_collector_that_rejects(server: Collector, capfd: pytest.CaptureFixture[str]) -> None:
+    """Given one that rejects a span for good, then that is said, and it is no success."""
+    server.answer = "reject"
+    assert 1 == run_command(REPLAY[:-1])
+    assert f"traces: {SPANS - 1} spans of 1 of 1 runs sent\ntraces: 1 were rejected" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("output", ["", "pipeline.toml/x", ".", ".orchestrate/ledger.db"])
+def test_an_export_into_nothing(output: str, server: Collector, capfd: pytest.CaptureFixture[str]) -> None:
+    """Given an output that is none, then the export is refused, and the ledger is what it was."""
+    assert 2 == run_command(["export", "latest", "--format", "otlp", "--output", output])
+    assert capfd.readouterr().err
+    assert 0 == server.asked
+    assert 0 == run_command(["runs"])
+
+
+def test_an_export(server: Collector, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Given a device or a file, then it is written; what is printed has the form that is published."""
+    counts = set()
+    for output in ("/dev/null", "run.jsonl"):
+        assert 0 == run_command(["export", "latest", "--format", "otlp", "--output", output, "--json"])
+        done = json.loads(capfd.readouterr().out)
+        Draft202012Validator(load_schema("cli/export")).validate(done)
+        assert (output, None) == (done["output"], done["documents"])
+        counts.add(done["lines"])
+    (count,) = counts
+    assert count == len((tmp_path / "run.jsonl").read_text(encoding="utf-8").splitlines())
+    assert 0 == run_command(["export", "latest", "--format", "otlp", "--json"])
+    shown = json.loads(capfd.readouterr().out)
+    Draft202012Validator(load_schema("cli/export")).validate(shown)
+    assert count == len(shown["documents"])
+    assert 0 == server.asked

@@ -1,0 +1,559 @@
+"""Tests of `reproduce`: real runs that are run again in a scratch folder, and what is said of them."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.programs import (
+    Done,
+    Json,
+    data_of,
+    ended,
+    events_of,
+    exists,
+    kill,
+    ledger_of,
+    no_traceback,
+    pid_in,
+    program,
+    refused,
+    started,
+    value_of,
+    wait_until,
+)
+
+SECRET = "very-secret-4711"
+SHOP = f"""\
+[pipeline]
+name = "shop"
+[env.vars]
+API_KEY = {{ secret = true, required = true }}
+REGION = {{ default = "nyc" }}
+[datasets.raw]
+path = "raw"
+pattern = "*.csv"
+[datasets.bronze]
+path = "data/bronze"
+[datasets.keys]
+path = "data/keys.json"
+[datasets.drawn]
+path = "data/drawn.csv"
+[datasets.late]
+path = "data/late.csv"
+[datasets.text]
+path = "data/text.txt"
+[steps.bronze]
+command = ["{sys.executable}", "steps/bronze.py"]
+reads = ["raw"]
+writes = ["bronze"]
+env = ["API_KEY", "REGION"]
+[steps.keys]
+shell = '''if test -e marker; then echo '{{"a": 1, "b": 2}}'; else echo '{{"b": 2, "a": 1}}'; fi > data/keys.json'''
+reads = ["bronze"]
+writes = ["keys"]
+[steps.drawn]
+shell = "test -e marker && x=1 || x=2; printf 'id,n\\\\n1,%s\\\\n' $x > data/drawn.csv"
+reads = ["bronze"]
+writes = ["drawn"]
+[steps.late]
+shell = "cp data/drawn.csv data/late.csv"
+reads = ["drawn"]
+writes = ["late"]
+[steps.text]
+shell = "test -e marker && echo then > data/text.txt || echo now > data/text.txt"
+reads = ["bronze"]
+writes = ["text"]
+[steps.mail]
+shell = "echo mailed >> mailed"
+needs = ["bronze"]
+"""
+BRONZE = """\
+import os, pathlib, shutil
+out = pathlib.Path("data/bronze")
+out.mkdir(parents=True, exist_ok=True)
+for path in sorted(pathlib.Path("raw").glob("*.csv")):
+    shutil.copy(path, out)
+(out / "region").write_text(os.environ["REGION"])
+"""
+
+
+class Shop(NamedTuple):
+    """A pipeline that has run, one of its reproductions, and what commands said before and after it."""
+
+    folder: Path
+    run_id: str
+    value: Json
+    text: Done
+    before: dict[str, object]
+    after: dict[str, object]
+
+
+def write_shop(folder: Path, definition: str = SHOP) -> None:
+    """Write the definition, its code, its secret and one delivery."""
+    (folder / "steps").mkdir()
+    (folder / "raw").mkdir()
+    (folder / "data").mkdir()
+    (folder / "pipeline.toml").write_text(definition, encoding="utf-8")
+    (folder / "steps" / "bronze.py").write_text(BRONZE, encoding="utf-8")
+    (folder / "raw" / "1.csv").write_text("id,n\n1,2\n", encoding="utf-8")
+    (folder / ".env").write_text(f"API_KEY={SECRET}\n", encoding="utf-8")
+    (folder / ".env").chmod(0o600)
+
+
+def ran(folder: Path, *arguments: str) -> str:
+    """Run the pipeline and return the id of the run."""
+    value = value_of(program("run", "--json", *arguments, cwd=folder), "run")
+    return str(value["run_id"])
+
+
+def again(folder: Path, *arguments: str, code: int | None = 0, run: str = "latest") -> Json:
+    """Run a run again and return what `--json` says."""
+    value: Json = value_of(program("reproduce", run, "--json", *arguments, cwd=folder), "reproduce", code=code)
+    return value
+
+
+def what_lies_there(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Return content and time of every file of the pipeline, the ledger's folder and the user's left out."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.relative_to(folder).parts[0] not in (".orchestrate", ".config")
+    }
+
+
+def timeless(value: object) -> object:
+    """Return *value* without what depends on when one asks."""
+    if isinstance(value, dict):
+        return {name: timeless(item) for name, item in value.items() if name not in ("age_seconds", "text", "verdicts")}
+    return [timeless(item) for item in value] if isinstance(value, list) else value
+
+
+def what_is_said(folder: Path) -> dict[str, object]:
+    """Return what commands say that look at the history, and the data itself."""
+    commands = ("runs", "plan", "check --max-age 26h", "alerts", "status", "show latest", "changes")
+    said = {command: value_of(program(*command.split(), "--json", cwd=folder), code=None) for command in commands}
+    return {command: timeless(value) for command, value in said.items()} | {"files": what_lies_there(folder)}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Give a run whose source has grown and whose code has changed since, and that was run again twice."""
+    folder = tmp_path_factory.mktemp("shop")
+    write_shop(folder)
+    (folder / "marker").touch()
+    run_id = ran(folder)
+    (folder / "raw" / "2.csv").write_text("id,n\n3,4\n", encoding="utf-8")
+    (folder / "steps" / "bronze.py").write_text("raise SystemExit('not what ran')\n", encoding="utf-8")
+    before = what_is_said(folder)
+    value = again(folder, code=1)
+    text = program("reproduce", run_id, "-q", "--reason", f"ticket {SECRET}", cwd=folder)
+    return Shop(folder, run_id, value, text, before, what_is_said(folder))
+
+
+def step_of(value: Json, name: str) -> Json:
+    """Return what is said of the step *name*."""
+    (found,) = [step for step in value["steps"] if step["step"] == name]
+    step: Json = found
+    return step
+
+
+class TestVerdict:
+    """What comes of a run that is not the same again."""
+
+    def test_first_difference(self, shop: Shop) -> None:
+        """Given steps that differ, then the first one is named with its dataset and column, and what lies behind it is said to."""
+        assert shop.value["verdict"] == "different"
+        assert shop.value["first"] == {"step": "drawn", "dataset": "drawn", "columns": ["n"]}
+        (dataset,) = step_of(shop.value, "drawn")["datasets"]
+        (file,) = dataset["files"]
+        assert (file["rows"], file["rows_removed"], file["rows_added"]) == ([1, 1], 1, 1)
+        assert step_of(shop.value, "late")["behind"] == ["drawn"]
+        assert "behind" not in step_of(shop.value, "drawn")
+
+    def test_other_bytes_with_the_same_content(self, shop: Shop) -> None:
+        """Given JSON whose keys stand in another order, then it is equivalent."""
+        step = step_of(shop.value, "keys")
+        (dataset,) = step["datasets"]
+        assert (step["verdict"], dataset["files"][0]["verdict"]) == ("equivalent", "equivalent")
+
+    def test_unknown_form(self, shop: Shop) -> None:
+        """Given a text that differs, then it is different, and it is said that its content was not compared."""
+        (dataset,) = step_of(shop.value, "text")["datasets"]
+        assert dataset["files"][0]["not_compared"] == "its form is not known"
+
+    def test_grown_source_and_changed_code(self, shop: Shop) -> None:
+        """Given files that came later and code that changed on the disk, then the recorded ones are taken, and the step is identical."""
+        assert step_of(shop.value, "bronze") == {"step": "bronze", "verdict": "identical"}
+
+    def test_for_people(self, shop: Shop) -> None:
+        """Given the text, then it says the same, and names what was not run again."""
+        assert shop.text.returncode == 1
+        lines = shop.text.stdout.splitlines()
+        assert lines[0] == f"run {shop.run_id} of shop: different"
+        assert "    drawn: rows: 1 gone, 1 new; columns: n" in lines
+        assert "  different: late, behind drawn" in lines
+        assert "    keys: other bytes, the same rows" in lines
+        assert "    text: other bytes; its form is not known" in lines
+        assert "  identical: bronze" in lines
+        assert any(line.startswith("  not run again: mail: it writes no dataset") for line in lines)
+        assert shop.text.stderr == ""
+
+
+class TestHistory:
+    """A reproduction is recorded, and is no part of its pipeline's history."""
+
+    def test_linked_run(self, shop: Shop) -> None:
+        """Given the ledger, then the run that ran it again names it, has its definition and its night, and the verdict follows."""
+        ledger = ledger_of(shop.folder)
+        original, first, _ = data_of(ledger, "run.started")
+        assert (first["reproduces"], first["run_id"]) == (shop.run_id, shop.value["reproduction"])
+        assert (first["definition"], first["night"]) == (original["definition"], original["night"])
+        assert first["definition_path"] == original["definition_path"]
+        verdict = data_of(ledger, "run.reproduced")[0]
+        assert (verdict["run_id"], verdict["reproduction"]) == (shop.run_id, first["run_id"])
+        assert verdict["steps"] == shop.value["steps"]
+
+    def test_the_same_keys(self, shop: Shop) -> None:
+        """Given both runs, then steps of sources have the same key, since nothing that it is made of differs."""
+        ledger = ledger_of(shop.folder)
+        keys = {
+            (event["stream"], event["data"]["step"]): event["data"]["key"]
+            for event in events_of(ledger)
+            if event["type"] == "attempt.started"
+        }
+        for step in ("bronze", "keys", "drawn"):
+            assert keys[f"run/{shop.run_id}", step] == keys[f"run/{shop.value['reproduction']}", step]
+
+    def test_nothing_else_changes(self, shop: Shop) -> None:
+        """Given status, runs, plan, check, alerts, latest and every file, then they are after it what they were before."""
+        for name, before in shop.before.items():
+            assert shop.after[name] == before, name
+        assert (shop.folder / "mailed").read_text(encoding="utf-8") == "mailed\n"
+
+    def test_it_verifies(self, shop: Shop) -> None:
+        """Given the ledger, then it verifies with all its skips, its tables are what the events give, and everything is sealed."""
+        done = program("audit", "verify", "--skips", "--json", cwd=shop.folder)
+        value = value_of(done, "audit-verify")
+        assert (value["ok"], value["projections"], value["unsealed"]) == (True, "held", 0)
+        assert value["skips"]["wrong"] == 0
+
+    def test_it_is_shown(self, shop: Shop) -> None:
+        """Given both runs, then `show` tells of each what the other is, by the id and by its beginning."""
+        shown = value_of(program("show", shop.run_id, "--json", cwd=shop.folder), "show")
+        assert shown["reproduces"] is None
+        assert [row["verdict"] for row in shown["verdicts"]] == ["different", "different"]
+        linked = value_of(program("show", shop.value["reproduction"], "--json", cwd=shop.folder), "show")
+        assert (linked["reproduces"], len(linked["verdicts"]), len(linked["steps"])) == (shop.run_id, 1, 6)
+        assert {step["step"] for step in linked["steps"] if step["attempts"]} == {
+            step["step"] for step in shop.value["steps"]
+        }
+        text = program("show", shop.run_id, cwd=shop.folder).stdout
+        assert f"verdict:       different, run {shop.value['reproduction']}" in text
+        assert f"reproduces:    {shop.run_id}" in program("show", shop.value["reproduction"], cwd=shop.folder).stdout
+
+    def test_it_is_compared_like_a_run(self, shop: Shop) -> None:
+        """Given both runs, then `diff` tells what differs between them."""
+        done = program("diff", shop.run_id, str(shop.value["reproduction"]), cwd=shop.folder)
+        assert done.returncode == 0, done
+        assert "output drawn: sha256:" in done.stdout
+
+    def test_it_is_asked_for_in_sql(self, shop: Shop) -> None:
+        """Given the view of reproductions, then it has both; no other view of runs has them."""
+        sql = "SELECT run_id, verdict, first_step, first_dataset, reason FROM audit_reproductions"
+        found = value_of(program("audit", "query", sql, "--json", cwd=shop.folder), "audit-query")["rows"]
+        facts = [shop.run_id, "different", "drawn", "drawn"]
+        assert found == [[*facts, None], [*facts, "ticket ***"]]
+        views = ("audit_runs", "audit_steps", "audit_attempts", "audit_skips", "audit_failures")
+        sql = " UNION ".join(f"SELECT run_id FROM {view}" for view in views)  # noqa: S608
+        found = value_of(program("audit", "query", sql, "--json", cwd=shop.folder), "audit-query")["rows"]
+        assert found == [[shop.run_id]]
+
+    def test_nothing_is_left(self, shop: Shop) -> None:
+        """Given the ledger's folder, then neither the scratch folder nor what was handed to steps is left in it; the secret is nowhere."""
+        folder = ledger_of(shop.folder).parent
+        assert not (folder / "reproductions").exists()
+        assert not list((folder / "exchange").iterdir())
+        for path in (path for path in shop.folder.rglob("*") if path.is_file() and path.name != ".env"):
+            assert SECRET.encode() not in path.read_bytes(), path
+
+    @pytest.mark.parametrize("command", [("resume",), ("ack",), ("cancel",), ("reproduce",), ("accept", "bronze")])
+    def test_not_for_a_reproduction(self, shop: Shop, command: tuple[str, ...]) -> None:
+        """Given the id of a reproduction, then what is done with nights is refused, and it is said what that run is."""
+        name, *others = command
+        options = ["--reason", "x"] if name == "accept" else []
+        linked = str(shop.value["reproduction"])
+        (problem,) = refused(program(name, linked, *others, *options, "--json", cwd=shop.folder))
+        assert problem["kind"] == "reproduction"
+        assert shop.run_id in problem["message"]
+
+    def test_a_note_on_it(self, shop: Shop) -> None:
+        """Given a note on a reproduction, then it is kept with it, and its report has what a report has."""
+        linked = str(shop.value["reproduction"])
+        value_of(program("note", linked, "looked at", "--json", cwd=shop.folder), "note")
+        assert "note: looked at" in program("explain", linked, "drawn", cwd=shop.folder).stdout
+        report = program("report", linked, "--markdown", "-", cwd=shop.folder)
+        assert linked in report.stdout, report
+
+
+class TestNotReproducible:
+    """What is gone or changed is named, and nothing is started."""
+
+    def causes(self, folder: Path, *arguments: str, run: str = "latest") -> list[tuple[str, str]]:
+        """Run again what cannot be, and return kinds and messages."""
+        starts = data_of(ledger_of(folder), "run.started")
+        value = again(folder, *arguments, code=2, run=run)
+        assert (value["verdict"], value["reproduction"], value["steps"]) == ("not_reproducible", None, [])
+        assert data_of(ledger_of(folder), "run.reproduced")[-1]["causes"] == value["causes"]
+        assert data_of(ledger_of(folder), "run.started") == starts
+        return [(cause["kind"], cause["message"]) for cause in value["causes"]]
+
+    def test_inputs_secrets_code_and_programs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given one thing after the other that is gone or another one, then each is named; what is put back is taken again."""
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+        tool = tmp_path / "bin" / "tool"
+        write_shop(
+            tmp_path,
+            SHOP.replace(f'["{sys.executable}", "steps/bronze.py"]', '["tool", "steps/bronze.py", "steps/large.bin"]'),
+        )
+        tool.parent.mkdir()
+        tool.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
+        tool.chmod(0o755)
+        (tmp_path / "steps" / "large.bin").write_bytes(b"x" * (2 << 20))
+        path = {"PATH": f"{tool.parent}:/usr/bin:/bin"}
+        value_of(program("run", "--json", cwd=tmp_path, env=path), "run")
+        assert again_with(tmp_path, path)["verdict"] == "identical"
+
+        assert self.causes(tmp_path) == [("program_missing", "step bronze: there is no program tool today")]
+        raw = tmp_path / "raw" / "1.csv"
+        content = raw.read_bytes()
+        raw.write_bytes(content + b"3,4\n")
+        assert self.causes(tmp_path) == [("input_changed", "input raw: 1 of 1 files are not what was read: 1.csv")]
+        raw.unlink()
+        assert self.causes(tmp_path) == [("input_gone", "input raw: 1 of 1 files are gone: 1.csv")]
+        raw.write_bytes(content)
+        large = tmp_path / "steps" / "large.bin"
+        large.write_bytes(b"y" * (2 << 20))
+        what = "code steps/large.bin is not kept in the ledger, and is"
+        assert self.causes(tmp_path) == [("code_not_kept", f"{what} not what it was")]
+        large.unlink()
+        assert self.causes(tmp_path) == [("code_not_kept", f"{what} not there any more")]
+        large.write_bytes(b"x" * (2 << 20))
+        (tmp_path / ".env").write_text("API_KEY=another-secret-4712\n", encoding="utf-8")
+        assert self.causes(tmp_path) == [("variable_differs", "the secret API_KEY is not what the run had")]
+        trusted = again_with(tmp_path, path, "--trust-secret", "API_KEY")
+        assert (trusted["verdict"], trusted["trusted"]) == ("identical", ["API_KEY"])
+        (tmp_path / ".env").unlink()
+        assert self.causes(tmp_path)[0][1] == "the secret API_KEY has no value today; the run had one"
+        other = tmp_path / "other.env"
+        other.write_text(f"API_KEY={SECRET}\n", encoding="utf-8")
+        other.chmod(0o600)
+        assert again_with(tmp_path, path, "--env-file", "other.env")["verdict"] == "identical"
+        (tmp_path / ".config" / "orchestrate" / "rekey-key").unlink()
+        ((kind, message),) = self.causes(tmp_path, "--env-file", "other.env")
+        assert kind == "variable_differs"
+        assert message.startswith("whether the secret API_KEY is what the run had is not known: the key in ")
+        for path_ in ledger_of(tmp_path).parent.rglob("*.db*"):
+            assert b"another-secret-4712" not in path_.read_bytes()
+
+    def test_what_the_definition_says(self, tmp_path: Path) -> None:
+        """Given a step that is not to be run twice and a dataset that is no file, then both are named at once."""
+        (tmp_path / "pipeline.toml").write_text(
+            '[pipeline]\nname = "p"\n[datasets.d]\npath = "d"\n[datasets.t]\nprobe = ["cat", "d"]\n[steps.once]\n'
+            'shell = "echo 1 > d"\nwrites = ["d"]\nrerun = "never"\n[steps.load]\nshell = "true"\nreads = ["d"]\nwrites = ["t"]\n',
+            encoding="utf-8",
+        )
+        ran(tmp_path)
+        assert self.causes(tmp_path) == [
+            ("rerun_never", 'step once says rerun = "never": it is not to be run a second time'),
+            ("probe_dataset", "step load: t is measured by a probe, and cannot be laid out in a folder"),
+        ]
+
+    def test_absolute_paths(self, tmp_path: Path) -> None:
+        """Given outputs, folders and scripts by absolute paths, then they are named: a step would work there."""
+        (tmp_path / "script.sh").write_text("echo 1 > a\n", encoding="utf-8")
+        (tmp_path / "pipeline.toml").write_text(
+            f'[pipeline]\nname = "p"\n[datasets.a]\npath = "a"\n[datasets.b]\npath = "{tmp_path}/b"\n[steps.a]\n'
+            f'command = ["sh", "{tmp_path}/script.sh"]\nwrites = ["a"]\n[steps.b]\nshell = "echo 1 > b"\ncwd = "{tmp_path}"\nwrites = ["b"]\n',
+            encoding="utf-8",
+        )
+        ran(tmp_path)
+        causes = self.causes(tmp_path)
+        assert [kind for kind, _ in causes] == ["outside"] * 3
+        assert f"step b writes b to the absolute path {tmp_path}/b" in causes[1][1]
+
+    def test_nothing_ran(self, tmp_path: Path) -> None:
+        """Given a run in which no step left a dataset, then there is nothing to compare."""
+        (tmp_path / "pipeline.toml").write_text('[pipeline]\nname = "p"\n[steps.a]\nshell = "true"\n', encoding="utf-8")
+        ran(tmp_path)
+        assert [kind for kind, _ in self.causes(tmp_path)] == ["nothing_ran"]
+
+
+def again_with(folder: Path, env: dict[str, str], *arguments: str) -> Json:
+    """Run the only run again in the environment *env*; it comes to what it came to."""
+    (run_id,) = {event["run_id"] for event in data_of(ledger_of(folder), "run.started") if "reproduces" not in event}
+    done = program("reproduce", run_id, "--json", *arguments, cwd=folder, env=env)
+    value: Json = value_of(done, "reproduce")
+    return value
+
+
+@pytest.fixture(scope="module")
+def two_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a pipeline that reads outside of its folder and has run for two nights, the second of which failed."""
+    top = tmp_path_factory.mktemp("same")
+    folder = top / "etl" / "shop"
+    folder.mkdir(parents=True)
+    definition = SHOP.replace('path = "raw"', 'path = "../raw"').replace(
+        "env = [", 'exit_codes = { 3 = "no_new_data" }\nenv = ['
+    )
+    write_shop(folder, definition)
+    (folder / "raw").rename(folder.parent / "raw")
+    script = (
+        BRONZE.replace('Path("raw")', 'Path("../raw")')
+        + "if pathlib.Path('../raw/9.csv').exists(): raise SystemExit(4)\n"
+    )
+    (folder / "steps" / "bronze.py").write_text(script, encoding="utf-8")
+    ran(folder, "--for", "2026-01-01")
+    (folder.parent / "raw" / "9.csv").write_text("id,n\n", encoding="utf-8")
+    program("run", "-q", "--for", "2026-01-02", cwd=folder)
+    return folder
+
+
+class TestSame:
+    """Runs that come to the same."""
+
+    def test_identical_in_a_folder_of_choice(self, two_nights: Path, tmp_path: Path) -> None:
+        """Given the first night and a folder for it, then it is identical, and what it left lies there, with the source beside it."""
+        first = value_of(program("runs", "--json", cwd=two_nights), "runs")[-1]["run_id"]
+        target = tmp_path / "again"
+        value = again(two_nights, "--into", str(target), run=first)
+        assert (value["verdict"], value["folder"], value["status"]) == ("identical", str(target), "succeeded")
+        assert [step["step"] for step in value["steps"]] == ["bronze", "keys", "drawn", "text", "late"]
+        assert (target / "raw" / "1.csv").exists()
+        assert not (target / "raw" / "9.csv").exists()
+        assert (target / "shop" / "data" / "bronze" / "1.csv").read_bytes() == b"id,n\n1,2\n"
+        assert target.stat().st_mode & 0o777 == 0o700
+        (problem,) = refused(program("reproduce", first, "--into", str(target), "--json", cwd=two_nights))
+        assert problem["kind"] == "not_empty"
+
+    def test_a_failure_is_had_again(self, two_nights: Path) -> None:
+        """Given a run whose step failed, then it fails alike, and that is identical; what was skipped then is not run."""
+        value = again(two_nights, "--keep")
+        assert (value["verdict"], value["status"]) == ("identical", "failed")
+        assert [step["step"] for step in value["steps"]] == ["bronze"]
+        kept = Path(value["folder"])
+        assert kept.parent.name == "reproductions"
+        assert (kept / "raw" / "9.csv").exists()
+        assert program("status", cwd=two_nights).stdout.count("failed") >= 1
+
+    def test_it_is_not_told(self, two_nights: Path) -> None:
+        """Given a reproduction that failed, then nobody is asked to acknowledge it, and the night that failed is the run's."""
+        (status,) = value_of(program("status", "--json", cwd=two_nights), "status")
+        failed = value_of(program("runs", "--json", cwd=two_nights), "runs")[0]["run_id"]
+        assert [row["run_id"] for row in status["unacknowledged"]] == [failed]
+
+    def test_equivalent(self, tmp_path: Path) -> None:
+        """Given a run whose only difference is the order of keys, then it is equivalent, exit code 0."""
+        write_shop(tmp_path)
+        (tmp_path / "marker").touch()
+        ran(tmp_path, "--until", "keys")
+        value = again(tmp_path)
+        assert (value["verdict"], value["first"]) == ("equivalent", None)
+
+    def test_another_end(self, tmp_path: Path) -> None:
+        """Given a step that reads what nobody declares, then it fails in the scratch folder, and it is said what that means."""
+        (tmp_path / "helper").write_text("1\n", encoding="utf-8")
+        (tmp_path / "pipeline.toml").write_text(
+            '[pipeline]\nname = "p"\n[datasets.a]\npath = "a"\n[steps.a]\nshell = "cp helper a"\nwrites = ["a"]\n',
+            encoding="utf-8",
+        )
+        ran(tmp_path)
+        done = program("reproduce", "latest", cwd=tmp_path)
+        assert done.returncode == 1
+        assert "it ended as failed (exit, exit code 1), then as succeeded" in done.stdout
+        assert "that is not in the record: declare it" in done.stdout
+
+
+HANGING = """\
+[pipeline]
+name = "p"
+[datasets.a]
+path = "a"
+[steps.a]
+shell = "test ! -e {0}/hang || {{ echo $$ > {0}/p; mv {0}/p {0}/pid; exec sleep 60; }}; echo 1 > a"
+writes = ["a"]
+"""
+
+
+class TestCutOff:
+    """What is ended in the middle."""
+
+    @pytest.fixture
+    def hanging(self, tmp_path: Path) -> Path:
+        """Give a pipeline that has run, and whose step hangs from now on."""
+        (tmp_path / "pipeline.toml").write_text(HANGING.format(tmp_path), encoding="utf-8")
+        ran(tmp_path)
+        (tmp_path / "hang").touch()
+        return tmp_path
+
+    def test_killed(self, hanging: Path) -> None:
+        """Given a reproduction that is on, then a night runs beside it; once it is killed, it is interrupted, the next start closes it and clears up."""
+        with started("reproduce", "latest", "-q", cwd=hanging) as process:
+            step = pid_in(hanging / "pid")
+            assert program("audit", "checkpoint", cwd=hanging).returncode == 0
+            linked = data_of(ledger_of(hanging), "run.started")[-1]["run_id"]
+            assert value_of(program("show", linked, "--json", cwd=hanging), "show")["status"] == "running"
+            (hanging / "hang").unlink()
+            assert program("run", "-q", cwd=hanging).returncode == 0
+            assert exists(step)
+            process.kill()
+            ended(process)
+        assert "interrupted" in program("show", linked, cwd=hanging).stdout.splitlines()[0]
+        assert program("resume", linked, cwd=hanging).returncode == 2
+        scratch = ledger_of(hanging).parent / "reproductions" / linked
+        assert scratch.exists()
+        done = program("run", "-q", cwd=hanging)
+        assert f"reproduction {linked} had lost its orchestrator; it is interrupted now" in done.stderr
+        wait_until(lambda: not exists(step), "the step lives on")
+        assert not scratch.exists()
+        verified = value_of(program("audit", "verify", "--skips", "--json", cwd=hanging), "audit-verify")
+        assert (verified["ok"], verified["projections"]) == (True, "held")
+        shown = value_of(program("show", linked, "--json", cwd=hanging), "show")
+        assert (shown["status"], shown["verdicts"]) == ("interrupted", [])
+        kill(step)
+
+    def test_told_to_end(self, hanging: Path) -> None:
+        """Given a TERM, then it ends with that exit code, without a verdict, and nothing is left."""
+        with started("reproduce", "latest", "--json", cwd=hanging) as process:
+            pid_in(hanging / "pid")
+            process.send_signal(signal.SIGTERM)
+            value = value_of(ended(process), "reproduce", code=143)
+        assert (value["verdict"], value["status"]) == (None, "cancelled")
+        assert data_of(ledger_of(hanging), "run.reproduced") == []
+        assert not (ledger_of(hanging).parent / "reproductions").exists()
+
+    def test_a_run_that_is_on(self, hanging: Path) -> None:
+        """Given a run without an end, then it cannot be had again yet."""
+        with started("run", "-q", cwd=hanging) as process:
+            step = pid_in(hanging / "pid")
+            (problem,) = refused(program("reproduce", "latest", "--json", cwd=hanging))
+            assert (problem["kind"], "is still on" in problem["message"]) == ("not_ended", True)
+            process.kill()
+            ended(process)
+        kill(step)
+        (problem,) = refused(program("reproduce", "latest", "--json", cwd=hanging))
+        assert "lost its orchestrator" in problem["message"]
+
+
+def test_without_a_ledger(tmp_path: Path) -> None:
+    """Given no ledger, or no such run, then that is said."""
+    (tmp_path / "pipeline.toml").write_text('[pipeline]\nname = "p"\n[steps.a]\nshell = "true"\n', encoding="utf-8")
+    (problem,) = refused(program("reproduce", "latest", "--json", cwd=tmp_path))
+    assert problem["kind"] == "no_ledger"
+    done = program("reproduce", "nothing", cwd=tmp_path)
+    no_traceback(done)
+    assert done.returncode == 2

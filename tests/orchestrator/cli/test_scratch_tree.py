@@ -1,0 +1,111 @@
+"""Tests of where things lie in a scratch folder, of what cannot lie there, and of the programs that are found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import attrs
+import pytest
+
+from ledger.canonical import blob_digest, canonical_bytes
+from orchestrator.cli import scratch_tree
+from orchestrator.cli.errors import RefusedError
+from orchestrator.cli.recorded_run import RecordedRun
+from orchestrator.cli.scratch_tree import Tree, lay_out, make_tree, outside_problems, with_programs
+from orchestrator.core.definition import Dataset, Pipeline, Step
+from orchestrator.core.graph import build_graph
+from orchestrator.core.reproduction import Again
+from orchestrator.runtime.assembly import run_plan
+from orchestrator.runtime.environment import Environment, Resolved
+
+MANIFEST = canonical_bytes({"files": [["1.csv", 2, "sha256:0"]], "recipe": 1, "strength": "content"})
+AGAIN = Again(("load",), {}, {"raw": blob_digest(MANIFEST), "gone": None})
+
+
+def recorded(folder: Path, **changes: object) -> RecordedRun:
+    """Return a run of one step that reads outside of its folder, below a place that a variable names."""
+    step = Step("load", command=("python", "x.py"), reads=("raw", "gone"), writes=("out",))
+    pipeline = Pipeline(
+        "p",
+        {"load": attrs.evolve(step, **changes)},  # type: ignore[arg-type]
+        {"raw": Dataset("raw", "${TOP}/raw"), "gone": Dataset("gone", "gone"), "out": Dataset("out", "out/x.csv")},
+    )
+    return RecordedRun(
+        run_id="r",
+        name="p",
+        night="2026-01-31",
+        definition=folder / "etl" / "pipeline.toml",
+        start={},
+        environment=None,
+        text=b"[pipeline]\n",
+        pipeline=pipeline,
+        graph=build_graph(pipeline),
+        steps={},
+    )
+
+
+def tree_of(run: RecordedRun, root: Path, top: str = "..") -> Tree:
+    """Return where things lie below *root*."""
+    return make_tree(run, AGAIN, Environment({"TOP": Resolved(top, "default")}, {}), root)
+
+
+def test_what_leads_out_of_the_folder(tmp_path: Path) -> None:
+    """Given a source beside the pipeline's folder, then it lies beside what stands for that folder; an absolute one stays where it is."""
+    run, root = recorded(tmp_path), tmp_path / "scratch"
+    tree = tree_of(run, root)
+    assert tree.folder == root / "etl"
+    assert (tree.places["raw"].path, tree.originals["raw"].path) == (str(root / "raw"), str(tmp_path / "raw"))
+    assert tree.places["out"].path == str(root / "etl" / "out" / "x.csv")
+    fixed = tree_of(run, root, str(tmp_path / "far"))
+    assert (fixed.folder, fixed.places["raw"].path) == (root, str(tmp_path / "far" / "raw"))
+    assert list(outside_problems(run, AGAIN, fixed)) == []
+
+
+def test_what_has_no_value(tmp_path: Path) -> None:
+    """Given a command that refers to what is not recorded, then that is told."""
+    run = recorded(tmp_path, command=("python", "${SIZE}"))
+    (problem,) = outside_problems(run, AGAIN, tree_of(run, tmp_path / "scratch"))
+    assert problem.message == "step load: no value of SIZE is recorded"
+
+
+def test_laid_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a manifest that is not kept, then that is told; given too little room, then nothing is copied."""
+    run, root = recorded(tmp_path), tmp_path / "scratch"
+    tree = tree_of(run, root)
+    (problem,) = lay_out(run, AGAIN, tree, blob=lambda _: None, shown=str)
+    assert problem.kind == "input_not_kept"
+    assert (root / "etl" / "pipeline.toml").read_bytes() == run.text
+    monkeypatch.setattr(scratch_tree, "free_bytes", lambda _: 1)
+    with pytest.raises(RefusedError, match="too little room for the inputs: they take 2 B, 1 B are free"):
+        lay_out(run, AGAIN, tree, blob=lambda _: MANIFEST, shown=str)
+
+
+def test_programs(tmp_path: Path) -> None:
+    """Given programs by name and by path, then they are looked for as a step would; one that was linked to is started where it lies in truth."""
+    (tmp_path / "venv").mkdir()
+    program = tmp_path / "venv" / "python"
+    program.write_bytes(b"\x7fELF")
+    program.chmod(0o755)
+    root = tmp_path / "scratch"
+    (root / "etl").mkdir(parents=True)
+    (root / "etl" / "python").symlink_to(program)
+    found = {}
+    for word in ("./python", "sh", "./missing", str(program), "/", "nowhere"):
+        run = recorded(tmp_path, command=(word,))
+        tree = tree_of(run, root)
+        plan = run_plan(
+            run.pipeline, run.graph, tree.around, run_id="r", night=run.night, selected=frozenset({"load"}),
+            forced=True, max_parallel=1, baselines={},
+        )  # fmt: skip
+        plan, problems = with_programs(plan, AGAIN, {"load": os.defpath})
+        found[word] = [problem.kind for problem in problems] or plan.steps["load"].argv[0]
+    missing = ["program_missing"]
+    assert found == {
+        "./python": str(program),
+        "sh": "sh",
+        "./missing": missing,
+        str(program): str(program),
+        "/": missing,
+        "nowhere": missing,
+    }
