@@ -110,11 +110,15 @@ def verdicts_chart(verdicts: pd.DataFrame, period: Period) -> Chart | Sentence:
         alt.Chart(known[["night", "verdict"]])
         .mark_circle(size=110)
         .encode(
-            x=period.axis("night of the run that was reproduced"),
+            x=period.axis(),
             y=alt.Y("verdict:N", title=None, sort=order, scale=alt.Scale(domain=order)),
             color=alt.Color(
                 "verdict:N", legend=None, scale=alt.Scale(domain=order, range=list(_VERDICT_COLOURS.values()))
             ),
         )
     )
-    return period.over(chart).properties(width=WIDTH - 140, height=110, title=titled("Verdicts of reproductions"))
+    return period.over(chart).properties(
+        width=WIDTH - 140,
+        height=110,
+        title=titled("Verdicts of reproductions", "at the night of the run that was reproduced"),
+    )

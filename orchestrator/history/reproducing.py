@@ -71,9 +71,9 @@ def changes_of(made: pd.DataFrame) -> pd.DataFrame:
 
 def change_words(changes: pd.Series[Any]) -> pd.Series[Any]:
     """Return *changes*, as the view `audit_definition_changes` has them in JSON, in words: the paths that were added, removed or changed."""
-    return changes.map(lambda text: "; ".join(f"{item['path']} {item['kind']}" for item in json.loads(text))).astype(
-        "str"
-    )
+    return changes.map(
+        lambda text: "; ".join(f"{item.get('path')} {item.get('kind', '')}".strip() for item in json.loads(text))
+    ).astype("str")
 
 
 def short(values: pd.Series[Any]) -> pd.Series[Any]:

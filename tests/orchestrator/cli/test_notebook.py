@@ -199,4 +199,4 @@ class TestCells:
         with contextlib.suppress(IncompleteHistoryWarning):
             shown = {name: outputs_of(name, tmp_path / "ledger.db") for name in NAMES}
         pictures = {name: sum("<img" in text for text in texts) for name, texts in shown.items()}
-        assert pictures == {"audit": 4, "history": 9, "reproducibility": 2}
+        assert pictures == {"audit": 5, "history": 10, "reproducibility": 3}

@@ -12,6 +12,8 @@ from ledger.store import open_ledger
 from orchestrator.history import History, charts, durations, evidence, nights, replaying, reproducing
 from orchestrator.history.provenance import Provenance
 from orchestrator.projections.read_models import ReadModels
+from tests.orchestrator.history.test_history import DEFINITION
+from tests.programs import program, value_of
 from tests.quarter import Quarter
 from tests.years import BROKEN, CHANGED, FIRST, FLAKY, MISSING, SLOW, Years
 
@@ -205,6 +207,25 @@ class TestReproducing:
         table = reproducing.varying(attempts, data).set_index("dataset")
         assert table["verdict"].to_dict() == {"y": "varies", "x": "the same bytes"}
         assert table.loc["x", ["keys_used_again", "made"]].tolist() == [1, 3]
+
+
+def test_environment_and_verdict(tmp_path: Path) -> None:
+    """Given a run that was reproduced, then its environment, the verdict and the steps that were run again are there, and it is no night of its own."""
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/1.csv").write_text("1\n", encoding="utf-8")
+    (tmp_path / "pipeline.toml").write_text(DEFINITION, encoding="utf-8")
+    value_of(program("run", "--json", "--for", "2026-01-01", cwd=tmp_path))
+    assert program("reproduce", "latest", cwd=tmp_path).returncode == 0
+    history = History(tmp_path / ".orchestrate", verify=False)
+
+    assert reproducing.verdicts(history)[["verdict", "pipeline"]].to_numpy().tolist() == [["identical", "shop"]]
+    assert reproducing.steps_of_verdicts(history).to_dict("records") == [
+        {"step": "load", "verdict": "identical", "times": 1}
+    ]
+    spans = reproducing.spans(reproducing.started_with(history)).set_index("aspect")["value"]
+    assert spans["python"].startswith("cpython 3.")
+    assert {"environment", "platform", "packages"} <= set(spans.index)
+    assert len(history.runs()) == 1
 
 
 def test_empty_ledger(tmp_path: Path) -> None:
