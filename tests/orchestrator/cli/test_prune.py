@@ -51,7 +51,7 @@ class TestPrune:
         """Given no --apply, then what would go is told with its size, and everything is there; the newest run of each pipeline keeps all."""
         before = files(nights.shop, "logs") | files(nights.shop, "reports")
         value = value_of(program(*ALL, cwd=nights.shop), "prune")
-        assert items(value) == {("shop", "logs"): 1, ("shop", "reports"): 6, ("shop", "blobs"): 3}
+        assert items(value) == {("shop", "logs"): 1, ("shop", "reports"): 6, ("shop", "blobs"): 5}
         assert (value["applied"], value["events"], value["left"]) == (False, [], [])
         assert value["bytes"] == sum(part["bytes"] for part in value["parts"]) > 1000
         assert files(nights.shop, "logs") | files(nights.shop, "reports") == before
@@ -88,13 +88,13 @@ class TestPrune:
         assert logs["actor"]["user"]
         assert (reports["kind"], len(reports["files"])) == ("reports", 6)
         (blobs,) = data_of(ledger_of(shop), "blobs.pruned")
-        assert len(blobs["blobs"]) == 3
+        assert len(blobs["blobs"]) == 5
         assert not [
             path for path in files(shop, "logs") | files(shop, "reports") if nights.good in path or nights.idle in path
         ]
         found = verdict(shop, "--skips")
         assert (found["ok"], found["projections"], found["unsealed"]) == (True, "held", 0)
-        assert (found["logs"]["pruned"], found["logs"]["missing"], found["pruned_blobs"]) == (1, 0, 3)
+        assert (found["logs"]["pruned"], found["logs"]["missing"], found["pruned_blobs"]) == (1, 0, 5)
         assert found["skips"] == {"checked": 0, "reported": 0, "uncertified": 0, "pruned": 3, "wrong": 0, "unread": []}
         assert program("audit", "rebuild", "--dry-run", cwd=shop).returncode == 0
         self._is_told(shop, nights)
