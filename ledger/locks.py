@@ -34,16 +34,16 @@ class KernelLock:
         """Whether this object holds the lock."""
         return self._descriptor is not None
 
-    def acquire(self, *, wait: bool = False, holder: Mapping[str, object] | None = None) -> bool:
+    def acquire(self, *, wait: bool = False, shared: bool = False, holder: Mapping[str, object] | None = None) -> bool:
         """
-        Take the lock and note *holder* in the file; return False where another one has it and *wait* is not set.
+        Take the lock and note *holder* in the file; return False where another one has it and *wait* is not set; those that share it do not exclude each other.
 
         Raises:
             OSError: The file cannot be made, opened or written; the lock is not held.
         """
         descriptor = self._open()
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
             if holder is not None:
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, json.dumps(holder).encode(), 0)

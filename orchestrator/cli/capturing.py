@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 
 from ledger.canonical import blob_digest
@@ -25,6 +26,8 @@ def capture(
     digester: FileDigester,
     environment: Mapping[str, Mapping[str, str]],
     secrets: Mapping[str, str],
+    *,
+    is_ending: Callable[[], bool] = lambda: False,
 ) -> Captured:
     """
     Return what a run of *plan* is about to run with.
@@ -39,7 +42,7 @@ def capture(
     redactor = prepared.redactor
     kept = keep(
         prepared.project.content,
-        (file for file in digester.code() if file is not None),
+        (file for file in takewhile(lambda _: not is_ending(), digester.code()) if file is not None),
         held=lambda digests: held_blobs(connection, digests),
         read=_content,
         is_clean=lambda content: _is_clean(redactor, content),

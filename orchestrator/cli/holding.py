@@ -109,6 +109,11 @@ def pipeline_lock(ledger: Ledger, name: str) -> KernelLock:
     return KernelLock(ledger.path.parent / "locks" / f"{name}.lock")
 
 
+def reproductions_lock(ledger: Path) -> Path:
+    """Return the lock that all reproductions in the ledger at *ledger* share, and that who needs it for himself takes; no pipeline has such a name."""
+    return ledger.parent / "locks" / "all.reproductions.lock"
+
+
 def _refuse_or_wait(
     project: Project, ledger: Ledger, lock: KernelLock, name: str, *, wait: bool, say: Say, night: str | None
 ) -> None:

@@ -31,6 +31,7 @@ def make_digester(
         run_id: Of the run in which that is done, or None.
     """
     project, redactor = prepared.project, prepared.redactor
+    scratch = project.ledger.parent.resolve() / "reproductions"
     return FileDigester(
         folder=project.folder,
         datasets=prepared.places,
@@ -46,6 +47,7 @@ def make_digester(
             run_id=run_id,
         ),
         redact=redactor.redact_name,
+        scratch=None if project.folder.is_relative_to(scratch) else scratch,
     )
 
 

@@ -18,10 +18,12 @@ import attrs
 
 from ledger.errors import LedgerError
 from ledger.folders import make_private
+from ledger.locks import KernelLock
 from ledger.store import Ledger
 from orchestrator.cli.beginning import make_beginning
 from orchestrator.cli.errors import RefusedError, UsageRefusedError, mask_bugs_with
-from orchestrator.cli.holding import append_event, close_lost_reproductions, scratch_folder
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.holding import append_event, close_lost_reproductions, reproductions_lock, scratch_folder
 from orchestrator.cli.keying import keyed_surroundings
 from orchestrator.cli.manual import acting, checked_reason
 from orchestrator.cli.project import Prepared, Project
@@ -101,7 +103,7 @@ def reproduce(request: Request, *, observers: MakeObservers, say: Say) -> Result
         RefusedError: There is no room, or secrets are not masked.
         LedgerError: The ledger cannot be used, or an event could not be recorded; what ran then has been ended.
     """
-    with acting(request.pipeline, request.ledger) as (view, ledger):
+    with acting(request.pipeline, request.ledger) as (view, ledger), _known_to_be_on(ledger):
         recorded = recorded_run(view, view.find(request.run))
         close_lost_reproductions(ledger, recorded.name, say=say)
         reason = checked_reason(view, recorded.name, request.reason, "reproduce")
@@ -125,7 +127,9 @@ def reproduce(request: Request, *, observers: MakeObservers, say: Say) -> Result
                 event = telling.event(None, [], problems)
                 append_event(ledger, f"pipeline/{recorded.name}", event)
                 return Result(recorded, None, event, None, None, None, where)
-            with telemetry_of_run(ledger, run_id, made.prepared, os.environ, say=say) as telemetry:
+            with telemetry_of_run(
+                ledger, run_id, made.prepared, os.environ, say=say, folder=recorded.folder
+            ) as telemetry:
                 state = _run(made, recorded, plan, ledger, observers, telemetry, reason=why)
                 code = _sealed(ledger, run_id, say)
                 telemetry.finish()
@@ -139,6 +143,19 @@ def reproduce(request: Request, *, observers: MakeObservers, say: Say) -> Result
             event = telling.event(run_id, steps, [])
             append_event(ledger, f"pipeline/{recorded.name}", event)
             return Result(recorded, run_id, event, state.status, code, kept, where)
+
+
+@contextlib.contextmanager
+def _known_to_be_on(ledger: Ledger) -> Iterator[None]:
+    """Keep those away who need the ledger for themselves, see `audit.quiet`."""
+    lock = KernelLock(reproductions_lock(ledger.path))
+    if not lock.acquire(shared=True):
+        message = "somebody prunes, restores or rebuilds the ledger at this moment"
+        raise RefusedError([Problem("active", message, suggestion="wait for its end")], ExitCode.ACTIVE)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @attrs.frozen

@@ -352,7 +352,15 @@ def run_engine(
         executor = ProcessExecutor(clock=clock, new_stream=redactor.stream, wakeup_fd=inbox.fd, listen=telemetry.listen)
         stack.callback(executor.close)
         digester = make_digester(prepared, cache, measured.get, executor, run_id=plan.run_id)
-        found = capture(prepared, plan, ledger.connection, digester, environment, beginning.secrets)
+        found = capture(
+            prepared,
+            plan,
+            ledger.connection,
+            digester,
+            environment,
+            beginning.secrets,
+            is_ending=lambda: inbox.is_waiting,
+        )
         opening = attrs.evolve(beginning.event, environment=found.digest)
         ports = Ports(
             journal=ledger,

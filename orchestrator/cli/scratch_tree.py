@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -79,6 +80,7 @@ def outside_problems(recorded: RecordedRun, again: Again, tree: Tree) -> Iterato
                 message = f"step {name} writes {dataset} to the absolute path {tree.places[dataset].path}, and would overwrite what is there"
                 yield Problem("outside", message)
         yield from _absolute_words(step, recorded.folder, tree.around)
+        yield from _folder_named(step, recorded.folder, tree.around)
 
 
 def _absolute_words(step: Step, folder: Path, around: Surroundings) -> Iterator[Problem]:
@@ -92,6 +94,19 @@ def _absolute_words(step: Step, folder: Path, around: Surroundings) -> Iterator[
             message = (
                 f"step {step.name} names the absolute path {word}: it would work there, and not in a scratch folder"
             )
+            yield Problem("outside", message)
+
+
+def _folder_named(step: Step, folder: Path, around: Surroundings) -> Iterator[Problem]:
+    """Yield where else the pipeline's own folder is named: in a shell line, a part of a word or a variable, it leads out of the scratch folder."""
+    found = {f"the variable {name}": around.variables.get(name, "") for name in step.env}
+    found["its shell line"] = step.shell or ""
+    with contextlib.suppress(UnresolvedReferenceError):  # It has been told.
+        words = [resolve(word, around.values) for word in step.command[1:]]
+        found |= {f"its word {number}": word for number, word in enumerate(words, 1) if not word.startswith(os.sep)}
+    for where, text in found.items():
+        if f"{folder}{os.sep}" in f"{text}{os.sep}":
+            message = f"step {step.name}: {where} names the pipeline's folder {folder}, and would be at work there"
             yield Problem("outside", message)
 
 

@@ -92,12 +92,17 @@ class SkipCheck(NamedTuple):
     reported: int
     uncertified: int
     problems: list[str]
+    pruned: int = 0
 
     def _repr_markdown_(self) -> str:
         told = f"{self.decided} skips were decided by the program and recomputed, {self.reported} were reported by the steps themselves"
         old = (
             f"; {self.uncertified} have no certificate, since an older program decided them" if self.uncertified else ""
         )
+        if self.pruned:
+            old += f"; {self.pruned} more cannot be recomputed: what they rested on was pruned, as events say"
+        if not self.problems and self.pruned:
+            return f"**No skip that can be recomputed is wrong.** {told}{old}."
         if not self.problems:
             return f"**All skips are right.** {told}{old}."
         wrong = "\n".join(f"- {printable(item)}" for item in self.problems[:20])
@@ -106,7 +111,7 @@ class SkipCheck(NamedTuple):
 
 def check_skips(history: History) -> SkipCheck:
     """Recompute every skip of the ledgers of *history* from what it rested on."""
-    decided = reported = uncertified = 0
+    decided = reported = uncertified = pruned = 0
     problems = []
     for found in history.ledgers():
         audit, wrong = audit_skips(found.connection, lambda *_: None)
@@ -115,8 +120,9 @@ def check_skips(history: History) -> SkipCheck:
             reported + audit.reported,
             uncertified + audit.uncertified,
         )
+        pruned += audit.pruned
         problems += [f"event {seq}: {what}" for seq, what in wrong]
-    return SkipCheck(decided, reported, uncertified, problems)
+    return SkipCheck(decided, reported, uncertified, problems, pruned)
 
 
 class Exhibit(NamedTuple):

@@ -108,6 +108,7 @@ class RunMetrics:
         self._values: dict[tuple[Instrument, Attributes], list[int]] = {}
         self._failed: set[str] = set()
         self._has_errors = False
+        self._is_a_night = True
 
     def apply(self, event: RecordedEvent) -> None:
         """Take *event*, which follows those before it in the stream of the run, into account; what it does not know changes nothing."""
@@ -130,6 +131,8 @@ class RunMetrics:
 
     def metrics(self) -> list[Metric]:
         """Return what was measured so far; instruments without a value are not among it."""
+        if not self._is_a_night:
+            return []  # What runs one again is no run of its pipeline, and no attribute could tell.
         found: dict[Instrument, list[Point]] = {}
         for (instrument, attributes), values in self._values.items():
             found.setdefault(instrument, []).append(self._point(instrument, attributes, values))
@@ -141,6 +144,7 @@ class RunMetrics:
 
     def _begin(self, data: Mapping[str, object], at: int) -> None:
         self._pipeline = str(data["pipeline"])
+        self._is_a_night = self._is_a_night and data.get("reproduces") is None
         known = run_resource(data)
         self._resource = {name: known[name] for name in _OF_THE_PIPELINE if name in known}
         self._start_ns = at

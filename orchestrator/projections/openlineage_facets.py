@@ -75,5 +75,6 @@ def extent_of(manifest: Mapping[str, Any] | None, rows: object) -> Extent:
     if manifest is None:
         return Extent(rows=counted)
     files = manifest.get("files", ())
-    probed = manifest.get("probe", {}).get("bytes")
-    return Extent(len(files), sum(entry[1] for entry in files) if probed is None else probed, counted)
+    if "probe" in manifest:
+        return Extent(rows=counted)  # Its bytes are those of the answer.
+    return Extent(len(files), sum(entry[1] for entry in files), counted)

@@ -125,12 +125,14 @@ def _retyped(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, ...]:
 
 def _with_rows(found: Comparison, old: Table, new: Table, before: _Sums, after: _Sums) -> Comparison:
     """Return *found* with the rows that stand in one of both alone, and the columns in which they differ; columns of one alone are left out."""
-    shared = before.columns.keys() & after.columns.keys()
+    # A row that ends early has no cell of a column that its file has all the same.
+    every = dict.fromkeys((*before.columns, *after.columns))
+    shared = every.keys() - {*found.columns_removed, *found.columns_added}
     removed, added = _unmatched(old, new, shared, max(before.rows, after.rows))
     changed: tuple[str, ...] = ()
     if before.rows == after.rows and (removed is None or removed):
-        names = [name for name in before.columns if name in shared]
-        changed = tuple(name for name in names if before.columns[name] != after.columns[name])
+        names = [name for name in every if name in shared]
+        changed = tuple(name for name in names if before.columns.get(name) != after.columns.get(name))
         changed = changed or _changed_by_place(old, new, names)
     reordered = not (removed or added or found.columns) and removed is not None
     return attrs.evolve(found, rows_removed=removed, rows_added=added, columns_changed=changed, reordered=reordered)

@@ -80,8 +80,8 @@ def _compared(output: Output, name: str, old: Entry, new: Entry, redact: Callabl
     before, after = _path(output.before, name), _path(output.after, name)
     sizes: dict[str, object] = {"bytes": [old[0], new[0]]}
     digest = _digest_of(before, old)
+    gone = "the recorded file is not there any more, so that its content cannot be compared"
     if digest is None:
-        gone = "the recorded file is not there any more, so that its content cannot be compared"
         return FileVerdict(name, "different", {**sizes, "not_compared": gone})
     if new[1].startswith(_BY_TIME) and digest == _digest_of(after, new):
         return None
@@ -92,6 +92,8 @@ def _compared(output: Output, name: str, old: Entry, new: Entry, redact: Callabl
         found = compare_files(before, after, shown)
     except UncomparableError as error:
         return FileVerdict(name, "different", {**sizes, "not_compared": str(error)})
+    if _digest_of(before, old) is None:  # A night has written it meanwhile.
+        return FileVerdict(name, "different", {**sizes, "not_compared": gone})
     if found.is_same:
         return FileVerdict(name, "equivalent", {**sizes, "rows": [found.rows_before, found.rows_after]})
     return FileVerdict(name, "different", {**sizes, **_detail(found, output, redact)})

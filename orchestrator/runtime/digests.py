@@ -77,6 +77,7 @@ class FileDigester:
         load_manifest: Returns the manifest of a digest that the ledger keeps, or None.
         probes: Asks datasets that have a probe.
         redact: Removes secrets from the names of files, which are recorded.
+        scratch: A folder of which nothing belongs to the pipeline, wherever it lies, or None.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class FileDigester:
         load_manifest: Callable[[str], bytes | None],
         probes: Prober | None = None,
         redact: Callable[[str], str] = str,
+        scratch: Path | None = None,
     ) -> None:
         self._folder = str(folder)
         self._datasets = datasets
@@ -100,6 +102,7 @@ class FileDigester:
         self._jobs: deque[tuple[MeasureRequest, Generator[Measured | _Waits | None, None, None]]] = deque()
         self._waits = False
         self._names: dict[str, str] = {}
+        self._scratch = scratch
 
     def submit(self, request: MeasureRequest) -> None:
         """Ask for a measurement; `advance` will return it."""
@@ -205,6 +208,8 @@ class FileDigester:
                 yield None
                 continue
             path = os.path.join(place.path, relative) if relative else place.path
+            if self._is_scratch(path):
+                continue
             for entry in self._entry(path, relative, place.strength):
                 if entry is None:
                     yield None
@@ -290,7 +295,7 @@ class FileDigester:
             for name in walk_files(self._folder, pattern):
                 if name is None:
                     yield None
-                else:
+                elif not self._is_scratch(os.path.join(self._folder, name)):
                     candidates.setdefault(name)
         for name in candidates:
             path = os.path.join(self._folder, name)
@@ -301,6 +306,10 @@ class FileDigester:
             if stat.S_ISREG(status.st_mode):
                 for digest in self._file_digest(path, status):
                     yield None if digest is None else CodeFile(path, self._code_name(name), status.st_size, digest)
+
+    def _is_scratch(self, path: str) -> bool:
+        """Whether a file lies where runs are run again: it is no part of the pipeline."""
+        return self._scratch is not None and path.startswith(f"{self._scratch}{os.sep}")
 
     def _code_name(self, name: str) -> str:
         """Return what `_shown` does, worked out once: files of code are few, and several steps have them."""

@@ -45,11 +45,13 @@ class Environment:
         variables: Declared variables that have a value.
         params: Parameters that have a value.
         problems: Everything that refuses the run, and warnings.
+        overruled: Other values of secrets, from places that do not count in this run: they are secret all the same.
     """
 
     variables: Mapping[str, Resolved]
     params: Mapping[str, Resolved]
     problems: tuple[Problem, ...] = ()
+    overruled: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
 
 def resolve_environment(
@@ -107,7 +109,7 @@ def resolve_environment(
         for name, item in plain.items()
         if as_utf8(item.value) != item.value
     ]
-    found = Environment(variables, params)
+    found = Environment(variables, params, overruled=_overruled(pipeline, variables, [*files, *given], environ))
     values = surroundings(pipeline, found, folder, _SOME_NIGHT).values
     return attrs.evolve(found, problems=(*problems, *_check_patterns(pipeline, chosen_steps, values)))
 
@@ -177,6 +179,18 @@ def _listed_files(pipeline: Pipeline, folder: Path) -> Sequence[str]:
     if pipeline.env_files is not None:
         return pipeline.env_files
     return [DEFAULT_FILE] if (folder / DEFAULT_FILE).exists() else []
+
+
+def _overruled(
+    pipeline: Pipeline, variables: Mapping[str, Resolved], files: Sequence[EnvFile], environ: Mapping[str, str]
+) -> dict[str, str]:
+    sources = [environ, *(file.values for file in files)]
+    return {
+        f"{name}#{number}": source[name]
+        for number, source in enumerate(sources)
+        for name, variable in pipeline.variables.items()
+        if variable.secret and name in source and (name not in variables or source[name] != variables[name].value)
+    }
 
 
 def _settings(pipeline: Pipeline, settings: Sequence[str]) -> tuple[dict[str, Resolved], list[Problem]]:

@@ -28,9 +28,9 @@ _EVERYDAY_LENGTH = 20
 def redactor_of(pipeline: Pipeline, environment: Environment) -> Redactor:
     """Return what masks in a run of *pipeline*: the values of its secrets, its patterns, well-known tokens; and a made-up secret beside them."""
     secrets, rules = secrets_of(pipeline, environment), pipeline.redact
-    if not (secrets or rules.patterns or rules.builtin):
+    if not (secrets or environment.overruled or rules.patterns or rules.builtin):
         return Redactor()
-    masked: dict[str, str | bytes] = {**secrets, CANARY_NAME: CANARY}
+    masked: dict[str, str | bytes] = {**environment.overruled, **secrets, CANARY_NAME: CANARY}
     return Redactor(masked, patterns=rules.patterns, builtin=rules.builtin)
 
 

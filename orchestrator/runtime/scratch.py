@@ -120,7 +120,9 @@ def _copied(source: str, target: str, size: int, digest: str) -> str | None:
                 return "changed"
             content = sha256()
             Path(target).parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.nullcontext() if source == target else open(target, "xb", buffering=0) as copy:
+            # Of two datasets that share a file, the first one has brought it.
+            is_there = source == target or os.path.lexists(target)
+            with contextlib.nullcontext() if is_there else open(target, "xb", buffering=0, opener=_private) as copy:
                 while chunk := file.read(_CHUNK_BYTES):
                     content.update(chunk)
                     if copy is not None:
@@ -129,11 +131,15 @@ def _copied(source: str, target: str, size: int, digest: str) -> str | None:
         return "gone"
     except PermissionError:
         return "unreadable"
-    if source != target:
+    if not is_there:
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
     if digest.startswith(_BY_TIME):
         return None
     return None if digest == f"sha256:{content.hexdigest()}" else "changed"
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def lay_out_code(

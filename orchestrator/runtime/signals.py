@@ -43,6 +43,11 @@ class SignalInbox:
         os.close(self.fd)
         os.close(self._write_end)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a signal has come in that nobody has taken."""
+        return bool(self._taken)
+
     def take(self) -> int | None:
         """Return the number of a signal that has come in since the last call, or None."""
         return self._taken.popleft() if self._taken else None

@@ -20,6 +20,8 @@ from orchestrator.runtime.parquet_rows import NoParquetError, parquet_rows
 
 Row: TypeAlias = Mapping[str, str]
 
+DOCUMENT = "(document)"
+"""The column that tells a JSON document that is no list from a list with one element."""
 VALUE = "(value)"
 """The column of what has no name: an element of a JSON list that is no object, a cell beyond the header."""
 
@@ -124,12 +126,14 @@ def _lines(file: Any) -> Iterator[str]:  # noqa: ANN401 - a binary file
 
 def _unique(names: list[str]) -> list[str]:
     """Return *names* with a number behind those that have stood there before."""
-    seen: dict[str, int] = {}
-    found = []
+    found: dict[str, None] = {}
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return found
+        number, chosen = 1, name
+        while chosen in found or chosen == VALUE:
+            number += 1
+            chosen = f"{name} ({number})"
+        found[chosen] = None
+    return list(found)
 
 
 # JSON
@@ -140,8 +144,10 @@ def _json(path: str) -> Table:
         raise UncomparableError(f"a JSON document of more than {_DOCUMENT_BYTES_MAX >> 20} MiB is not compared")
     with open(path, "rb") as file:
         document = _parsed(file.read())
-    elements = document if isinstance(document, list) else [document]
-    return Table(None, lambda: map(_json_row, elements))
+    if isinstance(document, list):
+        return Table(None, lambda: map(_json_row, document))
+    # One object is not a list of one.
+    return Table(None, lambda: iter([{**_json_row(document), DOCUMENT: "true"}]))
 
 
 def _json_lines(path: str) -> Table:

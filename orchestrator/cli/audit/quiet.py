@@ -10,6 +10,7 @@ from ledger.creation import making_lock
 from ledger.locks import KernelLock
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.holding import reproductions_lock
 from orchestrator.core.problems import Problem
 
 
@@ -22,9 +23,11 @@ def quiet(path: Path) -> Iterator[None]:
         RefusedError: One of them is active.
     """
     with contextlib.ExitStack() as stack:
-        for place in sorted((path.parent / "locks").glob("*.lock")):
+        for place in sorted({*(path.parent / "locks").glob("*.lock"), reproductions_lock(path)}):
             lock = KernelLock(place)
             if not lock.acquire():
+                if place == reproductions_lock(path):
+                    raise _active(f"a run of {path} is being run again")
                 told = f"run {lock.holder().get('run_id', '(unknown)')} writes to {path}"
                 raise _active(f"pipeline {place.stem} is active: {told}")
             stack.callback(lock.release)

@@ -62,7 +62,7 @@ def command(
 
     if vacuum and not apply:
         raise UsageRefusedError("usage", "--vacuum changes the ledger's file: it goes with --apply")
-    wish = Wish(kinds or KINDS, older_than, time.time_ns() // 1000)
+    wish = Wish(tuple(dict.fromkeys(kinds)) or KINDS, older_than, time.time_ns() // 1000)
     done, sizes = None, None
     if apply:
         parts, done, sizes = _applied(pipeline, ledger, wish, reason, vacuum=vacuum)

@@ -58,14 +58,14 @@ class NoTelemetry:
 
 @contextlib.contextmanager
 def telemetry_of_run(
-    ledger: Ledger, run_id: str, prepared: Prepared, environ: Mapping[str, str], *, say: Say
+    ledger: Ledger, run_id: str, prepared: Prepared, environ: Mapping[str, str], *, say: Say, folder: Path | None = None
 ) -> Iterator[RunTelemetry | NoTelemetry]:
     """
     Give what observes the run *run_id* and sends what is made of it; what has not been sent when the block ends is not sent any more.
 
     The caller holds the lock of the pipeline; a run that is resumed is in *ledger* already.
     """
-    settings = settings_of(environ, prepared.project.pipeline, prepared.project.folder)
+    settings = settings_of(environ, prepared.project.pipeline, folder or prepared.project.folder)
     telemetry = _started(ledger, run_id, prepared.project.pipeline, settings, say)
     if telemetry is None:
         yield NoTelemetry(settings)
