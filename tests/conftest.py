@@ -62,17 +62,24 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(tool, ...): system tools without which the test cannot run")
 
 
+def _is_measured(item: pytest.Item) -> bool:
+    cases = getattr(item, "callspec", None)
+    is_first = cases is None or not any(cases.indices.values())
+    return is_first and item.path.relative_to(ROOT / "tests").parts[0] not in _UNMEASURED
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """
     Skip a test whose system tools are not there, or fail it where everything is required.
 
-    Programs that tests of whole nights start are not measured: that takes as long as the programs themselves, and says of lines that they ran.
+    Measuring a program takes as long as the program itself. Those that tests of whole nights start are not measured, since that says no more of lines
+    than that they ran; nor those of a test's cases but the first, since they run much the same lines.
     """
-    if _MEASURING is not None and item.path.relative_to(ROOT / "tests").parts[0] in _UNMEASURED:
-        os.environ.pop(_COVERAGE, None)
-    elif _MEASURING is not None:
+    if _MEASURING is not None and _is_measured(item):
         os.environ[_COVERAGE] = _MEASURING
+    else:
+        os.environ.pop(_COVERAGE, None)
     named = [tool for marker in item.iter_markers("needs") for tool in marker.args]
     unknown = sorted(set(named) - SYSTEM_TOOLS.keys())
     assert not unknown, f"system tools that conftest.py does not list: {unknown}"
