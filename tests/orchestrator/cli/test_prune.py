@@ -55,6 +55,11 @@ class TestPrune:
         assert (value["applied"], value["events"], value["left"]) == (False, [], [])
         assert value["bytes"] == sum(part["bytes"] for part in value["parts"]) > 1000
         assert files(nights.shop, "logs") | files(nights.shop, "reports") == before
+        twice = value_of(program(*ALL, "--kind", "logs", "--kind", "logs", cwd=nights.shop), "prune")
+        assert (items(twice), [part["kind"] for part in twice["parts"] if part["items"]]) == (
+            {("shop", "logs"): 1},
+            ["logs"],
+        )
         done = program("prune", "--older-than", "0s", cwd=nights.shop)
         assert (done.returncode, "would remove" in done.stdout) == (0, True)
 
