@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ledger.locks import KernelLock
+from orchestrator.cli.audit.quiet import quiet
 from orchestrator.cli.holding import reproductions_lock
 from tests.nights import MART, SECRET, SHOP, Nights, write_shop
 from tests.old_ledgers import digest_of
@@ -73,6 +74,16 @@ def test_run_that_is_on_is_let_finish(shop: Path) -> None:
         again.release()
     assert problem["message"].endswith("is being run again")
     assert digest_of(ledger_of(shop)) == before
+
+
+def test_no_run_is_run_again_meanwhile(tmp_path: Path) -> None:
+    """Given a ledger of which no run was ever run again, then the first reproduction is kept away as well."""
+    ledger = tmp_path / "ledger.db"
+    again = KernelLock(reproductions_lock(ledger))
+    with quiet(ledger):
+        assert not again.acquire(shared=True)
+    assert again.acquire(shared=True)
+    again.release()
 
 
 def test_secrets_are_masked(shop: Path) -> None:

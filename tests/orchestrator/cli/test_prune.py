@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.history import History, evidence
 from tests.nights import SHOP, Nights, write_shop
 from tests.programs import data_of, ledger_of, no_traceback, program, program_at, refused, started, value_of, wait_until
 
@@ -101,6 +102,11 @@ class TestPrune:
         assert (found["ok"], found["projections"], found["unsealed"]) == (True, "held", 0)
         assert (found["logs"]["pruned"], found["logs"]["missing"], found["pruned_blobs"]) == (1, 0, 5)
         assert found["skips"] == {"checked": 0, "reported": 0, "uncertified": 0, "pruned": 3, "wrong": 0, "unread": []}
+        skips = evidence.check_skips(History(ledger_of(shop), verify=False))
+        assert (skips.decided, skips.pruned, skips.problems) == (0, 3, [])
+        told = skips._repr_markdown_()
+        assert told.startswith("**No skip that can be recomputed is wrong.**")
+        assert "3 more cannot be recomputed" in told
         assert program("audit", "rebuild", "--dry-run", cwd=shop).returncode == 0
         self._is_told(shop, nights)
         again = value_of(program(*APPLY, cwd=shop), "prune")
