@@ -9,6 +9,7 @@ and what is recorded of it, is for the caller to say.
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from ledger.store import Ledger
 from ledger.writing import connect_to_write, storage_errors
 
 _GUARD = "blobs_permanent"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def remove_blobs(
@@ -40,7 +42,8 @@ def remove_blobs(
         StorageError: The disk refused; nothing was removed.
     """
     with ledger.transaction() as connection:
-        kept = [digest for digest in digests if not _named_since(connection, digest, since)]
+        named = _named_since(connection, since)
+        kept = [digest for digest in digests if digest not in named]
         if not kept:
             return []
         recorded = [found for stream, event in record(kept) for found in ledger.record(connection, stream, [event])]
@@ -69,9 +72,9 @@ def vacuum(path: Path) -> tuple[int, int]:
         return before, path.stat().st_size
 
 
-def _named_since(connection: sqlite3.Connection, digest: str, since: int) -> bool:
-    row = connection.execute("SELECT 1 FROM events WHERE seq >= ? AND instr(body, ?) LIMIT 1", (since, digest))
-    return row.fetchone() is not None
+def _named_since(connection: sqlite3.Connection, since: int) -> set[str]:
+    bodies = connection.execute("SELECT body FROM events WHERE seq >= ?", (since,))
+    return {digest for (body,) in bodies for digest in _DIGEST.findall(body)}
 
 
 def _guard() -> str:

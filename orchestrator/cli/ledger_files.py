@@ -22,14 +22,17 @@ def keep_off_ledger(pipeline: str | None, ledger: str | None, *targets: str | os
     """
     path = Path(os.path.realpath(ledger_path(ledger, definition_path(pipeline))))
     for target in targets:
-        if target is None:
-            continue
-        # A link may be replaced, or what it leads to be written.
-        given = Path(os.path.abspath(target))
-        for place in (Path(os.path.realpath(given)), Path(os.path.realpath(given.parent), given.name)):
-            if _is_of(path, place):
-                message = f"{os.fspath(target)} is a file of the ledger {path}, or in a folder of it: give another name"
-                raise UsageRefusedError("ledger_file", message)
+        if target is not None and is_of_ledger(path, Path(target)):
+            message = f"{os.fspath(target)} is a file of the ledger {path}, or in a folder of it: give another name"
+            raise UsageRefusedError("ledger_file", message)
+
+
+def is_of_ledger(ledger: Path, target: Path) -> bool:
+    """Whether *target*, or what it leads to, is a file of *ledger*, or lies in a folder of its logs, checkpoints or locks."""
+    path, given = Path(os.path.realpath(ledger)), Path(os.path.abspath(target))
+    # A link may be replaced, or what it leads to be written.
+    places = (Path(os.path.realpath(given)), Path(os.path.realpath(given.parent), given.name))
+    return any(_is_of(path, place) for place in places)
 
 
 def _is_of(ledger: Path, place: Path) -> bool:

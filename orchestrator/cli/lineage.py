@@ -55,7 +55,7 @@ def send(documents: Iterable[Document], *, seconds: float) -> Sent:
     if importlib.util.find_spec("openlineage") is None:
         raise MissingExtraError(_EXTRA, "sending lineage")
     lines = "".join(json.dumps(document, ensure_ascii=False) + "\n" for document in documents)
-    command = [sys.executable, "-m", "orchestrator.cli.lineage_posting"]
+    command = [sys.executable, "-P", "-m", "orchestrator.cli.lineage_posting"]
     try:
         done = subprocess.run(
             command, input=lines.encode(), capture_output=True, timeout=seconds, check=False, env=os.environ

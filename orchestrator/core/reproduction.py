@@ -160,7 +160,7 @@ class FileVerdict:
 
     Attributes:
         verdict: `equivalent` or `different`.
-        detail: How, as `runtime.outcome_comparison` gives it; for a file that only one side has, `{"only": "then"}` or `{"only": "now"}`.
+        detail: How, as `runtime.dataset_comparison` gives it; for a file that only one side has, `{"only": "then"}` or `{"only": "now"}`.
     """
 
     path: str

@@ -19,6 +19,13 @@ _TOLD = (
 )
 
 
+ALL_RUNS = " UNION ALL ".join(
+    f"SELECT run_id, pipeline, status, finished_at, first_seq, last_seq FROM {table}"  # noqa: S608 - our own names
+    for table in ("runs", "reproductions")
+)
+"""What is sent of a ledger: runs, and those that run one of them again."""
+
+
 class Arrivals(NamedTuple):
     """
     Hold what is recorded of one signal at one place.
@@ -70,7 +77,7 @@ def missed_runs(
     """
     found = arrivals(connection, names, signal, place)
     rows = connection.execute(
-        "SELECT run_id, last_seq FROM runs WHERE pipeline IN (SELECT value FROM json_each(?)) AND status <> 'running'"
+        f"SELECT run_id, last_seq FROM ({ALL_RUNS}) WHERE pipeline IN (SELECT value FROM json_each(?)) AND status <> 'running'"  # noqa: S608 - our own text
         " AND last_seq IS NOT NULL AND finished_at >= ? ORDER BY first_seq DESC LIMIT ?",
         (json.dumps(list(names)), since, most),
     ).fetchall()

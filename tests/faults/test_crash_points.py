@@ -16,7 +16,7 @@ from tests.faults.injection import failing_at, killed_at
 from tests.faults.oracle import DOCUMENTED, broken_promises, make_project, recovered
 from tests.faults.points import Point, chosen, found_at, points_of
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.needs("strace"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.needs("strace"), pytest.mark.timeout(7200)]
 
 RUN = ("run", "--quiet")
 KILLED = -9

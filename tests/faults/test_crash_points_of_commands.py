@@ -15,7 +15,7 @@ from tests.faults.oracle import PIPELINE, broken_promises, make_project, recover
 from tests.faults.points import Point, chosen, found_at, points_of
 from tests.programs import Done, data_of, ended, ledger_of, no_traceback, program, started, value_of, wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.needs("strace"), pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.needs("strace"), pytest.mark.timeout(7200)]
 
 RUN = ("run", "--quiet")
 RESUME = ("resume", "latest", "--quiet")

@@ -17,7 +17,7 @@ from tests.faults.injection import traced
 from tests.faults.oracle import broken_promises, make_project, recovered
 from tests.faults.power_loss import CALLS, Call, Disk, calls_of
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.needs("strace"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.needs("strace"), pytest.mark.timeout(7200)]
 
 FULL = os.environ.get("FAULTS") == "full"
 CHANGES = {

@@ -11,6 +11,7 @@ import click
 
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
 from orchestrator.core.printable import printable
 from orchestrator.core.retention import KINDS
@@ -68,15 +69,16 @@ def command(
         parts, done, sizes = _applied(pipeline, ledger, wish, reason, vacuum=vacuum)
     else:
         parts = _found(pipeline, ledger, wish)
+    code = ExitCode.FAILED if done is not None and done.failed else ExitCode.OK
     if as_json:
         render.out_json(_json(parts, done, sizes))
-        return 0
+        return code
     for file in [*(file for part in parts for file in part.left), *(() if done is None else done.failed)][
         :_SHOWN_AT_MOST
     ]:
         render.err(printable(f"warning: {file.path} stays: {file.problem}"))
     render.out_lines(_lines(parts, done, sizes))
-    return 0
+    return code
 
 
 def _found(pipeline: str | None, ledger: str | None, wish: Wish) -> Sequence[Part]:
@@ -157,7 +159,8 @@ def _lines(parts: Sequence[Part], done: Done | None, sizes: tuple[int, int] | No
     absent = sum(len(part.files) - len(part.there) for part in parts)
     if absent:
         yield f"{absent} more were gone already{'' if done is None else ', which is recorded too'}"
-    total = shown_bytes(sum(part.bytes for part in parts))
+    stays = 0 if done is None else sum(file.bytes for file in done.failed)
+    total = shown_bytes(sum(part.bytes for part in parts) - stays)
     if done is None:
         yield f"would remove {total}; --apply does it"
     else:

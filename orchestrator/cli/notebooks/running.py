@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from orchestrator.cli import render
+from orchestrator.cli.delivering import deliver
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.notebooks.shipped import NOTEBOOKS, need_extra, shipped_notebook
@@ -66,9 +66,6 @@ def notebook_command(name: str) -> click.Command:
         written = _write(told, name, html, output, code=code)
         if as_json:
             render.out_json({"notebook": name, "html": written.get("html"), "output": written.get("output")})
-        elif not quiet:
-            for path in written.values():
-                render.err(f"written: {path}")
         return 0
 
     return command
@@ -98,27 +95,23 @@ def _execute(
 
 
 def _refuse_folders(*targets: str | None) -> None:
+    """Say what cannot be written before the notebook is executed."""
     for target in targets:
         if not target or Path(target).is_dir():
             raise UsageRefusedError("bad_path", f"{target!r} is no name of a file")
 
 
 def _write(notebook: object, name: str, html: str | None, output: str | None, *, code: bool) -> dict[str, str]:
-    from ledger.folders import write_private
-
     written = {}
     if html is not None:
         from orchestrator.cli.notebooks.page import page_of
 
-        page = page_of(notebook, name, code=code)
-        if html == "-":
-            render.out_raw(page.encode("utf-8"))
-        else:
-            write_private(Path(os.path.realpath(html)), page)
+        deliver(html, page_of(notebook, name, code=code))
+        if html != "-":
             written["html"] = html
     if output is not None:
         import nbformat
 
-        write_private(Path(os.path.realpath(output)), nbformat.writes(notebook) + "\n")
+        deliver(output, nbformat.writes(notebook) + "\n")
         written["output"] = output
     return written

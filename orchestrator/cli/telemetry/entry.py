@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ledger.errors import MissingExtraError
 from ledger.store import Ledger
+from orchestrator.cli.ledger_files import is_of_ledger
 from orchestrator.cli.project import Prepared
 from orchestrator.cli.telemetry.settings import Settings, is_asked_for, telemetry_settings
 from orchestrator.core.definition import Pipeline
@@ -80,6 +81,11 @@ def _started(ledger: Ledger, run_id: str, pipeline: Pipeline, settings: Settings
     for problem in settings.problems:
         say(f"warning: telemetry: {problem}")
     if not settings.signals:
+        return None
+    if settings.file is not None and is_of_ledger(ledger.path, Path(settings.file)):
+        say(
+            f"warning: telemetry: {settings.file} is a file of the ledger, or in a folder of it: nothing is sent of this run"
+        )
         return None
     from orchestrator.cli.telemetry.encoding import require_extra
     from orchestrator.cli.telemetry.of_run import make_telemetry

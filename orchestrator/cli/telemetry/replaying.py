@@ -23,17 +23,13 @@ from orchestrator.cli.telemetry.settings import Settings, Signal, telemetry_sett
 from orchestrator.cli.telemetry.ways import place_of
 from orchestrator.core.names import shown
 from orchestrator.core.nights import parse_date
-from orchestrator.projections.telemetry_facts import arrivals
+from orchestrator.projections.telemetry_facts import ALL_RUNS, arrivals
 
 _UNLESS_ASKED: tuple[Signal, ...] = ("traces", "logs")
 """What is sent again where nobody says what; most back ends refuse points of metrics that are older than an hour or so."""
 
 _PAUSES_SECONDS = (1.0, 2.0, 4.0)
 _WORTH_A_PAUSE = ("connection_dropped", "http_429", "http_502", "http_503", "http_504")
-_ALL_RUNS = " UNION ALL ".join(
-    f"SELECT run_id, pipeline, status, finished_at, first_seq, last_seq FROM {table}"  # noqa: S608 - our own names
-    for table in ("runs", "reproductions")
-)
 
 
 @attrs.define
@@ -145,7 +141,7 @@ def _runs(view: View, first: str, end: str, name: str | None) -> list[tuple[str,
         if known is None:
             raise UsageRefusedError("unknown_pipeline", f"the ledger knows no pipeline {shown(name)}")
     return view.connection.execute(
-        f"SELECT run_id, pipeline FROM ({_ALL_RUNS}) WHERE status <> 'running' AND finished_at >= ? AND finished_at < ?"  # noqa: S608 - our own text
+        f"SELECT run_id, pipeline FROM ({ALL_RUNS}) WHERE status <> 'running' AND finished_at >= ? AND finished_at < ?"  # noqa: S608 - our own text
         " AND pipeline = coalesce(?, pipeline) ORDER BY first_seq",
         (first, end, wanted),
     ).fetchall()
@@ -154,7 +150,7 @@ def _runs(view: View, first: str, end: str, name: str | None) -> list[tuple[str,
 def _known_missing(view: View, signals: Sequence[Signal]) -> set[tuple[Signal, str]]:
     """Return of which runs, and of which signals, the ledger knows that the collector has not taken everything."""
     names = [name for (name,) in view.connection.execute("SELECT pipeline FROM pipelines")]
-    ends = view.connection.execute(f"SELECT run_id, last_seq FROM ({_ALL_RUNS}) WHERE last_seq IS NOT NULL").fetchall()  # noqa: S608 - our own text
+    ends = view.connection.execute(f"SELECT run_id, last_seq FROM ({ALL_RUNS}) WHERE last_seq IS NOT NULL").fetchall()  # noqa: S608 - our own text
     found = {signal: arrivals(view.connection, names, signal, "otlp") for signal in signals}
     return {(signal, run_id) for signal in signals for run_id, last in ends if found[signal].missed(run_id, last)}
 

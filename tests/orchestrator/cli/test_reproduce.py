@@ -554,29 +554,33 @@ writes = ["a"]
 """
 
 
+def away(folder: Path) -> Path:
+    """Return a folder that does not belong to the pipeline in *folder*, where its step says that it is there."""
+    return Path(f"{folder}-away")
+
+
 class TestCutOff:
     """What is ended in the middle."""
 
     @pytest.fixture
     def hanging(self, tmp_path: Path) -> Path:
-        """Give a pipeline that has run, and whose step hangs from now on; what it is told, and tells, lies beside its folder."""
-        folder = tmp_path / "shop"
-        folder.mkdir()
-        (folder / "pipeline.toml").write_text(HANGING.format(tmp_path), encoding="utf-8")
-        ran(folder)
-        (tmp_path / "hang").touch()
-        return folder
+        """Give a pipeline that has run, and whose step hangs from now on."""
+        (tmp_path / "pipeline.toml").write_text(HANGING.format(away(tmp_path)), encoding="utf-8")
+        away(tmp_path).mkdir()
+        ran(tmp_path)
+        (away(tmp_path) / "hang").touch()
+        return tmp_path
 
     def test_killed(self, hanging: Path) -> None:
         """Given a reproduction that is on, then a night runs beside it; once it is killed, it is interrupted, the next start closes it and clears up."""
         with started("reproduce", "latest", "-q", cwd=hanging) as process:
-            step = pid_in(hanging.parent / "pid")
+            step = pid_in(away(hanging) / "pid")
             assert program("audit", "checkpoint", cwd=hanging).returncode == 0
             linked = data_of(ledger_of(hanging), "run.started")[-1]["run_id"]
             assert value_of(program("show", linked, "--json", cwd=hanging), "show")["status"] == "running"
             (problem,) = refused(program("prune", "--older-than", "0s", "--apply", "--json", cwd=hanging), code=4)
             assert (problem["kind"], "is being run again" in problem["message"]) == ("active", True)
-            (hanging.parent / "hang").unlink()
+            (away(hanging) / "hang").unlink()
             assert program("run", "-q", cwd=hanging).returncode == 0
             assert exists(step)
             process.kill()
@@ -598,7 +602,7 @@ class TestCutOff:
     def test_told_to_end(self, hanging: Path) -> None:
         """Given a TERM, then it ends with that exit code, without a verdict, and nothing is left."""
         with started("reproduce", "latest", "--json", cwd=hanging) as process:
-            pid_in(hanging.parent / "pid")
+            pid_in(away(hanging) / "pid")
             process.send_signal(signal.SIGTERM)
             value = value_of(ended(process), "reproduce", code=143)
         assert (value["verdict"], value["status"]) == (None, "cancelled")
@@ -608,7 +612,7 @@ class TestCutOff:
     def test_a_run_that_is_on(self, hanging: Path) -> None:
         """Given a run without an end, then it cannot be had again yet."""
         with started("run", "-q", cwd=hanging) as process:
-            step = pid_in(hanging.parent / "pid")
+            step = pid_in(away(hanging) / "pid")
             (problem,) = refused(program("reproduce", "latest", "--json", cwd=hanging))
             assert (problem["kind"], "is still on" in problem["message"]) == ("not_ended", True)
             process.kill()

@@ -245,6 +245,7 @@ class TestRight:
             "gold_carriers",
             "gold_airports",
             "report",
+            "spot_check",
         ] == list(pipeline.steps)
         assert RetryPolicy(3, 5_000_000, 2.0, 60_000_000) == pipeline.steps["bronze_flights"].retry
         assert pipeline.variables["FLIGHTS_API_KEY"].secret
