@@ -95,6 +95,17 @@ class TestExclusion:
         out, _ = waiting.communicate(timeout=60)
         assert ("about to be released\n", 0) == (out, waiting.returncode)
 
+    def test_those_that_share_keep_out_who_does_not(self, path: Path) -> None:
+        """Given two that share, then a third has to wait for both; while one has it alone, nobody shares it."""
+        first, second, alone = KernelLock(path), KernelLock(path), KernelLock(path)
+
+        assert (True, True, False) == (first.acquire(shared=True), second.acquire(shared=True), alone.acquire())
+        first.release()
+        assert not alone.acquire()
+        second.release()
+        assert (True, False) == (alone.acquire(), first.acquire(shared=True))
+        alone.release()
+
     def test_letting_go_twice_does_nothing(self, path: Path) -> None:
         """Given a lock that is not held, then letting go of it does nothing."""
         lock = KernelLock(path)

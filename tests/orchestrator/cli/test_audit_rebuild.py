@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from ledger.locks import KernelLock
+from orchestrator.cli.audit.quiet import quiet
+from orchestrator.cli.holding import reproductions_lock
 from tests.nights import MART, SECRET, SHOP, Nights, write_shop
 from tests.old_ledgers import digest_of
 from tests.programs import data_of, ledger_of, program, refused, value_of
@@ -54,7 +56,7 @@ def test_ledger_that_was_turned_back_is_left_alone(shop: Path, tmp_path: Path) -
 
 
 def test_run_that_is_on_is_let_finish(shop: Path) -> None:
-    """Given a pipeline whose lock is held, then nothing is written, the run is named, and the exit code is 4; looking is allowed."""
+    """Given a pipeline whose lock is held, or a run that is run again, then nothing is written, it is named, and the exit code is 4; looking is allowed."""
     before = digest_of(ledger_of(shop))
     lock = KernelLock(ledger_of(shop).parent / "locks" / "mart.lock")
     assert lock.acquire(holder={"run_id": "the-run"})
@@ -64,7 +66,24 @@ def test_run_that_is_on_is_let_finish(shop: Path) -> None:
     finally:
         lock.release()
     assert problem["message"].startswith("pipeline mart is active: run the-run writes to ")
+    again = KernelLock(reproductions_lock(ledger_of(shop)))
+    assert again.acquire(shared=True)
+    try:
+        (problem,) = refused(program("audit", "rebuild", "--json", cwd=shop), 4)
+    finally:
+        again.release()
+    assert problem["message"].endswith("is being run again")
     assert digest_of(ledger_of(shop)) == before
+
+
+def test_no_run_is_run_again_meanwhile(tmp_path: Path) -> None:
+    """Given a ledger of which no run was ever run again, then the first reproduction is kept away as well."""
+    ledger = tmp_path / "ledger.db"
+    again = KernelLock(reproductions_lock(ledger))
+    with quiet(ledger):
+        assert not again.acquire(shared=True)
+    assert again.acquire(shared=True)
+    again.release()
 
 
 def test_secrets_are_masked(shop: Path) -> None:

@@ -6,6 +6,8 @@ import contextlib
 import itertools
 import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,19 @@ env = ["TOKEN", "OTHER"]
 command = ["true"]  # for now
 [steps.report]
 shell = "true"
+"""
+STOPPED = """
+import signal
+from orchestrator.runtime.digests import FileDigester
+code = FileDigester.code
+def stopped(digester):
+    for file in code(digester):
+        yield file
+        if file is not None:
+            signal.raise_signal(signal.SIGTERM)
+FileDigester.code = stopped
+from orchestrator.cli.app import main
+main()
 """
 
 
@@ -124,6 +139,25 @@ class TestEnvironment:
         assert kept
         assert not any(SECRET.encode() in path.read_bytes() for path in kept)
 
+    def test_no_value_that_does_not_count_is_kept(self, project: Path) -> None:
+        """Given a run with its own file, then what `.env` and the parent have under the name of a secret is masked in its log, and nothing with it is kept."""
+        parents = "from-the-parent-4712"
+        (project / "other.env").write_text("TOKEN=another-secret-4713\n", encoding="utf-8")
+        (project / "other.env").chmod(0o600)
+        (project / "steps" / "load.sh").write_text(f"echo {SECRET} {parents}\n", encoding="utf-8")
+        (project / "pipeline.toml").write_text(DEFINITION.replace("for now", parents), encoding="utf-8")
+        done = program("run", "--json", "--env-file", "other.env", cwd=project, env={"TOKEN": parents})
+        value_of(done, "run")
+        with contextlib.closing(sqlite3.connect(ledger_of(project))) as connection:
+            found = environment_of(connection, str(value_of(done, "run")["run_id"]))
+
+        assert found is not None
+        assert [(entry["kept"], entry["left_out"]) for entry in found["code"]] == [(False, "secret")]
+        assert found["definition_text"] is None
+        kept = [path for path in (project / ".orchestrate").rglob("*") if path.is_file()]
+        assert [path.read_text() for path in kept if path.name == "load.1.log"] == ["*** ***\n"]
+        assert not any(value.encode() in path.read_bytes() for path in kept for value in (SECRET, parents))
+
     def test_a_program_in_a_folder_of_that_name(self, project: Path) -> None:
         """Given a program whose path holds a secret, then it is masked in what is recorded."""
         tool = project / SECRET / "tool"
@@ -164,6 +198,31 @@ class TestEnvironment:
             assert environment_of(connection, run_id) is None
             assert last_secrets(connection, ["p"]) == {}
             assert last_secrets(connection, ["q"]) == {}
+
+    def test_a_signal_while_code_is_looked_at(self, project: Path) -> None:
+        """Given a TERM after the first file of code, then no other one is looked at, and the run is recorded and ends before a second step begins."""
+        after = DEFINITION.replace('shell = "true"', 'shell = "true"\nneeds = ["mail", "load"]')
+        (project / "pipeline.toml").write_text(after, encoding="utf-8")
+        for name in ("a.sh", "b.sh"):
+            (project / "steps" / name).write_text(f"echo {name}\n", encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-c", STOPPED, "run", "--json"],
+            cwd=project,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        value = value_of(done, "run", code=143)
+        (finished,) = data_of(ledger_of(project), "run.finished")
+        with contextlib.closing(sqlite3.connect(ledger_of(project))) as connection:
+            found = environment_of(connection, value["run_id"])
+
+        assert (value["status"], finished["status"]) == ("cancelled", "cancelled")
+        assert "report" not in {data["step"] for data in data_of(ledger_of(project), "attempt.started")}
+        assert found is not None
+        assert len(found["code"]) == 1
 
 
 class TestKey:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.history import History, evidence
 from tests.nights import SHOP, Nights, write_shop
 from tests.programs import data_of, ledger_of, no_traceback, program, program_at, refused, started, value_of, wait_until
 
@@ -55,6 +56,11 @@ class TestPrune:
         assert (value["applied"], value["events"], value["left"]) == (False, [], [])
         assert value["bytes"] == sum(part["bytes"] for part in value["parts"]) > 1000
         assert files(nights.shop, "logs") | files(nights.shop, "reports") == before
+        twice = value_of(program(*ALL, "--kind", "logs", "--kind", "logs", cwd=nights.shop), "prune")
+        assert (items(twice), [part["kind"] for part in twice["parts"] if part["items"]]) == (
+            {("shop", "logs"): 1},
+            ["logs"],
+        )
         done = program("prune", "--older-than", "0s", cwd=nights.shop)
         assert (done.returncode, "would remove" in done.stdout) == (0, True)
 
@@ -96,6 +102,11 @@ class TestPrune:
         assert (found["ok"], found["projections"], found["unsealed"]) == (True, "held", 0)
         assert (found["logs"]["pruned"], found["logs"]["missing"], found["pruned_blobs"]) == (1, 0, 5)
         assert found["skips"] == {"checked": 0, "reported": 0, "uncertified": 0, "pruned": 3, "wrong": 0, "unread": []}
+        skips = evidence.check_skips(History(ledger_of(shop), verify=False))
+        assert (skips.decided, skips.pruned, skips.problems) == (0, 3, [])
+        told = skips._repr_markdown_()
+        assert told.startswith("**No skip that can be recomputed is wrong.**")
+        assert "3 more cannot be recomputed" in told
         assert program("audit", "rebuild", "--dry-run", cwd=shop).returncode == 0
         self._is_told(shop, nights)
         again = value_of(program(*APPLY, cwd=shop), "prune")

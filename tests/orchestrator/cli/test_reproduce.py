@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
+from ledger.locks import KernelLock
+from orchestrator.cli.holding import reproductions_lock
 from tests.programs import (
     Done,
     Json,
@@ -291,6 +293,22 @@ class TestHistory:
         assert problem["kind"] == "reproduction"
         assert shop.run_id in problem["message"]
 
+    def test_who_needs_the_ledger_alone(self, shop: Shop) -> None:
+        """Given that somebody prunes or rebuilds, then no run is run again meanwhile; another reproduction keeps nobody away."""
+        lock = KernelLock(reproductions_lock(ledger_of(shop.folder)))
+        assert lock.acquire()
+        try:
+            (problem,) = refused(program("reproduce", shop.run_id, "--json", cwd=shop.folder), code=4)
+        finally:
+            lock.release()
+        assert (problem["kind"], problem["message"].startswith("somebody prunes")) == ("active", True)
+        assert lock.acquire(shared=True)
+        try:
+            done = program("reproduce", str(shop.value["reproduction"]), "--json", cwd=shop.folder)
+            assert [problem["kind"] for problem in refused(done)] == ["reproduction"]
+        finally:
+            lock.release()
+
     def test_a_note_on_it(self, shop: Shop) -> None:
         """Given a note on a reproduction, then it is kept with it, and its report has what a report has."""
         linked = str(shop.value["reproduction"])
@@ -386,6 +404,29 @@ class TestNotReproducible:
         assert [kind for kind, _ in causes] == ["outside"] * 3
         assert f"step b writes b to the absolute path {tmp_path}/b" in causes[1][1]
 
+    def test_the_folder_by_its_name(self, tmp_path: Path) -> None:
+        """Given the pipeline's folder in a shell line, a part of a word and a variable, then each is named, and what lies there is not written again."""
+        (tmp_path / "out.sh").write_text('echo $$ > "${1#--out=}"\n', encoding="utf-8")
+        (tmp_path / "pipeline.toml").write_text(
+            '[pipeline]\nname = "p"\n'
+            + "".join(f'[datasets.{name}]\npath = "{name}"\n' for name in "abc")
+            + f'[env.vars]\nOUT = {{ default = "{tmp_path}/c" }}\n'
+            f'[steps.a]\nshell = "echo $$ > {tmp_path}/a"\nwrites = ["a"]\n'
+            f'[steps.b]\ncommand = ["sh", "out.sh", "--out={tmp_path}/b"]\nwrites = ["b"]\n'
+            '[steps.c]\nshell = "echo $$ > $OUT"\nenv = ["OUT"]\nwrites = ["c"]\n',
+            encoding="utf-8",
+        )
+        ran(tmp_path)
+        before = what_lies_there(tmp_path)
+        causes = self.causes(tmp_path)
+        assert what_lies_there(tmp_path) == before
+        named = f" names the pipeline's folder {tmp_path}, and would be at work there"
+        assert causes == [
+            ("outside", f"step a: its shell line{named}"),
+            ("outside", f"step b: its word 2{named}"),
+            ("outside", f"step c: the variable OUT{named}"),
+        ]
+
     def test_nothing_ran(self, tmp_path: Path) -> None:
         """Given a run in which no step left a dataset, then there is nothing to compare."""
         (tmp_path / "pipeline.toml").write_text('[pipeline]\nname = "p"\n[steps.a]\nshell = "true"\n', encoding="utf-8")
@@ -450,6 +491,24 @@ class TestSame:
         assert (kept / "raw" / "9.csv").exists()
         assert program("status", cwd=two_nights).stdout.count("failed") >= 1
 
+    def test_what_is_kept_is_not_seen(self, tmp_path: Path) -> None:
+        """Given globs and a dataset that take in the folder with everything below it, then a reproduction that is kept changes no decision."""
+        (tmp_path / "x.py").write_text("", encoding="utf-8")
+        (tmp_path / "1.csv").write_text("1\n", encoding="utf-8")
+        (tmp_path / "pipeline.toml").write_text(
+            '[pipeline]\nname = "p"\n[datasets.raw]\npath = "."\npattern = "**/*.csv"\n[datasets.a]\npath = "a"\n'
+            '[steps.a]\nshell = "cat 1.csv > a"\ncode = ["**/*.py"]\nreads = ["raw"]\nwrites = ["a"]\n',
+            encoding="utf-8",
+        )
+        ran(tmp_path)
+        before = value_of(program("plan", "--json", cwd=tmp_path), "plan")["steps"]
+        kept = Path(again(tmp_path, "--keep")["folder"])
+        assert {path.name for path in kept.rglob("*.*")} >= {"x.py", "1.csv"}
+        assert (tmp_path / ".orchestrate") in kept.parents
+        assert value_of(program("plan", "--json", cwd=tmp_path), "plan")["steps"] == before
+        assert before[0]["outlook"] == "skip"
+        assert again(tmp_path)["verdict"] == "identical"
+
     def test_it_is_not_told(self, two_nights: Path) -> None:
         """Given a reproduction that failed, then nobody is asked to acknowledge it, and the night that failed is the run's."""
         (status,) = value_of(program("status", "--json", cwd=two_nights), "status")
@@ -457,12 +516,18 @@ class TestSame:
         assert [row["run_id"] for row in status["unacknowledged"]] == [failed]
 
     def test_equivalent(self, tmp_path: Path) -> None:
-        """Given a run whose only difference is the order of keys, then it is equivalent, exit code 0."""
-        write_shop(tmp_path)
+        """Given a run whose only difference is the order of keys, then it is equivalent, exit code 0; its trace stands in the file of the pipeline, without metrics."""
+        write_shop(tmp_path, SHOP + '[telemetry]\nfile = "otel.jsonl"\n')
         (tmp_path / "marker").touch()
         ran(tmp_path, "--until", "keys")
-        value = again(tmp_path)
+        told = tmp_path / "otel.jsonl"
+        (before,) = [text for text in told.read_text(encoding="utf-8").splitlines() if '"resourceMetrics"' in text]
+        value = again(tmp_path, "--keep")
         assert (value["verdict"], value["first"]) == ("equivalent", None)
+        lines = told.read_text(encoding="utf-8").splitlines()
+        assert any('"resourceSpans"' in text and value["reproduction"] in text for text in lines)
+        assert [text for text in lines if '"resourceMetrics"' in text] == [before]
+        assert list(Path(value["folder"]).rglob("otel.jsonl")) == []
 
     def test_another_end(self, tmp_path: Path) -> None:
         """Given a step that reads what nobody declares, then it fails in the scratch folder, and it is said what that means."""
@@ -513,6 +578,8 @@ class TestCutOff:
             assert program("audit", "checkpoint", cwd=hanging).returncode == 0
             linked = data_of(ledger_of(hanging), "run.started")[-1]["run_id"]
             assert value_of(program("show", linked, "--json", cwd=hanging), "show")["status"] == "running"
+            (problem,) = refused(program("prune", "--older-than", "0s", "--apply", "--json", cwd=hanging), code=4)
+            assert (problem["kind"], "is being run again" in problem["message"]) == ("active", True)
             (away(hanging) / "hang").unlink()
             assert program("run", "-q", cwd=hanging).returncode == 0
             assert exists(step)

@@ -62,6 +62,32 @@ def test_what_leads_out_of_the_folder(tmp_path: Path) -> None:
     assert list(outside_problems(run, AGAIN, fixed)) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"command": ("python", "--out={}/x")}, "its word 1"),
+        ({"command": ("python", "--out={}")}, "its word 1"),
+        ({"command": ("python", "--out={}-other/x")}, None),
+        ({"command": (), "shell": "cd {} && ls"}, None),
+        ({"command": (), "shell": "ls {}/raw"}, "its shell line"),
+        ({"env": ("TOP",)}, "the variable TOP"),
+    ],
+)
+def test_the_folder_by_its_name(tmp_path: Path, change: dict[str, object], named: str | None) -> None:
+    """Given the pipeline's folder anywhere in what a step is given, then that is told with its place; another folder that begins alike is none."""
+    folder = str(tmp_path / "etl")
+    filled = {
+        key: value.format(folder) if isinstance(value, str) else tuple(word.format(folder) for word in value)  # type: ignore[attr-defined]
+        for key, value in change.items()
+    }
+    run = recorded(tmp_path, **filled)
+    top = folder if "env" in change else ".."
+    messages = [problem.message for problem in outside_problems(run, AGAIN, tree_of(run, tmp_path / "scratch", top))]
+    assert [message.removeprefix("step load: ").partition(" names ")[0] for message in messages] == (
+        [] if named is None else [named]
+    )
+
+
 def test_what_has_no_value(tmp_path: Path) -> None:
     """Given a command that refers to what is not recorded, then that is told."""
     run = recorded(tmp_path, command=("python", "${SIZE}"))

@@ -250,3 +250,12 @@ class TestWords:
         assert ["interrupted"] == [dict(point.attributes)["error.type"] for point in points(told, RUN_ERRORS)]
         assert ["error"] == [dict(point.attributes)["cicd.pipeline.result"] for point in points(told, RUNS)]
         assert [] == points(told, RUN_DURATION)
+
+    def test_a_reproduction_is_not_measured(self) -> None:
+        """Given what runs a run again, then it counts as no run of its pipeline."""
+        tonight = night(pipeline_of({"a": []}), a="ok")
+        tonight.run()
+        begin, *rest = recorded(tonight)
+
+        assert metrics_of([begin, *rest]) != []
+        assert metrics_of([attrs.evolve(begin, data={**begin.data, "reproduces": "run-0"}), *rest]) == []

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from orchestrator.runtime import content_comparison, table_files
 from orchestrator.runtime.content_comparison import Comparison, compare_files
-from orchestrator.runtime.table_files import VALUE, UncomparableError
+from orchestrator.runtime.table_files import DOCUMENT, VALUE, UncomparableError
 
 COLUMNS = ("id", "name", "amount")
 CELLS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=4)
@@ -169,6 +169,32 @@ class TestDifferent:
         """Given a row that has more cells than the header, then they are no part of another column."""
         assert compare(".csv", b"a,a\n1,2,3\n", b"a,a\n1,2,4\n").columns == (VALUE,)
         assert compare(".csv", b"a,a\n1,2\n", b"a,a\n1,3\n").columns == ("a (2)",)
+
+    @pytest.mark.parametrize(
+        ("header", "before", "after", "column"),
+        [
+            ("a,a,a (2)", "1,2,3", "1,9,3", "a (2)"),
+            ("a,a,a (2)", "1,2,3", "1,2,9", "a (2) (2)"),
+            ("a (2),a,a", "1,2,3", "9,2,3", "a (2)"),
+            (VALUE, "1,2", "9,2", f"{VALUE} (2)"),
+        ],
+    )
+    def test_names_that_look_numbered(
+        self, compare: Compare, header: str, before: str, after: str, column: str
+    ) -> None:
+        """Given a column that is called like one that got a number, or like the cells beyond, then none hides another."""
+        found = compare(".csv", f"{header}\n{before}\n".encode(), f"{header}\n{after}\n".encode())
+        assert found.columns == (column,)
+
+    def test_a_row_that_ends_early(self, compare: Compare) -> None:
+        """Given an empty cell in the place of none, then its column is named, and nobody speaks of another order."""
+        found = compare(".csv", b"a,b\n1,\n", b"a,b\n1\n")
+        assert found == Comparison(1, 1, rows_removed=1, rows_added=1, columns_changed=("b",))
+
+    def test_an_object_is_no_list_of_one(self, compare: Compare) -> None:
+        """Given a JSON object once by itself and once as the only one of a list, then they are not the same."""
+        assert compare(".json", b'{"a": 1}', b'[{"a": 1}]').columns == (DOCUMENT,)
+        assert compare(".json", b'["a"]', b'"a"').columns == (DOCUMENT,)
 
     def test_documents_of_other_kinds(self, compare: Compare) -> None:
         """Given JSON that is no list of objects, then the names of its outermost object are its columns."""

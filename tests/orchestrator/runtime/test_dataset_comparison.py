@@ -9,6 +9,8 @@ import attrs
 import pytest
 
 from orchestrator.core.reproduction import DatasetVerdict
+from orchestrator.runtime import dataset_comparison
+from orchestrator.runtime.content_comparison import Comparison, compare_files
 from orchestrator.runtime.dataset_comparison import Output, compare_dataset
 from orchestrator.runtime.digest_cache import DigestCache
 from orchestrator.runtime.digests import DatasetPlace, FileDigester
@@ -94,6 +96,21 @@ def test_a_recorded_file_that_was_written_since(sides: Sides) -> None:
     assert (file.verdict, "not there any more" in str(file.detail["not_compared"])) == ("different", True)
     (sides.folder / "then" / "a.csv").unlink()
     assert sides.compared(then, now).verdict == "different"
+
+
+def test_a_recorded_file_that_is_written_meanwhile(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given that a night writes the recorded file while it is compared, then what was read of it says nothing."""
+    then, now = sides.write("then", a_csv="n\n1\n"), sides.write("now", a_csv="n\r\n1\r\n")
+    recorded = sides.folder / "then" / "a.csv"
+
+    def disturbed(before: str, after: str, name: str) -> Comparison:
+        found = compare_files(before, after, name)
+        recorded.write_text("n\n2\n", encoding="utf-8")
+        return found
+
+    monkeypatch.setattr(dataset_comparison, "compare_files", disturbed)
+    (file,) = sides.compared(then, now).files
+    assert (file.verdict, "not there any more" in str(file.detail["not_compared"])) == ("different", True)
 
 
 def test_what_cannot_be_read(sides: Sides) -> None:

@@ -30,6 +30,7 @@ class Bench:
     pattern: str = "**/*"
     strength: str = "content"
     code: CodePlace = attrs.field(factory=CodePlace)
+    scratch: Path | None = None
     manifests: dict[str, bytes] = attrs.field(factory=dict)
 
     def measure(self, request: MeasureRequest, cache: DigestCache | None = None) -> Measured:
@@ -43,6 +44,7 @@ class Bench:
             cache=cache or DigestCache(None),
             load_manifest=self.manifests.get,
             redact=lambda name: name.replace("s3cret", "***"),
+            scratch=self.scratch,
         )
         digester.submit(request)
         found: list[Measured] = []
@@ -408,6 +410,26 @@ def attrs_stat(status: os.stat_result, changed_ns: int) -> os.stat_result:
     values = list(status)
     extra = {"st_mtime_ns": changed_ns, "st_ctime_ns": changed_ns, "st_atime_ns": changed_ns}
     return os.stat_result(values, extra)
+
+
+class TestScratch:
+    """Runs are run again in a folder below the pipeline's own; nothing of it is the pipeline's."""
+
+    def test_what_lies_there_is_not_seen(self, bench: Bench) -> None:
+        """Given a dataset and code that take in everything, then they are what they were before a reproduction was kept there."""
+        bench.write("a.csv", "1")
+        (bench.folder / "run.py").write_text("")
+        bench.code = CodePlace((), ("**/*.py",))
+        bench.scratch = bench.folder / "data" / "reproductions"
+        before = bench.measure(MeasureRequest("step", {"data": None}))
+        bench.write("reproductions/run-1/a.csv", "1")
+        bench.write("reproductions/run-1/run.py", "")
+        after = bench.measure(MeasureRequest("step", {"data": None}))
+
+        assert (before.inputs, before.code) == (after.inputs, after.code)
+        assert list(after.code) == ["run.py"]
+        bench.write("reproductions.csv", "1")
+        assert bench.digest() != before.inputs["data"]
 
 
 class TestNames:

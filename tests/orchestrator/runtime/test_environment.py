@@ -405,3 +405,29 @@ class TestSecretsInMessages:
 
         assert "Zq9" not in str(found.problems)
         assert "Zq9" not in str([problem.as_json() for problem in found.problems])
+
+
+class TestOverruled:
+    """What a secret is in a place that does not count in this run is secret all the same."""
+
+    def test_other_values_are_known(self, bench: Bench) -> None:
+        """Given values in `.env`, an earlier file and the parent, then all but the one that counts are told; plain variables are not."""
+        what = pipeline(Variable("TOKEN", secret=True), Variable("URL"))
+        bench.write(".env", "TOKEN=from-dot-env\nURL=x")
+        bench.write("first.env", "TOKEN=from-first")
+        bench.write("last.env", f"TOKEN={SECRET}\nURL=y")
+        found = bench.resolve(
+            what, env_files=["first.env", "last.env"], environ={"TOKEN": "from-parent", "URL": "z", "OTHER": "o"}
+        )
+
+        assert found.variables["TOKEN"].value == SECRET
+        assert sorted(found.overruled.values()) == ["from-dot-env", "from-first", "from-parent"]
+        assert {name.partition("#")[0] for name in found.overruled} == {"TOKEN"}
+        assert "from-parent" not in repr(found)
+
+    def test_nothing_else_is(self, bench: Bench) -> None:
+        """Given the same value everywhere, then there is no other one; a secret without a value here has that of the parent."""
+        what = pipeline(Variable("TOKEN", secret=True))
+        assert list(bench.resolve(what, environ={"TOKEN": SECRET}).overruled.values()) == [SECRET]
+        bench.write(".env", f"TOKEN={SECRET}")
+        assert bench.resolve(what, environ={"TOKEN": SECRET}).overruled == {}

@@ -153,3 +153,16 @@ class TestEverydayWords:
         """Given a value that nearly matches in every way, then it is judged at once."""
         assert not is_everyday("a-a-a-a-a-a-a-a-a-#")
         assert not is_everyday("a" * 1_000_000)
+
+
+def test_a_value_that_does_not_count_is_masked(tmp_path: Path) -> None:
+    """Given a secret that has no value in this run and one in the parent, then that one is masked, and so is what another file overrules."""
+    pipeline = Pipeline(
+        "test", {}, variables={"TOKEN": Variable("TOKEN", secret=True)}, redact=Redaction(builtin=False)
+    )
+    alone = resolve_environment(pipeline, tmp_path, selected=[], settings=[], environ={"TOKEN": SECRET})
+    assert alone.variables == {}
+    assert redactor_of(pipeline, alone).redact(f"a {SECRET}") == "a ***"
+    (tmp_path / ".env").write_text("TOKEN=battery-staple-0815\n")
+    both = resolve_environment(pipeline, tmp_path, selected=[], settings=[], environ={"TOKEN": SECRET})
+    assert redactor_of(pipeline, both).redact(f"{SECRET} battery-staple-0815") == "*** ***"

@@ -116,6 +116,18 @@ class TestInputs:
         assert problems_of(Input("raw", manifest({}), place, str(tmp_path / "empty"))) == []
         assert (tmp_path / "empty").is_dir()
 
+    def test_a_file_of_two_datasets(self, raw: Path) -> None:
+        """Given two datasets that share a file, then the first one brings it, for the owner alone, and the second one holds it to its digest."""
+        (raw / "a.csv").chmod(0o644)
+        alone = Input(
+            "a", manifest({"": A}), DatasetPlace(str(raw / "a.csv"), "**/*", "content"), read(raw, {}).target + "/a.csv"
+        )
+        assert [*problems_of(alone), *problems_of(read(raw, {"a.csv": A, "sub/b.csv": B}))] == []
+        target = raw.parent / "scratch" / "raw"
+        assert ((target / "a.csv").read_bytes(), (target / "sub" / "b.csv").read_bytes()) == (b"a\n1\n", b"b\n2\n")
+        assert {path.stat().st_mode & 0o777 for path in target.rglob("*.csv")} == {0o600}
+        assert problems_of(read(raw, {"a.csv": B}))[0][0] == "input_changed"
+
     def test_names_that_are_recorded_otherwise(self, raw: Path, tmp_path: Path) -> None:
         """Given a name that held a secret, then the file is found by what it was recorded as, and copied under its own name."""
         (raw / "a.csv").rename(raw / "secret.csv")

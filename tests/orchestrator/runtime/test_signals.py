@@ -38,6 +38,15 @@ class TestSignalInbox:
             assert readable(inbox.fd)
             assert [number, None] == [inbox.take(), inbox.take()]
 
+    def test_one_that_waits_is_known_and_stays(self) -> None:
+        """Looking for one does not take it."""
+        with SignalInbox() as inbox:
+            assert not inbox.is_waiting
+            signal.raise_signal(signal.SIGTERM)
+
+            assert (True, True, signal.SIGTERM) == (inbox.is_waiting, inbox.is_waiting, inbox.take())
+            assert not inbox.is_waiting
+
     def test_order_is_kept(self) -> None:
         """Two are two."""
         with SignalInbox() as inbox:
