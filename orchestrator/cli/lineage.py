@@ -70,7 +70,7 @@ def send(documents: Iterable[Document], *, seconds: float) -> Sent:
     said = done.stderr.decode("utf-8", "replace").strip().splitlines()
     problem = said[-1] if said else f"it ended with exit code {done.returncode}"
     if done.returncode == NO_PLACE:
-        raise UsageRefusedError("no_endpoint", f"nothing was sent: {problem}")
+        raise UsageRefusedError("no_endpoint", f"--send: {problem}")
     return Sent(_count(done.stdout), problem)
 
 
