@@ -18,7 +18,8 @@ class Loopback:
     Answer on `url` and keep what came.
 
     Attributes:
-        answer: The status of each answer; or `hang` to never answer, `drop` to hang up, `drip` to answer a byte at a time, `redirect` to send elsewhere.
+        answer: The status of each answer; or `hang` to never answer, `drop` to hang up, `drip` to answer a byte at a time, `redirect` to send elsewhere,
+            where 200 is the answer, and `redirect with the body` the same by 307.
         requests: Method, path, headers and the body, as JSON where it is some, of each request that came, in order.
     """
 
@@ -63,13 +64,12 @@ def loopback() -> Iterator[Loopback]:
                         self.wfile.write(b"H")
             elif state.answer == "drop":
                 self.connection.shutdown(socket.SHUT_RDWR)
-            elif state.answer == "redirect":
-                self.send_response(302)
+            elif state.answer in ("redirect", "redirect with the body") and self.path != "/elsewhere":
+                self.send_response(302 if state.answer == "redirect" else 307)
                 self.send_header("Location", "/elsewhere")
                 self.end_headers()
             else:
-                assert isinstance(state.answer, int)
-                self.send_response(state.answer)
+                self.send_response(state.answer if isinstance(state.answer, int) else 200)
                 self.end_headers()
 
         def log_message(self, *_: object) -> None:

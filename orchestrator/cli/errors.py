@@ -46,6 +46,12 @@ class UsageRefusedError(Exception):
         super().__init__(message)
 
 
+class DiskRefusedError(Exception):
+    """Raised where the disk keeps a file from being written: it is full, read-only, broken or over a quota."""
+
+    kind = "storage"
+
+
 _EXIT_CODES: dict[str, ExitCode] = {
     "LedgerNotFoundError": ExitCode.REFUSED,
     "LedgerExistsError": ExitCode.REFUSED,
@@ -61,6 +67,7 @@ _EXIT_CODES: dict[str, ExitCode] = {
     "MissingExtraError": ExitCode.REFUSED,
     "UpgradeNeededError": ExitCode.REFUSED,
     "OutputError": ExitCode.STORAGE,
+    "DiskRefusedError": ExitCode.STORAGE,
     "OSError": ExitCode.STORAGE,
     "InvalidEventError": ExitCode.REFUSED,
     "QueryRefusedError": ExitCode.QUERY_REFUSED,

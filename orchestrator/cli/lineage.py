@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from ledger.errors import MissingExtraError
 from ledger.events import event_of_body
 from ledger.schema import ledger_identity
+from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.lineage_posting import NO_PLACE
 from orchestrator.cli.reading import View
 from orchestrator.projections.openlineage import NAMESPACE, lineage_events
 from orchestrator.projections.queries import load_blob
@@ -51,6 +53,7 @@ def send(documents: Iterable[Document], *, seconds: float) -> Sent:
 
     Raises:
         MissingExtraError: The package is not installed.
+        UsageRefusedError: The variables name no place; nothing was sent.
     """
     if importlib.util.find_spec("openlineage") is None:
         raise MissingExtraError(_EXTRA, "sending lineage")
@@ -65,7 +68,10 @@ def send(documents: Iterable[Document], *, seconds: float) -> Sent:
     if done.returncode == 0:
         return Sent(_count(done.stdout), None)
     said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    return Sent(_count(done.stdout), said[-1] if said else f"it ended with exit code {done.returncode}")
+    problem = said[-1] if said else f"it ended with exit code {done.returncode}"
+    if done.returncode == NO_PLACE:
+        raise UsageRefusedError("no_endpoint", f"--send: {problem}")
+    return Sent(_count(done.stdout), problem)
 
 
 def _count(stdout: bytes | None) -> int:

@@ -21,6 +21,7 @@ from ledger.folders import make_private
 from ledger.locks import KernelLock
 from ledger.store import Ledger
 from orchestrator.cli.beginning import make_beginning
+from orchestrator.cli.delivering import unwritable
 from orchestrator.cli.errors import RefusedError, UsageRefusedError, mask_bugs_with
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.holding import append_event, close_lost_reproductions, reproductions_lock, scratch_folder
@@ -187,14 +188,15 @@ def _scratch(request: Request, ledger: Ledger, run_id: str) -> Iterator[Path]:
 
     Raises:
         UsageRefusedError: What was named is there and not empty, or cannot be made.
+        DiskRefusedError: The disk refused.
     """
     root = scratch_folder(ledger, run_id) if request.into is None else Path(os.path.abspath(request.into))
-    if request.into is not None and root.exists() and not (root.is_dir() and not any(root.iterdir())):
-        raise UsageRefusedError("not_empty", f"--into {root}: it is there and is no empty folder")
     try:
+        if request.into is not None and root.exists() and not (root.is_dir() and not any(root.iterdir())):
+            raise UsageRefusedError("not_empty", f"--into {root}: it is there and is no empty folder")
         make_private(root)
     except OSError as error:
-        raise UsageRefusedError("no_folder", f"{root} cannot be made: {error.strerror}") from None
+        raise unwritable(root, error, kind="no_folder", what="made") from None
     try:
         yield root
     finally:

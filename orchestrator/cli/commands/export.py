@@ -16,6 +16,7 @@ from orchestrator.cli.export_formats import FORMATS, documents_of
 from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option, some_run_argument
 from orchestrator.cli.reading import View, viewing
+from orchestrator.core.durations import parse_duration
 from orchestrator.core.names import shown
 from orchestrator.core.nights import parse_date
 
@@ -31,6 +32,8 @@ Examples:
   OPENLINEAGE_URL=http://127.0.0.1:5000 orchestrate export --format openlineage --since 2026-01-01 --send
 """
 
+_LONGEST_SECONDS = 86_400
+
 
 @click.command(epilog=EXAMPLES)
 @some_run_argument
@@ -40,16 +43,14 @@ Examples:
 @click.option("--since", metavar="DATE", help="In the place of RUN: every run of a night from this one on, in order.")
 @click.option("--until", metavar="DATE", help="With --since: up to this night.")
 @click.option(
-    "--output", metavar="FILE", type=click.Path(), help="Write the lines there instead of to stdout; FILE is made anew."
+    "--output",
+    metavar="FILE",
+    type=click.Path(),
+    help="Write the lines there instead of to stdout, which - is too; FILE is made anew.",
 )
 @click.option("--send", "sends", is_flag=True, help="With openlineage: hand the events to where OPENLINEAGE_URL says.")
 @click.option(
-    "--timeout",
-    type=click.FloatRange(0.1, 86_400),
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long --send may take.",
+    "--timeout", default="60s", show_default=True, metavar="DURATION", help="How long --send may take, a day at most."
 )
 @pipeline_option
 @ledger_option
@@ -62,7 +63,7 @@ def command(
     since: str | None,
     until: str | None,
     output: str | None,
-    timeout: float,
+    timeout: str,
     *,
     sends: bool,
     as_json: bool,
@@ -74,6 +75,7 @@ def command(
     ends it with exit code 1, and since ids and times are the same each time, everything can be sent again.
     """
     _check(run, form, since, until, sends=sends)
+    seconds = _seconds(timeout)
     output = None if output == "-" else output
     keep_off_ledger(pipeline, ledger, output)
     with viewing(pipeline, ledger) as view:
@@ -82,7 +84,9 @@ def command(
     lines = [json.dumps(document, separators=(",", ":"), ensure_ascii=False) for document in documents]
     if output is not None:
         deliver(output, "".join(f"{line}\n" for line in lines))
-    sent = _sent(documents, timeout) if sends else None
+    if not chosen:
+        render.err(f"no run of a night from {since} {'on' if until is None else f'to {until}'}")
+    sent = _sent(documents, seconds) if sends else None
     if as_json:
         printed = documents if output is None and sent is None else None
         render.out_json(
@@ -97,7 +101,8 @@ def command(
             }
         )
     elif sent is not None:
-        render.out(f"sent: {sent.delivered} of {len(documents)} events of {len(chosen)} runs")
+        runs = "1 run" if len(chosen) == 1 else f"{len(chosen)} runs"
+        render.out(f"sent: {sent.delivered} of {len(documents)} events of {runs}")
     elif output is None:
         render.out_lines(lines)
     if sent is None or sent.error is None:
@@ -114,8 +119,17 @@ def _check(run: str | None, form: str, since: str | None, until: str | None, *, 
     for option, value in (("--since", since), ("--until", until)):
         if value is not None and parse_date(value) is None:
             raise UsageRefusedError("bad_night", f"{option} takes a date such as 2026-01-31, not {shown(value)}")
+    if since is not None and until is not None and until < since:
+        raise UsageRefusedError("bad_range", f"--since {since} is later than --until {until}")
     if sends and form != "openlineage":
         raise UsageRefusedError("usage", "--send is for openlineage; `orchestrate telemetry replay` sends traces again")
+
+
+def _seconds(timeout: str) -> float:
+    seconds = parse_duration(timeout) / 1e6
+    if seconds > _LONGEST_SECONDS:
+        raise UsageRefusedError("usage", f"--timeout takes a day at most, not {timeout}")
+    return seconds
 
 
 def _between(view: View, since: str | None, until: str | None) -> Iterator[tuple[View, str]]:
@@ -128,7 +142,7 @@ def _between(view: View, since: str | None, until: str | None) -> Iterator[tuple
         yield from ((holder, run_id) for (run_id,) in rows)
 
 
-def _sent(documents: Sequence[Mapping[str, Any]], timeout: float) -> Sent:
+def _sent(documents: Sequence[Mapping[str, Any]], seconds: float) -> Sent:
     from orchestrator.cli.lineage import send
 
-    return send(documents, seconds=timeout)
+    return send(documents, seconds=seconds)

@@ -145,8 +145,9 @@ def _check_folder(view: View, run_id: str, entries: Iterable[tuple[str, int, Pat
     if gone:
         raise UsageRefusedError("log_gone", f"a log of run {run_id} is gone: there is no file {gone[0]}")
     if pruned:
-        what = "the log" if len(pruned) == 1 else f"{len(pruned)} logs"
-        raise UsageRefusedError("log_pruned", f"{what} of run {run_id} is not here: {pruned[0]}")
+        one = len(pruned) == 1
+        what, are = ("the log", "is") if one else (f"{len(pruned)} logs", "are")
+        raise UsageRefusedError("log_pruned", f"{what} of run {run_id} {are} not here: {pruned[0]}")
 
 
 def _pruned(view: View, run_id: str) -> dict[Path, str]:

@@ -6,7 +6,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
 
 import attrs
 
@@ -126,11 +125,11 @@ def _days(since: str, until: str | None) -> tuple[str, str]:
     for option, text in (("--since", since), ("--until", until)):
         if text is not None and parse_date(text) is None:
             raise UsageRefusedError("bad_date", f"{option} takes a date such as 2026-01-31, not {shown(text)}")
-    if until is None:
-        return since, "9999"
+    until = "9999-12-31" if until is None else until
     if until < since:
         raise UsageRefusedError("bad_range", f"--since {since} is later than --until {until}")
-    return since, (date.fromisoformat(until) + timedelta(days=1)).isoformat()
+    # No moment of that day has such an hour, and the last day of all has none after it.
+    return since, f"{until}T24"
 
 
 def _runs(view: View, first: str, end: str, name: str | None) -> list[tuple[str, str]]:
@@ -162,7 +161,7 @@ def _send(
     from orchestrator.cli.audit.verifying import watching
 
     place, sent, outcomes = place_of(signal, "otlp", settings), Sent(signal), []
-    with watching(f"sending {signal}", "", quiet=quiet) as (watch, _):
+    with watching(f"sending {signal}", "", quiet=quiet, unit="runs") as (watch, _):
         for run_id, pipeline in runs:
             try:
                 outcome = _send_run(view.connection, signal, run_id, settings, place)

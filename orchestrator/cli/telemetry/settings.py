@@ -213,7 +213,8 @@ def _address(variables: Variables, signal: Signal, own: str, common: str) -> tup
     given = variables.text(own)
     base = variables.text(common) or DEFAULT_ENDPOINT
     text = given or f"{base.removesuffix('/')}/v1/{signal}"
-    parts = _parts(text)
+    # With a path behind it, `http://` alone would name a host `v1`.
+    parts = _parts(text) if given or _parts(base) is not None else None
     if parts is None:
         variables.wrong(
             variables.name(own, common), "is no address that begins with http:// or https://; nothing is sent"

@@ -123,6 +123,11 @@ class TestEvents:
         )  # fmt: skip
         assert (value["documents"], value["runs"], value["run_id"], value["sent"]) == (shop.of(1), 1, None, None)
 
+    def test_range_without_a_run(self, shop: Shop) -> None:
+        """Given a range in which no run lies, then nothing is printed, and that is said."""
+        done = program("export", "--format", "openlineage", "--since", "2030-01-01", cwd=shop.folder)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "no run of a night from 2030-01-01 on\n")
+
     def test_failure(self, shop: Shop) -> None:
         """Given a night that fails, then step and run fail with the message, what was not attempted is named, and the night is the nominal time."""
         first = shop.of(0)
@@ -229,19 +234,31 @@ class TestSend:
         ("answer", "error"),
         [
             (403, "HTTP 403"),
+            ("redirect", "HTTP 302"),
+            ("redirect with the body", "HTTP 307"),
             ("drop", "no connection"),
             ("hang", "it was not done after 3 s"),
             ("drip", "it was not done after 3 s"),
         ],
     )
     def test_not_taken(self, shop: Shop, answer: int | str, error: str) -> None:
-        """Given a server that refuses, hangs up, is silent or drips, then it ends in time with exit code 1, and says why."""
+        """Given a server that refuses, hangs up, is silent, drips or sends elsewhere, then it ends in time with exit code 1, and says why."""
         with loopback() as server:
             server.answer = answer
-            limit = ("--timeout", "3" if isinstance(answer, str) and answer in ("hang", "drip") else "50")
+            limit = ("--timeout", "3s" if answer in ("hang", "drip") else "50s")
             done = program(*SEND, *limit, cwd=shop.folder, env={"OPENLINEAGE_URL": server.url})
         value = value_of(done, "export", code=1)
         assert value["sent"] == {"delivered": 0, "error": error}
+        assert "/elsewhere" not in server.paths
+
+    def test_silent(self, shop: Shop) -> None:
+        """Given a server that takes what is sent and never answers, then that is said as soon as openlineage-python gives up."""
+        own = {"OPENLINEAGE__TRANSPORT__TYPE": "http", "OPENLINEAGE__TRANSPORT__TIMEOUT": "0.2",
+               "OPENLINEAGE__TRANSPORT__RETRY": '{"total": 1, "read": 1}'}  # fmt: skip
+        with loopback() as server:
+            server.answer = "hang"
+            done = program(*SEND, cwd=shop.folder, env={**own, "OPENLINEAGE__TRANSPORT__URL": server.url})
+        assert value_of(done, "export", code=1)["sent"] == {"delivered": 0, "error": "no answer in time"}
 
     def test_nobody_there(self, shop: Shop) -> None:
         """Given an address where nobody listens, with a password in it, then that is said, without the address."""
@@ -256,12 +273,14 @@ class TestSend:
             ({}, "nothing says where"),
             ({"OPENLINEAGE_DISABLED": "true"}, "switched off"),
             ({"OPENLINEAGE_URL": "nowhere"}, "variables cannot"),
+            ({"OPENLINEAGE_URL": "ftp://127.0.0.1:1"}, "variables cannot"),
         ],
     )
     def test_no_place(self, shop: Shop, environment: dict[str, str], said: str) -> None:
-        """Given variables that name no place, or none that is one, then that is said."""
-        value = value_of(program(*SEND, cwd=shop.folder, env=environment), "export", code=1)
-        assert said in value["sent"]["error"]
+        """Given variables that name no place, or none that is one, then nothing is sent, and that is said."""
+        (problem,) = refused(program(*SEND, cwd=shop.folder, env=environment))
+        assert problem["kind"] == "no_endpoint"
+        assert said in problem["message"]
 
     def test_without_the_extra(self, shop: Shop) -> None:
         """Given a machine without the package, then sending is refused with the line that installs it, and writing works."""
@@ -281,9 +300,11 @@ class TestSend:
             ("--until", "2026-01-01"),
             ("--since", "soon"),
             ("--since", "2026-01-01", "--until", "x"),
+            ("--since", "2026-01-02", "--until", "2026-01-01"),
+            *(("latest", "--timeout", timeout) for timeout in ("nan", "30", "0s", "2d")),
         ],
     )
     def test_refused(self, shop: Shop, arguments: tuple[str, ...]) -> None:
-        """Given neither a run nor a range, or both, or what is no date, then it is refused."""
+        """Given neither a run nor a range, or both, what is no date or no duration, or a range that ends before it begins, then it is refused."""
         assert refused(program("export", *arguments, "--format", "openlineage", "--json", cwd=shop.folder))
         assert refused(program("export", "latest", "--format", "otlp", "--send", "--json", cwd=shop.folder))

@@ -76,6 +76,9 @@ class TestCopy:
         assert copy.read_text(encoding="utf-8") == "edited"
         assert run_command(["notebook", "copy", "history", str(tmp_path / ".orchestrate/logs/x")]) == 2
         assert run_command(["notebook", "copy", "nothing"]) == 2
+        capsys.readouterr()
+        assert run_command(["notebook", "copy", "history", "nowhere/x.ipynb"]) == 2
+        assert "nowhere/x.ipynb cannot be written: No such file or directory" in capsys.readouterr().err
 
 
 class TestParameters:

@@ -159,6 +159,17 @@ class TestPrune:
         assert data_of(ledger_of(shop), "files.pruned")[0]["files"][0]["absent"] is True
         assert verdict(shop)["logs"]["pruned"] == 1
 
+    def test_several_logs(self, tmp_path: Path) -> None:
+        """Given a run with more than one log that was pruned, then they are counted, and what became of them is told."""
+        steps = "".join(f'[steps.{name}]\ncommand = ["echo", "{name}"]\n' for name in ("one", "two"))
+        (tmp_path / "pipeline.toml").write_text(f'[pipeline]\nname = "p"\n{steps}', encoding="utf-8")
+        for night in ("2026-01-01", "2026-01-02"):
+            assert program("run", "--quiet", "--force", "--for", night, cwd=tmp_path).returncode == 0
+        first = value_of(program("runs", "--json", cwd=tmp_path), "runs")[-1]["run_id"]
+        assert items(value_of(program(*APPLY, "--kind", "logs", cwd=tmp_path))) == {("p", "logs"): 2}
+        (problem,) = refused(program("logs", first, "--json", cwd=tmp_path))
+        assert problem["message"].startswith(f"2 logs of run {first} are not here: ")
+
     def test_forged_removal(self, shop: Path) -> None:
         """Given a certificate that is gone without an event, then verifying misses it, and skips are not told from such a ledger."""
         (certificate,) = {

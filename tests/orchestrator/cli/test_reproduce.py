@@ -480,6 +480,8 @@ class TestSame:
         assert target.stat().st_mode & 0o777 == 0o700
         (problem,) = refused(program("reproduce", first, "--into", str(target), "--json", cwd=two_nights))
         assert problem["kind"] == "not_empty"
+        (problem,) = refused(program("reproduce", first, "--into", "x" * 300, "--json", cwd=two_nights))
+        assert (problem["kind"], "File name too long" in problem["message"]) == ("no_folder", True)
 
     def test_a_failure_is_had_again(self, two_nights: Path) -> None:
         """Given a run whose step failed, then it fails alike, and that is identical; what was skipped then is not run."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import render
+from orchestrator.cli.delivering import unwritable
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.ledger_files import keep_off_ledger
 from orchestrator.cli.notebooks.shipped import NOTEBOOKS, shipped_notebook
@@ -38,7 +39,12 @@ def command(name: str, file: str | None) -> int:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise UsageRefusedError("exists", f"{target} exists and is left as it is: name another file") from None
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(data)
+    except OSError as error:
+        raise unwritable(target, error) from None
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(data)
+    except OSError as error:
+        raise unwritable(target, error) from None
     render.out(f"written: {target}; open it with: jupyter lab {target}")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,41 @@ def test_an_export_into_nothing(output: str, server: Collector, capfd: pytest.Ca
     assert capfd.readouterr().err
     assert 0 == server.asked
     assert 0 == run_command(["runs"])
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "said"),
+    [("/dev/full", 5, "No space left on device"), ("pipe", 2, "nobody reads from it"), ("", 2, "the name is empty")],
+)
+def test_an_export_that_is_not_taken(
+    output: str, code: int, said: str, server: Collector, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Given a disk that is full, then storage has failed; given a pipe that nobody reads, or no name, then it is no place."""
+    os.mkfifo(tmp_path / "pipe")
+    assert code == run_command(["export", "latest", "--format", "otlp", "--output", output])
+    assert said in capfd.readouterr().err
+    assert 0 == server.asked
+
+
+def test_a_pipe_by_its_descriptor(server: Collector, capfd: pytest.CaptureFixture[str]) -> None:
+    """Given what a shell makes of `>(…)`, then it is written to."""
+    reading, writing = os.pipe()
+    assert 0 == run_command(["export", "latest", "--format", "otlp", "--output", f"/dev/fd/{writing}"])
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as file:
+        assert file.read().startswith('{"resourceSpans":')
+    assert (0, "") == (server.asked, capfd.readouterr().out)
+
+
+def test_all_days_there_are(
+    server: Collector, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Given the first day and the last one, then all runs are sent; how far it has come is counted in runs."""
+    monkeypatch.setattr("orchestrator.cli.older.PATIENCE_SECONDS", 0)
+    assert 0 == run_command(["telemetry", "replay", "--since", "0001-01-01", "--until", "9999-12-31"])
+    told = capfd.readouterr()
+    assert (f"traces: {SPANS} spans of 1 of 1 runs sent\n", "sending traces: 1 of 1 runs\n") == (told.out, told.err)
+    assert SPANS == len(server.spans())
 
 
 def test_an_export(server: Collector, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -172,6 +172,8 @@ class TestProblems:
         [
             (BASE, "hunter2:4318", "is no address"),
             (BASE, "ftp://hunter2", "is no address"),
+            (BASE, "http://", "is no address"),
+            (BASE, "https:///", "is no address"),
             (BASE, "http://hun\tter2", "is no address"),
             (BASE, "http://[hunter2", "is no address"),
             (BASE, "http://hunter2:99999", "is no address"),
