@@ -99,8 +99,9 @@ def reproduce(request: Request, *, observers: MakeObservers, say: Say) -> Result
     Run the run that *request* names again and compare what comes of it; everything is in the ledger.
 
     Raises:
-        RunLookupError, UsageRefusedError: There is no such run, it has no end yet, or it is a reproduction itself; the scratch folder cannot be used.
-        RefusedError: There is no room, or secrets are not masked.
+        RunLookupError, UsageRefusedError: There is no such run, it has no end yet, or it is a reproduction itself; the scratch folder cannot be used; what is to
+            be trusted is no secret of it.
+        RefusedError: There is no room, a file of variables cannot be used, or secrets are not masked.
         LedgerError: The ledger cannot be used, or an event could not be recorded; what ran then has been ended.
     """
     with acting(request.pipeline, request.ledger) as (view, ledger), _known_to_be_on(ledger):
