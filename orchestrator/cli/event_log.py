@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -70,9 +71,9 @@ class EventLog:
 
 def _refuse_pipe(path: str) -> None:
     """Refuse what has a name and is no file, such as a FIFO: opening it would wait for a reader. A device will do, and so will a pipe that was handed over as `/dev/fd/N`."""
-    if path == STDERR or not os.path.exists(os.path.realpath(path)):
+    if path == STDERR or not Path(os.path.realpath(path)).exists():
         return
-    mode = os.stat(path).st_mode
+    mode = Path(path).stat().st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):

@@ -94,9 +94,12 @@ class Result:
     where: str
 
 
-def reproduce(request: Request, *, observers: MakeObservers, say: Say) -> Result:
+def reproduce(request: Request, *, observers: MakeObservers, say: Say, began: Callable[[RecordedRun], None]) -> Result:
     """
     Run the run that *request* names again and compare what comes of it; everything is in the ledger.
+
+    Args:
+        began: Told which run it is, when it is about to be run again.
 
     Raises:
         RunLookupError, UsageRefusedError: There is no such run, it has no end yet, or it is a reproduction itself; the scratch folder cannot be used; what is to
@@ -131,6 +134,7 @@ def reproduce(request: Request, *, observers: MakeObservers, say: Say) -> Result
             with telemetry_of_run(
                 ledger, run_id, made.prepared, os.environ, say=say, folder=recorded.folder
             ) as telemetry:
+                began(recorded)
                 state = _run(made, recorded, plan, ledger, observers, telemetry, reason=why)
                 code = _sealed(ledger, run_id, say)
                 telemetry.finish()

@@ -603,3 +603,11 @@ class TestAsked:
         }
         assert found["REGION"][1].endswith("which is no secret of the definition that the run had: there are API_KEY")
         assert data_of(ledger_of(shop.folder), "run.reproduced") == before
+
+    def test_progress_names_both_runs(self, two_nights: Path) -> None:
+        """Given progress, then it begins with the run that is run again, and goes on with the one that does it."""
+        first = value_of(program("runs", "--json", cwd=two_nights), "runs")[-1]["run_id"]
+        done = program("reproduce", first, cwd=two_nights)
+        told = [line for line in done.stderr.splitlines() if line.startswith("run ")]
+        assert told[0] == f"run {first} of shop, night 2026-01-01, is run again"
+        assert [first in line for line in told] == [True, False], told
