@@ -102,6 +102,7 @@ charts.table(refusals[columns].iloc[::-1].head(20), "No start was refused.")
 choice = nights.choose(all_runs, pipeline=pipeline, since=since, until=until)
 runs = choice.of(all_runs)
 period = charts.period_of(choice.since, choice.until, history.view("audit_definition_changes"), runs)
+print(choice)
 failures = evidence.causes(choice.of(history.view("audit_failures")))
 charts_of_evidence.causes_chart(failures, period)
 

@@ -48,9 +48,7 @@ choice = nights.choose(all_runs, pipeline=pipeline, since=since, until=until)
 runs = choice.of(all_runs)
 period = charts.period_of(choice.since, choice.until, history.view("audit_definition_changes"), runs)
 calendar = nights.calendar(runs)
-print(
-    f"pipeline {choice.pipeline}, {choice.since:%d %b %Y} to {choice.until:%d %b %Y}: {len(runs)} runs for {len(calendar)} nights"
-)
+print(f"{choice}: {len(runs)} runs for {len(calendar)} nights")
 charts_of_runs.calendar_chart(calendar)
 
 # %%

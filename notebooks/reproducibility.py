@@ -47,6 +47,7 @@ choice = nights.choose(all_runs, pipeline=pipeline, since=since, until=until)
 runs = choice.of(all_runs)
 changes = history.view("audit_definition_changes")
 period = charts.period_of(choice.since, choice.until, changes, runs)
+print(choice)
 spans = reproducing.spans(choice.of(reproducing.started_with(history)))
 charts_of_reproducing.spans_chart(spans, period)
 

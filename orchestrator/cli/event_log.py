@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -31,7 +35,7 @@ class EventLog:
         before: The events that the run has already, where it is resumed.
 
     Raises:
-        UsageRefusedError: The file cannot be written.
+        UsageRefusedError: The file cannot be written, or is a pipe.
     """
 
     def __init__(self, path: str | None, *, verbose: bool, before: Iterable[RecordedEvent] = ()) -> None:
@@ -42,6 +46,7 @@ class EventLog:
         self._sinks: list[int] = []
         if path is not None:
             try:
+                _refuse_pipe(path)
                 # A pipe that nobody reads, a full disk: the run goes on without its log.
                 self._sinks.append(logger.add(sys.stderr if path == STDERR else path, serialize=True, catch=True))
             except OSError as error:
@@ -62,6 +67,18 @@ class EventLog:
         """Let go of file and terminal."""
         for sink in self._sinks:
             logger.remove(sink)
+
+
+def _refuse_pipe(path: str) -> None:
+    """Refuse what has a name and is no file, such as a FIFO: opening it would wait for a reader. A device will do, and so will a pipe that was handed over as `/dev/fd/N`."""
+    if path == STDERR or not Path(os.path.realpath(path)).exists():
+        return
+    mode = Path(path).stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
+        message = f"--log-file {path}: it is no regular file; give the name of a file, or - for stderr"
+        raise UsageRefusedError("log_file", message)
 
 
 def _text(record: Record) -> str:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from ledger.canonical import blob_digest, canonical_bytes
-from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.errors import RefusedError, UsageRefusedError
 from orchestrator.cli.keyring import digest_key, digest_key_path
 from orchestrator.cli.reading import View
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.explain import id_of
 from orchestrator.core.graph import Graph, build_graph
 from orchestrator.core.keyed import key_id, keyed_digest
+from orchestrator.core.names import shown
 from orchestrator.core.parse_values import build_pipeline
 from orchestrator.core.problems import Problem
 from orchestrator.core.reproduction import RecordedStep
@@ -159,15 +160,15 @@ def variables_again(
 
     Raises:
         KeyFileError: The key of keyed digests is damaged.
+        RefusedError: A file of variables cannot be used.
+        UsageRefusedError: *trusted* names what is no secret of the run's definition.
     """
     pipeline = recorded.pipeline
-    today = resolve_environment(
-        pipeline,
-        recorded.folder,
-        selected=steps,
-        env_files=[Path(name) for name in env_files],
-        environ=os.environ,
-    ).variables
+    _refuse_unknown(recorded, trusted)
+    files = [Path(name) for name in env_files]
+    resolved = resolve_environment(pipeline, recorded.folder, selected=steps, env_files=files, environ=os.environ)
+    _refuse_files(resolved.problems, frozenset(map(str, files)))
+    today = resolved.variables
     known = {name: item for name, item in recorded.start["variables"].items() if "value" in item}
     plain = {name: Resolved(str(item["value"]), str(item["origin"])) for name, item in known.items()}
     secrets = {name: item for name, item in today.items() if pipeline.variables[name].secret}
@@ -188,6 +189,31 @@ def variables_again(
         if name not in taken_as_is
     )
     return Variables(found, tuple(taken_as_is), problems)
+
+
+def _refuse_unknown(recorded: RecordedRun, trusted: frozenset[str]) -> None:
+    secrets = sorted(name for name, variable in recorded.pipeline.variables.items() if variable.secret)
+    unknown = sorted(trusted.difference(secrets))
+    # A definition that is not kept is told in the verdict.
+    if unknown and not recorded.problems:
+        known = f"there are {', '.join(secrets)}" if secrets else "there is none"
+        message = (
+            f"--trust-secret names {shown(unknown[0])}, which is no secret of the definition that the run had: {known}"
+        )
+        raise UsageRefusedError("unknown_secret", message)
+
+
+def _refuse_files(problems: Iterable[Problem], given: frozenset[str]) -> None:
+    """Refuse what is wrong with files of variables, as `run` does; one of the definition's may be gone, since the secrets may come from elsewhere today."""
+    wrong = [
+        problem
+        for problem in problems
+        if problem.severity == "error"
+        and problem.file is not None
+        and (problem.kind != "env_missing" or problem.file in given)
+    ]
+    if wrong:
+        raise RefusedError(wrong)
 
 
 def _doubt(recorded: RecordedRun, name: str, today: Resolved | None) -> str | None:

@@ -95,13 +95,17 @@ class Result:
     where: str
 
 
-def reproduce(request: Request, *, observers: MakeObservers, say: Say) -> Result:
+def reproduce(request: Request, *, observers: MakeObservers, say: Say, began: Callable[[RecordedRun], None]) -> Result:
     """
     Run the run that *request* names again and compare what comes of it; everything is in the ledger.
 
+    Args:
+        began: Told which run it is, when it is about to be run again.
+
     Raises:
-        RunLookupError, UsageRefusedError: There is no such run, it has no end yet, or it is a reproduction itself; the scratch folder cannot be used.
-        RefusedError: There is no room, or secrets are not masked.
+        RunLookupError, UsageRefusedError: There is no such run, it has no end yet, or it is a reproduction itself; the scratch folder cannot be used; what is to
+            be trusted is no secret of it.
+        RefusedError: There is no room, a file of variables cannot be used, or secrets are not masked.
         LedgerError: The ledger cannot be used, or an event could not be recorded; what ran then has been ended.
     """
     with acting(request.pipeline, request.ledger) as (view, ledger), _known_to_be_on(ledger):
@@ -131,6 +135,7 @@ def reproduce(request: Request, *, observers: MakeObservers, say: Say) -> Result
             with telemetry_of_run(
                 ledger, run_id, made.prepared, os.environ, say=say, folder=recorded.folder
             ) as telemetry:
+                began(recorded)
                 state = _run(made, recorded, plan, ledger, observers, telemetry, reason=why)
                 code = _sealed(ledger, run_id, say)
                 telemetry.finish()

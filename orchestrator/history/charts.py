@@ -179,7 +179,8 @@ class Period(NamedTuple):
 
     def axis(self, title: str | None = "night", *, ticks: int = 7, field: str = "night") -> alt.X:
         """Return the axis of nights, the same below every chart, for what stands in *field*."""
-        ends = [f"{night:%Y-%m-%d}" for night in (self.since, self.until + pd.Timedelta(days=1))]
+        until = min(self.until, pd.Timestamp("9999-12-30")) + pd.Timedelta(days=1)
+        ends = [f"{night:%Y-%m-%d}" for night in (self.since, until)]
         axis = alt.Axis(format="%d %b %y", labelAngle=0, labelOverlap="greedy", labelFlush=True, tickCount=ticks)
         return alt.X(f"{field}:T", title=title, axis=axis, scale=alt.Scale(domain=ends, clamp=True))
 

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+SPAN = pd.Timedelta(days=20 * 366)
+"""No more nights than that are looked at: a run for a night of another century would make every chart a dot."""
+
 GOOD = ("succeeded", "nothing_to_do")
 MISSING = "no run"
 
@@ -17,11 +20,21 @@ class Choice(NamedTuple):
     Attributes:
         pipeline: Its present name.
         since: The first night; *until* the last one.
+        left_out: How many runs are left out, since their nights lie too far from the others.
     """
 
     pipeline: str
     since: pd.Timestamp
     until: pd.Timestamp
+    left_out: int = 0
+
+    def __str__(self) -> str:
+        """Say what is looked at, and what is not."""
+        far = (
+            f" ({self.left_out} {'run is' if self.left_out == 1 else 'runs are'} left out: more than 20 years from the others;"
+            " -p since and -p until choose other nights)"
+        )
+        return f"pipeline {self.pipeline}, {self.since:%d %b %Y} to {self.until:%d %b %Y}{far if self.left_out else ''}"
 
     def of(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of *frame* that belong to the pipeline and to one of the nights."""
@@ -31,7 +44,7 @@ class Choice(NamedTuple):
 
 def choose(runs: pd.DataFrame, *, pipeline: str = "", since: str = "", until: str = "") -> Choice:
     """
-    Choose a pipeline and nights; without a name the pipeline with the most runs, without dates all nights.
+    Choose a pipeline and nights; without a name the pipeline with the most runs, without dates all nights, or of more than `SPAN` those with the most runs.
 
     Raises:
         ValueError: There is no such pipeline, or no run at all.
@@ -42,8 +55,35 @@ def choose(runs: pd.DataFrame, *, pipeline: str = "", since: str = "", until: st
     name = pipeline or str(known.index[0])
     if name not in known.index:
         raise ValueError(f"the ledger knows no pipeline {name!r}: there are {', '.join(sorted(map(str, known.index)))}")
-    nights = runs.loc[runs["pipeline"] == name, "night"]
-    return Choice(name, pd.Timestamp(since) if since else nights.min(), pd.Timestamp(until) if until else nights.max())
+    own = runs[runs["pipeline"] == name]
+    if since:
+        own = own[own["night"] >= pd.Timestamp(since)]
+    if until:
+        own = own[own["night"] <= pd.Timestamp(until)]
+    near = _near(own)
+    if len(near) < len(own):
+        return Choice(name, near["night"].min(), near["night"].max(), len(own) - len(near))
+    known_nights = runs.loc[runs["pipeline"] == name, "night"]
+    return Choice(
+        name,
+        pd.Timestamp(since) if since else known_nights.min(),
+        pd.Timestamp(until) if until else known_nights.max(),
+    )
+
+
+def _near(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the most of *runs* whose nights lie within `SPAN`; of as many, those that were run nearest to their nights."""
+    ordered = runs.sort_values("night")
+    nights = ordered["night"]
+    if nights.empty or nights.iloc[-1] - nights.iloc[0] <= SPAN:
+        return runs
+    ends = nights.searchsorted(nights + SPAN, side="right")
+    late = (ordered["started_at"].dt.tz_convert("UTC").dt.tz_localize(None) - nights).abs()
+    spans = pd.DataFrame({"begin": range(len(nights)), "end": ends, "late": late.to_numpy()})
+    best = (
+        spans.assign(runs=spans["end"] - spans["begin"]).sort_values(["runs", "late"], ascending=[False, True]).iloc[0]
+    )
+    return ordered.iloc[best["begin"] : best["end"]]
 
 
 def calendar(runs: pd.DataFrame) -> pd.DataFrame:

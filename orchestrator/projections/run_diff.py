@@ -209,10 +209,14 @@ def _differences(left: StepSide, right: StepSide, before: Side, after: Side, nam
             yield {"part": "key", "component": found.component, "before": found.before, "after": found.after}
     if left.decision != right.decision:
         yield {"part": "decision", "component": "decision", "before": left.decision, "after": right.decision}
-    for name in _OUTCOME:
+    # What was not attempted has no exit code, and that says nothing.
+    ran = 0 not in (left.outcome.get("attempts"), right.outcome.get("attempts"))
+    for name in _OUTCOME if ran else _OUTCOME[:2]:
         if left.outcome.get(name) != right.outcome.get(name):
             pair = {"before": left.outcome.get(name), "after": right.outcome.get(name)}
             yield {"part": "outcome", "component": name, **pair}
+    if left.outputs is None or right.outputs is None:
+        return
     outputs = {names.datasets.get(name, name): digest for name, digest in left.outputs.items()}
     for name in sorted({*outputs, *right.outputs}):
         if outputs.get(name) != right.outputs.get(name):
@@ -234,19 +238,32 @@ def _divergence(step: Row) -> Row:
 
 
 def _data(before: Side, after: Side, names: Names, kind: str) -> Iterator[Row]:
-    """Yield each dataset that steps read, or wrote, with another content, and how many of its files differ where both manifests are kept."""
-    sides = [_digests(before, kind, names.datasets), _digests(after, kind, {})]
+    """
+    Yield each dataset that steps read, or wrote, with another content, and how many of its files differ where both manifests are kept.
+
+    Where a step did not run and nothing tells what was there, what it has in the other run is not compared.
+    """
+    unknown = {names.step(name) for name, step in before.steps.items() if _contents(step, kind) is None}
+    unknown |= {name for name, step in after.steps.items() if _contents(step, kind) is None}
+    former = {name: step for name, step in before.steps.items() if names.step(name) not in unknown}
+    later = {name: step for name, step in after.steps.items() if name not in unknown}
+    sides = [_digests(former, kind, names.datasets), _digests(later, kind, {})]
     for name in sorted({*sides[0], *sides[1]}):
         old, new = sides[0].get(name), sides[1].get(name)
         if old != new:
             yield {"dataset": name, "before": old, "after": new, "files": _manifests(before, after, old, new)}
 
 
-def _digests(side: Side, kind: str, renamed: Mapping[str, str]) -> dict[str, str | None]:
+def _contents(step: StepSide, kind: str) -> Document | None:
+    if kind == "outputs":
+        return step.outputs
+    return None if step.components is None else step.components.get("inputs", {})
+
+
+def _digests(steps: Mapping[str, StepSide], kind: str, renamed: Mapping[str, str]) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
-    for step in side.steps.values():
-        of = step.outputs if kind == "outputs" else (step.components or {}).get("inputs", {})
-        for name, digest in of.items():
+    for step in steps.values():
+        for name, digest in (_contents(step, kind) or {}).items():
             found.setdefault(renamed.get(name, name), digest)
     return found
 

@@ -43,6 +43,8 @@ def difference_text(entry: Mapping[str, Any]) -> str:
         case "outputs":
             name = str(entry["component"]).partition(":")[2]
             return f"output {name}: {short_digest(before)} -> {short_digest(after)}"
+        case "decision":
+            return f"decision: {_decision(before)} -> {_decision(after)}"
         case _:
             return f"{entry['component']}: {_word(before)} -> {_word(after)}"
 
@@ -167,6 +169,8 @@ def _variable(row: Mapping[str, Any]) -> str:
         return f"{_value(row['before'])} -> {_value(row['after'])}{moved}"
     if row["changed"] is None:
         return f"a secret; whether its value changed is not known: the key of its digest is another one, was lost, or there was none{moved}"
+    if None in origins:
+        return f"a secret; {f'it came with the second run, from {_word(origins[1])}' if origins[0] is None else 'it is gone in the second run'}"
     return f"a secret; {'it has another value' if row['changed'] else 'its value is the same'}{moved}"
 
 
@@ -189,6 +193,10 @@ def _value(value: object) -> str:
 
 def _word(value: object) -> str:
     return "nothing" if value is None else str(value).replace("_", " ")
+
+
+def _decision(value: object) -> str:
+    return "not yet decided" if value is None else _word(value)
 
 
 def _seconds(value: object) -> str:

@@ -30,6 +30,7 @@ class StepSide(NamedTuple):
     Attributes:
         components: What its key is made of: of its last attempt, else of the certificate of its skip; None where neither was.
         decision: Why it ran or was skipped, as the ledger names it; None where it was not decided.
+        outputs: What it wrote; of a skipped one what was there already, by its certificate; None where it did not run and nothing tells.
     """
 
     status: str
@@ -37,7 +38,7 @@ class StepSide(NamedTuple):
     evidence: Document
     components: Document | None
     outcome: Document
-    outputs: Document
+    outputs: Document | None
     seconds: float | None
 
 
@@ -105,11 +106,13 @@ def _step(connection: sqlite3.Connection, row: Mapping[str, Any]) -> StepSide:
     evidence = _parsed(row["evidence"])
     attempted = row["attempt"] is not None
     components: Document | None = None
+    outputs: Document | None = _parsed(row["outputs"]) if attempted else None
     if attempted:
         components = load_json(connection, row["components"])
     elif "certificate" in evidence:
-        certificate = load_blob(connection, str(evidence["certificate"])) or {}
+        certificate: Mapping[str, Any] = load_blob(connection, str(evidence["certificate"])) or {}
         components = load_json(connection, json.dumps(certificate.get("components")))
+        outputs = certificate.get("outputs")
     facts = {
         "error_class": row["error_class"],
         "exit_code": row["exit_code"],
@@ -124,7 +127,7 @@ def _step(connection: sqlite3.Connection, row: Mapping[str, Any]) -> StepSide:
         evidence=_parsed(row["start_evidence"]) if attempted else evidence,
         components=components,
         outcome={"status": row["status"], **facts},
-        outputs=_parsed(row["outputs"]),
+        outputs=outputs,
         seconds=None if row["duration_us"] is None else row["duration_us"] / 1e6,
     )
 

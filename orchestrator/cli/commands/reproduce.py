@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import click
 
-from ledger.store import Ledger
 from orchestrator.cli import render
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.observing import Watching
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument
+from orchestrator.cli.recorded_run import RecordedRun
 from orchestrator.cli.reproducing import Request, Result, reproduce
 from orchestrator.cli.verdict_text import verdict_lines
 from orchestrator.core.events import event_data
 from orchestrator.core.printable import printable
-from orchestrator.core.run_plan import RunPlan
-from orchestrator.runtime.ports import Observer
 
 EXAMPLES = """\b
 Examples:
@@ -71,14 +68,11 @@ def command(
     request = Request(run, pipeline, ledger, into, keep, env_files, trusted, jobs, reason)
     watching = Watching(log_file=None, verbose=False, silent=quiet or as_json)
 
-    @contextlib.contextmanager
-    def observers(plan: RunPlan, store: Ledger, last_line: Callable[[str], str | None]) -> Iterator[list[Observer]]:
+    def began(recorded: RecordedRun) -> None:
         if not quiet:
-            render.err(f"run {plan.run_id} of {plan.pipeline.name}, night {plan.night}, runs it again")
-        with watching.observers(plan, store, last_line) as chosen:
-            yield chosen
+            render.err(f"run {recorded.run_id} of {recorded.name}, night {recorded.night}, is run again")
 
-    result = reproduce(request, observers=observers, say=render.err)
+    result = reproduce(request, observers=watching.observers, say=render.err, began=began)
     code = _exit_code(result)
     with render.reader_may_leave():
         if as_json:

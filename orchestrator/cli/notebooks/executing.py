@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from orchestrator.cli.errors import UsageRefusedError
@@ -21,6 +23,7 @@ Watch = Callable[[int, int], None]
 
 _SOCKET_PATH_MAX = 90
 _STARTED_WITHIN_SECONDS = 300
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def executed(source: Path, parameters: Mapping[str, object], watch: Watch) -> Any:  # noqa: ANN401 - nbformat has no types
@@ -32,8 +35,10 @@ def executed(source: Path, parameters: Mapping[str, object], watch: Watch) -> An
 
     Raises:
         UsageRefusedError: A cell has failed; the message says which and how.
+        SystemExit: This program was told to end; kernel and folder are gone.
     """
-    with _private_folder() as folder, warnings.catch_warnings():
+    ending = _Ending()
+    with ending.watched(), _private_folder() as folder, _no_kernel_left() as kernels, warnings.catch_warnings():
         # What the libraries tell each other about their next versions is nobody's business here.
         warnings.simplefilter("ignore")
         from papermill.exceptions import PapermillException
@@ -51,7 +56,7 @@ def executed(source: Path, parameters: Mapping[str, object], watch: Watch) -> An
                 progress_bar=False,
                 start_timeout=_STARTED_WITHIN_SECONDS,
                 cwd=folder,
-                kernel_manager_class=_kernel_manager(folder),
+                kernel_manager_class=_kernel_manager(folder, kernels, ending),
                 on_cell_executed=lambda **_: watch(min(next(done, count), count), count),
             )
         except PapermillException as error:
@@ -75,6 +80,46 @@ def _told(error: Exception) -> str:
     name, value = getattr(error, "ename", None), getattr(error, "evalue", None)
     told = f"{name}: {value}" if name else str(error)
     return next(iter(told.splitlines()), type(error).__name__)
+
+
+class _Ending:
+    """Let INT, TERM and HUP leave a block, so that nothing is left behind; what is told again meanwhile changes nothing."""
+
+    def __init__(self) -> None:
+        self._told: list[int] = []
+        self._held = False
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Listen while the block lasts."""
+        numbers = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+        former = {number: signal.signal(number, self._leave) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait with what is told until the block is left: a process that is being started is not known yet."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._told:
+            self._raise()
+
+    def _leave(self, number: int, _: FrameType | None) -> None:
+        self._told.append(number)
+        if len(self._told) == 1 and not self._held:
+            self._raise()
+
+    def _raise(self) -> None:
+        if self._told[0] == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + self._told[0])
 
 
 @contextlib.contextmanager
@@ -104,8 +149,22 @@ def _private_folder() -> Iterator[Path]:
                     os.environ[variable] = value
 
 
-def _kernel_manager(folder: Path) -> type:
-    """Return what starts a kernel of this interpreter, reached by sockets in *folder* where their paths are short enough."""
+@contextlib.contextmanager
+def _no_kernel_left() -> Iterator[list[Any]]:
+    """Give a list for what starts kernels: one that still lives after the block, such as one that was about to begin, is killed."""
+    kernels: list[Any] = []
+    try:
+        yield kernels
+    finally:
+        for kernel in kernels:
+            process = getattr(kernel.provisioner, "process", None)
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def _kernel_manager(folder: Path, kernels: list[Any], ending: _Ending) -> type:
+    """Return what starts a kernel of this interpreter, reached by sockets in *folder* where their paths are short enough, and is then one of *kernels*."""
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
@@ -114,6 +173,8 @@ def _kernel_manager(folder: Path) -> type:
 
         def __init__(self, **options: Any) -> None:  # noqa: ANN401 - whatever nbclient hands over
             super().__init__(**options)
+            kernels.append(self)
+            self.connection_file = str(folder / "runtime" / "kernel.json")
             socket = str(folder / "runtime" / "kernel")
             if len(socket) < _SOCKET_PATH_MAX:
                 self.transport, self.ip = "ipc", socket
@@ -124,5 +185,9 @@ def _kernel_manager(folder: Path) -> type:
             words = [sys.executable, "-Wignore", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
             words += ["--HistoryManager.enabled=False"]
             return KernelSpec(argv=words, display_name="Python 3", language="python")
+
+        async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:  # noqa: ANN401 - as it is there
+            with ending.held():
+                await super()._async_launch_kernel(kernel_cmd, **options)
 
     return OwnKernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -99,6 +100,14 @@ def _refuse_folders(*targets: str | None) -> None:
     for target in targets:
         if not target or Path(target).is_dir():
             raise UsageRefusedError("bad_path", f"{target!r} is no name of a file")
+        # A link means the file behind it; what is there and no file, such as a device, is written to as it is.
+        path = Path(os.path.realpath(target))
+        if path.exists() and not path.is_file():
+            continue
+        if not path.parent.is_dir():
+            raise UsageRefusedError("unwritable", f"{target} cannot be written: there is no folder {path.parent}")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise UsageRefusedError("unwritable", f"{target} cannot be written: nor can anything else in {path.parent}")
 
 
 def _write(notebook: object, name: str, html: str | None, output: str | None, *, code: bool) -> dict[str, str]:

@@ -277,3 +277,16 @@ class TestRefused:
         """Given --json and a page on stdout, then only one can have it."""
         (problem,) = refused(runs.diff("first", "idle", "--json", "--html", "-"))
         assert "only one of --html - and --json" in problem["message"]
+
+
+class TestSkipped:
+    """What a run skipped is compared with what another one did."""
+
+    def test_nothing_has_vanished(self, runs: Runs) -> None:
+        """Given a run that skipped everything, with certificates, and one whose last step was skipped after a failure, then no output is gone."""
+        idle = runs.value("first", "idle")
+        assert (idle["inputs"], idle["outputs"]) == ([], [])
+        components = {entry["component"] for step in idle["steps"] for entry in step["differences"]}
+        assert components == {"decision", "status", "needs:count"}
+        mail = runs.value("key", "broken")["steps"][-1]
+        assert [entry["component"] for entry in mail["differences"]] == ["decision", "status"]

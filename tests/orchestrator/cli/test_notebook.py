@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import stat
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from orchestrator.cli.notebooks.parameters import chosen_parameters, defaults_of
 from orchestrator.history import IncompleteHistoryWarning
 from orchestrator.projections.read_models import ReadModels
 from tests.notebook_cells import NAMES, NOTEBOOKS, outputs_of
+from tests.programs import ended, no_traceback, started, wait_until
 from tests.quarter import Quarter
 from tests.years import Years
 
@@ -112,6 +114,7 @@ class TestParameters:
             (["--html", "-", "--json"], "only one of --html - and --json"),
             (["--html", ".orchestrate/ledger.db"], "is a file of the ledger"),
             (["--html", "."], "'.' is no name of a file"),
+            (["--html", "nowhere/x.html"], "nowhere/x.html cannot be written: there is no folder "),
             ([], "there is no ledger at"),
         ],
     )
@@ -203,3 +206,23 @@ class TestCells:
             shown = {name: outputs_of(name, tmp_path / "ledger.db") for name in NAMES}
         pictures = {name: sum("<img" in text for text in texts) for name, texts in shown.items()}
         assert pictures == {"audit": 5, "history": 10, "reproducibility": 3}
+
+
+class TestToldToEnd:
+    """A notebook that is ended leaves nothing behind."""
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+    def test_nothing_is_left(self, number: signal.Signals, ledgers: dict[str, Path], tmp_path: Path) -> None:
+        """Given TERM, HUP or Ctrl-C while the kernel is started, then the exit code is that of the signal, and neither its folder nor a file of its connection is left."""
+        temporary = tmp_path / "t"
+        temporary.mkdir()
+        command = ("notebook", "audit", "-q", "--ledger", str(ledgers["one"]))
+        with started(*command, cwd=tmp_path, env={"TMPDIR": str(temporary)}) as process:
+            wait_until(lambda: list(temporary.glob("orchestrate-*/runtime/kernel.json")), "no kernel")
+            assert [path.name.startswith("orchestrate-") for path in temporary.iterdir()] == [True]
+            process.send_signal(number)
+            done = ended(process)
+        no_traceback(done)
+        assert done.returncode == 128 + number
+        assert list(temporary.iterdir()) == []
+        assert [path.name for path in tmp_path.iterdir()] == ["t"]

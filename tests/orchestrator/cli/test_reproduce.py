@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -648,3 +649,34 @@ def test_its_logs_are_pruned(tmp_path: Path) -> None:
     assert value_of(program("show", linked, "--json", cwd=tmp_path), "show")["status"] == "succeeded"
     verified = value_of(program("audit", "verify", "--json", cwd=tmp_path), "audit-verify")
     assert (verified["ok"], verified["projections"]) == (True, "held")
+
+
+class TestAsked:
+    """What is asked for wrongly is refused before anything is recorded; what runs is told."""
+
+    def test_files_and_names_of_secrets(self, shop: Shop) -> None:
+        """Given an --env-file that is not there, is a pipe, or may be written by all, or a --trust-secret of no secret, then each is named."""
+        os.mkfifo(shop.folder / "pipe.env")
+        (shop.folder / "open.env").write_text("API_KEY=x\n", encoding="utf-8")
+        (shop.folder / "open.env").chmod(0o666)
+        before = data_of(ledger_of(shop.folder), "run.reproduced")
+        found = {}
+        for option in ("--env-file nowhere.env", "--env-file pipe.env", "--env-file open.env", "--trust-secret REGION"):
+            (problem,) = refused(program("reproduce", shop.run_id, *option.split(), "--json", cwd=shop.folder))
+            found[option.split()[1]] = (problem["kind"], problem["message"])
+        assert {name: kind for name, (kind, _) in found.items()} == {
+            "nowhere.env": "env_missing",
+            "pipe.env": "env_not_a_file",
+            "open.env": "env_writable",
+            "REGION": "unknown_secret",
+        }
+        assert found["REGION"][1].endswith("which is no secret of the definition that the run had: there are API_KEY")
+        assert data_of(ledger_of(shop.folder), "run.reproduced") == before
+
+    def test_progress_names_both_runs(self, two_nights: Path) -> None:
+        """Given progress, then it begins with the run that is run again, and goes on with the one that does it."""
+        first = value_of(program("runs", "--json", cwd=two_nights), "runs")[-1]["run_id"]
+        done = program("reproduce", first, cwd=two_nights)
+        told = [line for line in done.stderr.splitlines() if line.startswith("run ")]
+        assert told[0] == f"run {first} of shop, night 2026-01-01, is run again"
+        assert [first in line for line in told] == [True, False], told

@@ -203,6 +203,16 @@ class TestSelection:
         if ledger_of(shop).exists():
             assert data_of(ledger_of(shop), "run.started") == []
 
+    def test_log_file_that_is_a_pipe(self, shop: Path) -> None:
+        """Given a FIFO without a reader, then run and resume refuse it at once; a device, and a pipe that was handed over, will do."""
+        os.mkfifo(shop / "pipe")
+        (shop / "pipeline.toml").write_text(BROKEN, encoding="utf-8")
+        assert program("run", "-q", "--log-file", "/dev/null", cwd=shop).returncode == 1
+        assert '"record"' in program("resume", "latest", "-q", "--log-file", "/dev/stderr", cwd=shop).stderr
+        for command in (("run",), ("resume", "latest")):
+            (problem,) = refused(program(*command, "--json", "--log-file", "pipe", cwd=shop, timeout=60))
+            assert (problem["kind"], "it is no regular file" in problem["message"]) == ("log_file", True)
+
     def test_night_and_reason_are_recorded_without_secrets(self, shop: Path) -> None:
         """Given a night and a reason that holds a secret, then both are recorded, the secret masked."""
         value = value_of(program("run", "--json", "--for", "2026-01-31", "--reason", f"so {SECRET}", cwd=shop), "run")

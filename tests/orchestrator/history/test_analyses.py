@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -55,6 +56,23 @@ class TestNights:
             nights.choose(history.runs(), pipeline="mart")
         with pytest.raises(ValueError, match="holds no run"):
             nights.choose(history.runs().head(0))
+
+    def test_far_nights(self, history: History) -> None:
+        """Given runs for nights of other centuries, then those with the most runs are looked at, and how many are left out is said; a choice brings them back."""
+        runs = history.runs()
+        plain = nights.choose(runs)
+        assert str(plain) == f"pipeline shop, {on(0):%d %b %Y} to {plain.until:%d %b %Y}"
+        far = runs.head(2).assign(night=[pd.Timestamp("0001-01-01"), pd.Timestamp("9999-12-31")])
+        choice = nights.choose(pd.concat([far, runs]))
+        assert (choice.since, choice.until, choice.left_out) == (plain.since, plain.until, 2)
+        assert "2 runs are left out: more than 20 years from the others" in str(choice)
+        assert len(nights.calendar(choice.of(pd.concat([far, runs])))) == NIGHTS
+        last = nights.choose(pd.concat([far, runs]), since="2200-01-01")
+        assert (last.left_out, last.until, len(last.of(far))) == (0, pd.Timestamp("9999-12-31"), 1)
+        axis: Any = charts.Period(last.until, last.until, pd.DataFrame()).axis().to_dict()
+        assert axis["scale"]["domain"][1] == "9999-12-31"
+        few = nights.choose(pd.concat([far, runs.tail(1)]))
+        assert few.since == few.until == runs["night"].iloc[-1]
 
     def test_lateness_and_age(self, history: History) -> None:
         """Results are there some hours after midnight; data is as old as its last change, and older after a missing night."""

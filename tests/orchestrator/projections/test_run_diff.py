@@ -298,3 +298,47 @@ class TestTexts:
         assert "more lines" in lines("sha256:b")
         assert "a.py: it is no text" in lines("sha256:c")
         assert "a.py: only line ends differ" in lines("sha256:d")
+
+
+class TestWhatDidNotRun:
+    """A step that was skipped left what was there as it was."""
+
+    RAN = step(outcome={"status": "succeeded", "attempts": 1, "exit_code": 0}, outputs={"gold": "sha256:a"})
+
+    def skipped(self, **changes: Any) -> Side:  # noqa: ANN401 - of any attribute
+        """Return a run whose only step was not attempted."""
+        facts = {"status": "skipped", "attempts": 0, "exit_code": None}
+        return side(steps={"load": self.RAN._replace(decision="no_new_data", outcome=facts, **changes)})
+
+    def test_with_a_certificate(self) -> None:
+        """Given the outputs that its certificate names, then these are compared; it has no exit code, and none is missed."""
+        ran = side(steps={"load": self.RAN})
+        found = compared(ran, self.skipped())
+        assert [entry["component"] for entry in found["steps"][0]["differences"]] == ["decision", "status"]
+        assert found["outputs"] == []
+        (row,) = compared(ran, self.skipped(outputs={"gold": "sha256:b"}))["outputs"]
+        assert (row["dataset"], row["before"], row["after"]) == ("gold", "sha256:a", "sha256:b")
+
+    @pytest.mark.parametrize("backwards", [False, True])
+    def test_without_one(self, *, backwards: bool) -> None:
+        """Given one that was skipped since another failed, then neither what it read nor what it wrote is said to have vanished."""
+        components = {"recipe": 1, "inputs": {"raw": "sha256:i"}}
+        pair = [side(steps={"load": self.RAN._replace(components=components)})]
+        pair.append(self.skipped(outputs=None, components=None))
+        found = compared(*pair[:: -1 if backwards else 1])
+        assert (found["inputs"], found["outputs"]) == ([], [])
+        assert "nothing" not in "\n".join(diff_lines(found))
+
+    def test_not_yet_decided(self) -> None:
+        """Given a step that is not decided yet, then that is said, in either direction."""
+        undecided = self.skipped(outputs=None)
+        load = undecided.steps["load"]._replace(status="pending", decision=None)
+        pair = [side(steps={"load": self.RAN}), undecided._replace(steps={"load": load})]
+        assert "load: decision: forced -> not yet decided" in "\n".join(diff_lines(compared(*pair)))
+        assert "load: decision: not yet decided -> forced" in "\n".join(diff_lines(compared(*reversed(pair))))
+
+    def test_a_secret_that_came(self) -> None:
+        """Given a secret that only one run has, then it came, or is gone, and no value of nothing is told of."""
+        having, lacking = (side(start=START | {"variables": entries}) for entries in ({"S": {"origin": ".env"}}, {}))
+        assert "S  a secret; it came with the second run, from .env" in "\n".join(diff_lines(compared(lacking, having)))
+        assert "S  a secret; it is gone in the second run" in "\n".join(diff_lines(compared(having, lacking)))
