@@ -73,6 +73,9 @@ def _transport() -> Any:  # noqa: ANN401 - of a package
         ) from None
     if transport.kind in _NOWHERE:
         raise NoPlaceError(_NOWHERE[transport.kind])
+    if "async_http" in {part.kind for part in (transport, *getattr(transport, "transports", ()))}:
+        # It follows redirects, and a refusal is in nobody's hands but its log's.
+        raise NoPlaceError("the transport async_http does not say what was taken: use http")
     _stay_at_the_address()
     return transport
 

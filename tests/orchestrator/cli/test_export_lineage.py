@@ -274,6 +274,10 @@ class TestSend:
             ({"OPENLINEAGE_DISABLED": "true"}, "switched off"),
             ({"OPENLINEAGE_URL": "nowhere"}, "variables cannot"),
             ({"OPENLINEAGE_URL": "ftp://127.0.0.1:1"}, "variables cannot"),
+            (
+                {"OPENLINEAGE__TRANSPORT__TYPE": "async_http", "OPENLINEAGE__TRANSPORT__URL": "http://127.0.0.1:1"},
+                "async_http does not say",
+            ),
         ],
     )
     def test_no_place(self, shop: Shop, environment: dict[str, str], said: str) -> None:
