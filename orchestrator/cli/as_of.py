@@ -72,7 +72,7 @@ def show_as_of(connection: sqlite3.Connection, path: Path, text: str) -> Moment:
         now = _time(value, text)
         (found,) = connection.execute(_LATEST, (f"{now:%Y-%m-%dT%H:%M:%S.%fZ}",)).fetchone()
         if found is None:
-            raise UsageRefusedError("bad_moment", f"--as-of {text}: the ledger {path} has no event as early as that")
+            raise UsageRefusedError("bad_moment", f"--as-of {text}: {_too_early(connection, path)}")
         seq = int(found)
     else:
         seq = _seq(kind, value, text, size)
@@ -86,6 +86,16 @@ def show_as_of(connection: sqlite3.Connection, path: Path, text: str) -> Moment:
     checkpoint: dict[str, object] | None = None if row is None else {"size": row[0], "root": row[1]}
     root = tree_root(connection, seq + 1).hex()
     return Moment(seq, recorded_at, now or datetime.fromisoformat(recorded_at), root, checkpoint)
+
+
+def _too_early(connection: sqlite3.Connection, path: Path) -> str:
+    """Say where the ledger begins, and which one it goes on from."""
+    from ledger.chain import former_ledgers
+
+    (begins,) = connection.execute("SELECT min(recorded_at) FROM main.events").fetchone()
+    said = f"the ledger {path} has no event as early as that: it begins at {begins}"
+    former = next(iter(former_ledgers(path, connection)), None)
+    return said if former is None else f"{said}, and goes on from {former.path}: look there with --ledger"
 
 
 def _seq(kind: str, value: str, text: str, size: int) -> int:

@@ -134,6 +134,7 @@ class TestAsOf:
         assert ask(story.shop, "status", "--as-of", "seq:0") == []
         (problem,) = refused(program("show", "latest", "--as-of", "seq:0", "--json", cwd=story.shop))
         assert problem["kind"] == "no_runs"
+        assert "at that moment, event 0, the ledger held no run; " in problem["message"]
 
     @pytest.mark.parametrize(
         ("moment", "says"),
@@ -146,7 +147,7 @@ class TestAsOf:
             ("time:soon", "takes a time such as time:2026-01-31T06:00Z"),
             ("time:0001-01-01T00:00+10:00", "takes a time such as"),
             ("time:9000-01-01", "has not come yet"),
-            ("time:2000-01-01", "has no event as early as that"),
+            ("time:2000-01-01", "has no event as early as that: it begins at 20"),
         ],
     )
     def test_no_moment(self, story: Story, moment: str, says: str) -> None:
@@ -175,6 +176,10 @@ class TestAsOf:
         assert program("audit", "restore", str(backup), *where, "--reason", "lost", cwd=tmp_path).returncode == 0
         shown = ask(tmp_path, "show", "latest", "--as-of", "seq:0", *where)
         assert (shown["run_id"], shown["as_of"]["events"]) == (story.seen[-1].show["run_id"], 1)
+        early = f"time:{story.seen[-1].show['finished_at']}"
+        (problem,) = refused(program("show", "latest", "--as-of", early, *where, "--json", cwd=tmp_path))
+        former = problem["message"].removesuffix(": look there with --ledger").partition(", and goes on from ")[2]
+        assert ask(tmp_path, "show", "latest", "--ledger", former, "--as-of", early)["run_id"] == shown["run_id"]
 
     def test_without_a_ledger(self, tmp_path: Path) -> None:
         """Given no ledger yet, then nothing is listed."""
