@@ -53,7 +53,8 @@ class Moment(NamedTuple):
         sealed = "no checkpoint"
         if self.checkpoint is not None:
             sealed = f"the newest checkpoint over {self.checkpoint['size']} of them"
-        return f"as of event {self.seq}, {self.recorded_at}: {self.seq + 1} events, root {self.root}, {sealed}"
+        many = "1 event" if self.seq == 0 else f"{self.seq + 1} events"
+        return f"as of event {self.seq}, {self.recorded_at}: {many}, root {self.root}, {sealed}"
 
 
 def show_as_of(connection: sqlite3.Connection, path: Path, text: str) -> Moment:
