@@ -94,6 +94,7 @@ class Engine:
             StorageError: An event could not be recorded; nothing was started after it, and what runs is still running.
         """
         self._record(self._started)
+        self._take_interrupts()
         self._advance()
         self._commit()
         while self._state.status == "running":
@@ -337,10 +338,8 @@ class Engine:
             self._found = [measured for measured in self._found if measured.step != name]
             self._measuring.discard(name)
             self._checking.discard(name)
-            if first:
-                self._take(name)
-            else:  # Clean-up, which nobody has started.
-                self._leave_out(name)
+            what_then = self._take if first else self._leave_out  # The latter: clean-up, which nobody has started.
+            what_then(name)
         for name in [*self._waiting.timed, *self._waiting.parked]:
             if self._is_over(name) and name in self._waiting:  # With fail_fast, one ends the others.
                 self._leave_out(name)
