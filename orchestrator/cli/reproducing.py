@@ -117,7 +117,7 @@ def reproduce(request: Request, *, observers: MakeObservers, say: Say, began: Ca
             recorded, again.steps, env_files=request.env_files, trusted=frozenset(request.trusted)
         )
         run_id = new_run_id(datetime.now(UTC))
-        with _scratch(request, ledger, run_id) as root:
+        with _scratch(request, ledger, run_id) as (root, stays):
             made = _make(recorded, again, variables.environment, root, view)
             why = None if reason is None else made.prepared.redactor.redact(reason)
             telling = _Telling(recorded, again, variables.trusted, why, made.prepared.redactor.redact)
@@ -136,6 +136,7 @@ def reproduce(request: Request, *, observers: MakeObservers, say: Say, began: Ca
                 ledger, run_id, made.prepared, os.environ, say=say, folder=recorded.folder
             ) as telemetry:
                 began(recorded)
+                stays()
                 state = _run(made, recorded, plan, ledger, observers, telemetry, reason=why)
                 code = _sealed(ledger, run_id, say)
                 telemetry.finish()
@@ -187,28 +188,46 @@ class _Telling:
 
 
 @contextlib.contextmanager
-def _scratch(request: Request, ledger: Ledger, run_id: str) -> Iterator[Path]:
+def _scratch(request: Request, ledger: Ledger, run_id: str) -> Iterator[tuple[Path, Callable[[], None]]]:
     """
-    Give the scratch folder, which is empty; a fresh one is removed at the end, unless it is to be kept.
+    Give the scratch folder, which is empty, and what is called once something runs in it.
+
+    At the end a fresh one is removed, unless it is to be kept. In one that was named, what was laid out stays where something ran; else it is empty again.
 
     Raises:
         UsageRefusedError: What was named is there and not empty, or cannot be made.
         DiskRefusedError: The disk refused.
     """
     root = scratch_folder(ledger, run_id) if request.into is None else Path(os.path.abspath(request.into))
+    was_there = False
     try:
-        if request.into is not None and root.exists() and not (root.is_dir() and not any(root.iterdir())):
+        was_there = root.exists()
+        if request.into is not None and was_there and not (root.is_dir() and not any(root.iterdir())):
             raise UsageRefusedError("not_empty", f"--into {root}: it is there and is no empty folder")
         make_private(root)
     except OSError as error:
         raise unwritable(root, error, kind="no_folder", what="made") from None
+    ran: list[bool] = []
     try:
-        yield root
+        yield root, lambda: ran.append(True)
     finally:
-        if request.into is None and not request.keep:
-            shutil.rmtree(root, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                root.parent.rmdir()
+        if not ran or (request.into is None and not request.keep):
+            _removed(root, itself=not was_there)
+            if request.into is None:
+                with contextlib.suppress(OSError):
+                    root.parent.rmdir()
+
+
+def _removed(folder: Path, *, itself: bool) -> None:
+    """Remove what lies in *folder*, and it *itself* where it is ours."""
+    if itself:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
 
 
 @attrs.frozen

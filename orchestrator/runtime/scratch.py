@@ -16,6 +16,7 @@ from pathlib import Path
 import attrs
 
 from orchestrator.core.problems import Problem
+from orchestrator.core.redaction import MASK
 from orchestrator.runtime.digests import DatasetPlace, manifest_files
 from orchestrator.runtime.walking import walk_files
 
@@ -76,7 +77,8 @@ def lay_out_input(item: Input, shown: Callable[[str], str]) -> Iterator[Problem]
     for why, found in wrong.items():
         listed = ", ".join(found[:_NAMED_AT_MOST]) + (", …" if len(found) > _NAMED_AT_MOST else "")
         kind = "input_gone" if why == "gone" else "input_changed"
-        yield Problem(kind, f"input {item.dataset}: {len(found)} of {len(files)} files {_TOLD[why]}: {listed}")
+        masked = _MASKED if why == "gone" and any(MASK.decode() in name for name in found) else ""
+        yield Problem(kind, f"input {item.dataset}: {len(found)} of {len(files)} files {_TOLD[why]}: {listed}{masked}")
 
 
 def _grown(item: Input, files: Mapping[str, object], shown: Callable[[str], str]) -> Iterator[Problem]:
@@ -90,6 +92,7 @@ def _grown(item: Input, files: Mapping[str, object], shown: Callable[[str], str]
         yield Problem("input_changed", message)
 
 
+_MASKED = f" (a name in which a secret is masked, {MASK.decode()}, cannot be found again without that secret)"
 _TOLD = {
     "gone": "are gone",
     "changed": "are not what was read",
@@ -114,7 +117,7 @@ def _copied(source: str, target: str, size: int, digest: str) -> str | None:
     if digest.startswith(_UNREADABLE):
         return "unreadable"
     try:
-        with open(source, "rb", buffering=0) as file:
+        with open(source, "rb", buffering=0, opener=_at_once) as file:
             status = os.fstat(file.fileno())
             if status.st_size != size or (digest.startswith(_BY_TIME) and digest != f"{_BY_TIME}{status.st_mtime_ns}"):
                 return "changed"
@@ -129,6 +132,8 @@ def _copied(source: str, target: str, size: int, digest: str) -> str | None:
                         copy.write(chunk)
     except (FileNotFoundError, NotADirectoryError):
         return "gone"
+    except IsADirectoryError:
+        return "changed"
     except PermissionError:
         return "unreadable"
     if not is_there:
@@ -136,6 +141,11 @@ def _copied(source: str, target: str, size: int, digest: str) -> str | None:
     if digest.startswith(_BY_TIME):
         return None
     return None if digest == f"sha256:{content.hexdigest()}" else "changed"
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open what may be a pipe by now, and wait for nobody who writes into it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _private(path: str, flags: int) -> int:

@@ -72,7 +72,11 @@ def command(
         if not quiet:
             render.err(f"run {recorded.run_id} of {recorded.name}, night {recorded.night}, is run again")
 
-    result = reproduce(request, observers=watching.observers, say=render.err, began=began)
+    try:
+        result = reproduce(request, observers=watching.observers, say=render.err, began=began)
+    except KeyboardInterrupt:
+        render.err("interrupted: there is no verdict")
+        raise
     code = _exit_code(result)
     with render.reader_may_leave():
         if as_json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import sys
@@ -11,6 +13,8 @@ from typing import NamedTuple
 import pytest
 
 from ledger.locks import KernelLock
+from orchestrator.cli import scratch_tree
+from orchestrator.cli.app import run_command
 from orchestrator.cli.holding import reproductions_lock
 from tests.programs import (
     Done,
@@ -680,3 +684,37 @@ class TestAsked:
         told = [line for line in done.stderr.splitlines() if line.startswith("run ")]
         assert told[0] == f"run {first} of shop, night 2026-01-01, is run again"
         assert [first in line for line in told] == [True, False], told
+
+    def test_nothing_is_laid_out_for_nothing(self, two_nights: Path, tmp_path: Path) -> None:
+        """Given a cause that is found while the folder is filled, then it is what it was before: not there, or empty."""
+        first = value_of(program("runs", "--json", cwd=two_nights), "runs")[-1]["run_id"]
+        source, target = two_nights.parent / "raw" / "1.csv", tmp_path / "again"
+        source.rename(tmp_path / "1.csv")
+        try:
+            os.mkfifo(source)
+            causes = again(two_nights, "--into", str(target), code=2, run=first)["causes"]
+            assert [cause["kind"] for cause in causes] == ["input_changed"]
+            assert not target.exists()
+            target.mkdir()
+            assert again(two_nights, "--into", str(target), code=2, run=first)["folder"] is None
+            assert list(target.iterdir()) == []
+        finally:
+            (tmp_path / "1.csv").replace(source)
+
+    def test_interrupted_while_it_prepares(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given Ctrl-C before anything runs, then that is said, the exit code is 130, and the folder is empty again."""
+        target = shop.folder / "interrupted"
+        target.mkdir()
+
+        def interrupted(*_: object, **__: object) -> None:
+            assert list(target.iterdir())
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(scratch_tree, "lay_out_code", interrupted)
+        monkeypatch.chdir(shop.folder)
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            assert run_command(["reproduce", shop.run_id, "-q", "--into", "interrupted"]) == 130
+        assert said.getvalue().strip() == "interrupted: there is no verdict"
+        assert list(target.iterdir()) == []
+        target.rmdir()

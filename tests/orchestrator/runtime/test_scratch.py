@@ -191,3 +191,17 @@ class TestCode:
 def test_is_inside(name: str, inside: bool) -> None:  # noqa: FBT001
     """Given a name that a record has, then it is told whether it leads out of the scratch folder."""
     assert is_inside(name) is inside
+
+
+def test_a_masked_name(raw: Path, tmp_path: Path) -> None:
+    """Given a name in which a secret was masked and that nothing stands for today, then it is said why it cannot be found; a folder in its place is no file."""
+    place = DatasetPlace(str(raw), "**/*", "content")
+    (raw / "now").mkdir()
+    found = problems_of(Input("raw", manifest({"a-***.csv": A, "now": A}), place, str(tmp_path / "out")))
+    assert [(kind, message.partition("files ")[2]) for kind, message in found] == [
+        (
+            "input_gone",
+            "are gone: a-***.csv (a name in which a secret is masked, ***, cannot be found again without that secret)",
+        ),
+        ("input_changed", "are not what was read: now"),
+    ]
