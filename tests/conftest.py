@@ -112,9 +112,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the developer's settings, keys and home out of every test, and signals as a terminal hands them on: shells start jobs in the background without."""
+    """Keep the developer's settings, keys and home out of every test, and signals as a terminal hands them on: shells start jobs in the background without, `nohup` too."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(("ORCHESTRATE_", "OTEL_", "XDG_")) and name != "ORCHESTRATE_TEST_REQUIRE":
