@@ -200,7 +200,8 @@ class TestCheckpoint:
         assert history.runs().attrs["verified"] is False
         assert "are not those that were verified" in history.runs().attrs["problems"][-1]
 
-        path.unlink()
+        for side in ("", "-wal", "-shm"):
+            Path(f"{path}{side}").unlink(missing_ok=True)
         Quarter(path).at("2026-02-01").run("2026-02-01")
         assert history.runs().attrs["verified"] is None
 
