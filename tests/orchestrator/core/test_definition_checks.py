@@ -571,3 +571,10 @@ def _reached(start: str, edges: dict[str, list[str]]) -> set[str]:
             found.add(step)
             waiting += edges[step]
     return found
+
+
+def test_too_many_patterns() -> None:
+    """Given more patterns than are searched for, then that is said, and the limit."""
+    patterns = ", ".join(f"'x{number}y'" for number in range(300))
+    text = f'[redact]\npatterns = [{patterns}]\n[steps.a]\ncommand = ["true"]\n'
+    assert any("entries, at most" in message for _, message in told(text))
