@@ -131,8 +131,13 @@ def test_45_no_zombies(tmp_path: Path) -> None:
 
 
 def test_47_folders_that_a_step_removes(tmp_path: Path) -> None:
-    """Given a step that removes its working folder and the folder of the logs, then it goes on, later steps have logs, and the ledger verifies."""
-    write(tmp_path, a="echo one; rm -rf ../.orchestrate/logs ../work; echo two", b="echo three")
+    """Given a step that removes its working folder and the folder of the logs, then it goes on, later steps have logs, and its own log is all that is missed."""
+    log = "../.orchestrate/logs/$ORCHESTRATE_RUN_ID/a.1.log"
+    write(
+        tmp_path,
+        a=f"echo one; while ! test -s {log}; do :; done; rm -rf ../.orchestrate/logs ../work; echo two",
+        b="echo three",
+    )
     (tmp_path / "pipeline.toml").write_text(
         (tmp_path / "pipeline.toml").read_text(encoding="utf-8").replace("[steps.b]", 'cwd = "work"\n[steps.b]'),
         encoding="utf-8",
@@ -141,7 +146,9 @@ def test_47_folders_that_a_step_removes(tmp_path: Path) -> None:
     assert program("run", "-q", cwd=tmp_path).returncode == 0
     assert log_of(tmp_path, "b.1").read_text(encoding="utf-8") == "three\n"
     assert attempts(tmp_path)[0]["log"]["bytes"] == len("one\ntwo\n")
-    assert verifies(tmp_path)
+    found = value_of(program("audit", "verify", "--json", cwd=tmp_path), "audit-verify", code=None)
+    assert [problem["kind"] for problem in found["problems"]] == ["missing_file"]
+    assert "step a, attempt 1" in found["problems"][0]["detail"]
 
 
 def test_48_log_that_becomes_a_link(tmp_path: Path) -> None:
