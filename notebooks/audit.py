@@ -53,12 +53,15 @@ charts.table(evidence.problem_table(history.verdict), "No problem was found.")
 # ## Checkpoints, and what they leave open
 #
 # A checkpoint seals every event before it: whoever has a copy of it elsewhere notices any later change. Between two of them, only the file speaks for
-# the events. The line rises during a run and falls to nothing at its end; a stretch that stays high means that nothing was sealed for a while.
+# the events. The line rises during a run and falls to nothing at its end; a stretch that stays high means that nothing was sealed for a while. A dashed
+# line, here and below, is a moment at which a run met another definition than the one before it.
 
 # %%
 seals = history.view("audit_checkpoints")
 moments = evidence.sealing(history.events(columns=["seq", "recorded_at"]), seals)
-charts_of_evidence.sealing_chart(moments, seals)
+definitions = history.view("audit_definition_changes")
+recording = charts.recording_of(definitions)
+charts_of_evidence.sealing_chart(moments, seals, recording)
 
 # %%
 charts.table(evidence.seal_table(seals), "There is no checkpoint: nothing but the file itself speaks for any event.")
@@ -77,7 +80,7 @@ charts.table(
 
 # %%
 actions = history.view("audit_manual_actions")
-charts_of_evidence.actions_chart(actions)
+charts_of_evidence.actions_chart(actions, recording)
 
 # %%
 charts.table(evidence.without_reason(actions), "")
@@ -101,7 +104,7 @@ charts.table(refusals[columns].iloc[::-1].head(20), "No start was refused.")
 # %%
 choice = nights.choose(all_runs, pipeline=pipeline, since=since, until=until)
 runs = choice.of(all_runs)
-period = charts.period_of(choice.since, choice.until, history.view("audit_definition_changes"), runs)
+period = charts.period_of(choice.since, choice.until, definitions, runs)
 print(choice)
 failures = evidence.causes(choice.of(history.view("audit_failures")))
 charts_of_evidence.causes_chart(failures, period)

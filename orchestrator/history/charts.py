@@ -40,6 +40,9 @@ FONT = "DejaVu Sans, Verdana, Arial, sans-serif"
 """The widest first: room is measured where a chart is drawn, and whoever looks at it may have another font."""
 
 _BREAKS = "#a06cc0"
+_BREAKS_MAX = 400
+_BREAKS_TOLD = 12
+"""Lines in a chart over the time of recording, the newest, and how many of them leave room for words."""
 
 
 class Sentence:
@@ -194,12 +197,54 @@ class Period(NamedTuple):
         rows = self.changes[self.changes["night"].between(self.since, self.until)]
         if rows.empty:
             return chart
-        base = alt.Chart(rows).encode(x=self.axis())
-        marks: Chart = base.mark_rule(color=_BREAKS, strokeDash=[4, 3], size=1.2)
-        if told:
-            text = base.mark_text(align="left", dx=4, dy=3, color=_BREAKS, fontSize=10, baseline="top")
-            marks = alt.layer(marks, text.encode(y=alt.value(0), text="label:N"))
-        return alt.layer(chart, marks)
+        return alt.layer(chart, _breaks(rows, self.axis(), told=told))
+
+
+class Recording(NamedTuple):
+    """
+    Hold what every chart over the time of recording shows: when some pipeline's definition changed.
+
+    Attributes:
+        changes: A row for each, with `recorded_at` and `label`, in order.
+    """
+
+    changes: pd.DataFrame
+
+    def axis(self) -> alt.X:
+        """Return the axis of moments, the same below every chart."""
+        axis = alt.Axis(format="%d %b %y %H:%M", labelOverlap="greedy", tickCount=6)
+        return alt.X("recorded_at:T", title="recorded (UTC)", axis=axis)
+
+    def over(self, chart: Chart) -> Chart:
+        """Return *chart* with a dashed line at each moment at which another definition was met; as it is where there was none."""
+        if self.changes.empty:
+            return chart
+        rows = self.changes.tail(_BREAKS_MAX)
+        return alt.layer(chart, _breaks(rows, self.axis(), told=len(rows) <= _BREAKS_TOLD))
+
+
+def _breaks(rows: pd.DataFrame, axis: alt.X, *, told: bool) -> Chart:
+    """Return a dashed line for each of *rows*, with its label where the lines are *told*."""
+    base = alt.Chart(rows).encode(x=axis)
+    marks: Chart = base.mark_rule(color=_BREAKS, strokeDash=[4, 3], size=1.2)
+    if told:
+        text = base.mark_text(align="left", dx=4, dy=3, color=_BREAKS, fontSize=10, baseline="top")
+        marks = alt.layer(marks, text.encode(y=alt.value(0), text="label:N"))
+    return marks
+
+
+def recording_of(changes: pd.DataFrame) -> Recording:
+    """
+    Return the moments at which definitions changed.
+
+    Args:
+        changes: The view `audit_definition_changes`, of all pipelines; the first definition of each is no change.
+    """
+    own = changes[changes["before"].notna()].sort_values("recorded_at")
+    labels = [
+        f"{pipeline}: {_counted(count)}" for pipeline, count in zip(own["pipeline"], own["differences"], strict=True)
+    ]
+    return Recording(own[["recorded_at"]].assign(label=pd.Series(labels, index=own.index, dtype="str")))
 
 
 def period_of(since: pd.Timestamp, until: pd.Timestamp, changes: pd.DataFrame, runs: pd.DataFrame) -> Period:
@@ -216,7 +261,9 @@ def period_of(since: pd.Timestamp, until: pd.Timestamp, changes: pd.DataFrame, r
     met = met.assign(apart=(met["first_seq"] - met["seq"]).abs()).sort_values("apart")
     met = met.groupby(["ledger", "seq"], as_index=False).first()
     counted: Any = met.groupby("night", as_index=False)["differences"].sum()
-    counted["label"] = (
-        counted["differences"].map(lambda count: "1 change" if count == 1 else f"{count} changes").astype("str")
-    )
+    counted["label"] = counted["differences"].map(_counted).astype("str")
     return Period(since, until, counted[["night", "label"]])
+
+
+def _counted(differences: int) -> str:
+    return "1 change" if differences == 1 else f"{differences} changes"

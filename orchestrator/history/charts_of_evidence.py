@@ -14,6 +14,7 @@ from orchestrator.history.charts import (
     WIDTH,
     Chart,
     Period,
+    Recording,
     Sentence,
     count_axis,
     stacked,
@@ -23,7 +24,7 @@ from orchestrator.history.charts import (
 _STRETCHES = 400
 
 
-def sealing_chart(moments: pd.DataFrame, seals: pd.DataFrame) -> Chart | Sentence:
+def sealing_chart(moments: pd.DataFrame, seals: pd.DataFrame, recording: Recording) -> Chart | Sentence:
     """Draw how many events no checkpoint covered, over the time of recording, with each checkpoint as a tick."""
     if moments.empty:
         return Sentence("The ledger holds no event.")
@@ -33,11 +34,7 @@ def sealing_chart(moments: pd.DataFrame, seals: pd.DataFrame) -> Chart | Sentenc
     worst = moments.groupby("stretch", as_index=False).agg(
         recorded_at=("recorded_at", "max"), unsealed=("unsealed", "max")
     )
-    time = alt.X(
-        "recorded_at:T",
-        title="recorded (UTC)",
-        axis=alt.Axis(format="%d %b %y %H:%M", labelOverlap="greedy", tickCount=6),
-    )
+    time = recording.axis()
     area = (
         alt.Chart(worst)
         .mark_area(interpolate="step-after", color="#cfdde7", line={"color": ACCENT, "strokeWidth": 1.2})
@@ -56,10 +53,10 @@ def sealing_chart(moments: pd.DataFrame, seals: pd.DataFrame) -> Chart | Sentenc
         "Events that only the file itself spoke for",
         "ticks above: checkpoints, grey where nobody signed them; before a run is over its events are not sealed",
     )
-    return alt.layer(area, ticks).properties(width=WIDTH, height=170, title=title)
+    return recording.over(alt.layer(area, ticks)).properties(width=WIDTH, height=170, title=title)
 
 
-def actions_chart(actions: pd.DataFrame) -> Chart | Sentence:
+def actions_chart(actions: pd.DataFrame, recording: Recording) -> Chart | Sentence:
     """Draw when somebody acted by hand, a row for each kind of action."""
     if actions.empty:
         return Sentence("Nobody did anything by hand.")
@@ -69,18 +66,14 @@ def actions_chart(actions: pd.DataFrame) -> Chart | Sentence:
         alt.Chart(rows)
         .mark_circle(size=70, opacity=0.75)
         .encode(
-            x=alt.X(
-                "recorded_at:T",
-                title="recorded (UTC)",
-                axis=alt.Axis(format="%d %b %y %H:%M", labelOverlap="greedy", tickCount=6),
-            ),
+            x=recording.axis(),
             y=alt.Y("action:N", title=None),
             color=alt.Color(
                 "why:N", title=None, scale=alt.Scale(domain=["with a reason", "without one"], range=[ACCENT, "#e59b3c"])
             ),
         )
     )
-    return chart.properties(
+    return recording.over(chart).properties(
         width=WIDTH - 130,
         height=max(60, 26 * rows["action"].nunique()),
         title=titled("What people did by hand", "by the time at which it was recorded"),

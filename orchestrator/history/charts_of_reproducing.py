@@ -37,7 +37,8 @@ def spans_chart(spans: pd.DataFrame, period: Period) -> Chart | Sentence:
     title = titled(
         "What runs were started with", "a bar: nights with the same value; the shade changes where the value does"
     )
-    return alt.layer(bars, text).properties(width=WIDTH - 110, height=28 * rows["aspect"].nunique(), title=title)
+    marked = period.over(alt.layer(bars, text), told=False)
+    return marked.properties(width=WIDTH - 110, height=28 * rows["aspect"].nunique(), title=title)
 
 
 def changes_chart(changes: pd.DataFrame, period: Period) -> Chart | Sentence:

@@ -64,7 +64,7 @@ def calendar_chart(nights: pd.DataFrame) -> Chart | Sentence:
     ).properties(title=title)
 
 
-def durations_chart(trend: pd.DataFrame, period: Period, *, most: int = 8) -> Chart | Sentence:
+def durations_chart(trend: pd.DataFrame, period: Period, *, most: int = 12) -> Chart | Sentence:
     """Draw the seconds of each step night by night, with trend and anomalies: the *most* steps that take longest."""
     if trend.empty:
         return Sentence("No attempt has succeeded yet: there are no durations.")
@@ -83,8 +83,10 @@ def durations_chart(trend: pd.DataFrame, period: Period, *, most: int = 8) -> Ch
         charts.append(
             period.over(layered, told=False).properties(width=WIDTH // 2 - 30, height=110, title=small_title(step))
         )
+    hidden = len(longest) - len(steps)
     title = titled(
         "How long each step takes",
+        f"the {most} steps that take longest; {hidden} more are in the table of periods" if hidden else "",
         f"grey: attempts that succeeded; blue: the median of the last ones; red: anomalies ({int(shown['anomaly'].sum())})",
         "dashed: nights on which the definition changed" if len(period.changes) else "the definition never changed",
     )

@@ -6,11 +6,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import pandas as pd
 import pytest
 
 from ledger.store import open_ledger
-from orchestrator.history import History, charts, durations, evidence, nights, replaying, reproducing
+from orchestrator.history import (
+    History,
+    charts,
+    charts_of_evidence,
+    charts_of_runs,
+    durations,
+    evidence,
+    nights,
+    replaying,
+    reproducing,
+)
 from orchestrator.history.provenance import Provenance
 from orchestrator.projections.read_models import ReadModels
 from tests.orchestrator.history.test_history import DEFINITION
@@ -96,6 +107,18 @@ class TestDurations:
         assert on(SLOW) in set(found.loc[found["step"] == "join", "night"])
         assert len(found) < len(trend) / 100 * 5
 
+    def test_steps_that_are_left_out_are_counted(self, history: History) -> None:
+        """Given more steps than there is room for, then the longest are drawn, and the title says how many are not."""
+        runs = history.runs()
+        period = charts.period_of(on(0), on(NIGHTS - 1), history.view("audit_definition_changes"), runs)
+        trend = durations.with_trend(durations.run_durations(history.attempts()))
+        told: Any = [
+            charts_of_runs.durations_chart(trend, period, most=most).to_dict()["title"]["subtitle"][0]  # type: ignore[union-attr]
+            for most in (3, 4)
+        ]
+        assert told[0] == "the 3 steps that take longest; 1 more are in the table of periods"
+        assert told[1].startswith("grey: ")
+
     def test_periods(self, history: History) -> None:
         """The step that became quicker is told from those that vary; the definition changed at that night."""
         runs = history.runs()
@@ -118,6 +141,61 @@ class TestDurations:
         assert durations.split_night(trend.head(0), period.changes) == pd.Timestamp("1970-01-01")
         assert durations.split_night(trend, period.changes.head(0)) > on(NIGHTS // 2 - 5)
         assert durations.compare_periods(trend.head(0), split).empty
+
+
+class TestRecording:
+    """Axes of the moments at which events were recorded."""
+
+    def test_changes_of_the_definition_are_marked(self, history: History) -> None:
+        """Given a definition that changed once, then what is drawn over the time of recording has a line there, with its words; the first definition is none."""
+        recording = charts.recording_of(history.view("audit_definition_changes"))
+        seals = history.view("audit_checkpoints")
+        moments = evidence.sealing(history.events(columns=["seq", "recorded_at"]), seals)
+
+        assert [f"{moment:%Y-%m-%d}" for moment in recording.changes["recorded_at"]] == [f"{on(CHANGED):%Y-%m-%d}"]
+        assert list(recording.changes["label"]) == ["shop: 1 change"]
+        for chart in (
+            charts_of_evidence.sealing_chart(moments, seals, recording),
+            charts_of_evidence.actions_chart(history.view("audit_manual_actions"), recording),
+        ):
+            assert isinstance(chart, alt.LayerChart)
+            assert lines_of(chart) == {"rule": 1, "text": 1}
+
+    def test_many_and_none(self) -> None:
+        """Given more changes than there is room for words, then lines alone; given thousands, the newest; given none, the chart as it is."""
+        changes = pd.DataFrame(
+            {
+                "pipeline": "shop",
+                "before": "x",
+                "differences": 2,
+                "recorded_at": pd.date_range("2024-01-01", periods=500, tz="UTC"),
+            }
+        )
+        chart = alt.Chart(changes).mark_point().encode(x=charts.recording_of(changes).axis())
+
+        assert lines_of(charts.recording_of(changes.head(12)).over(chart)) == {"rule": 12, "text": 12}
+        assert lines_of(charts.recording_of(changes.head(13)).over(chart)) == {"rule": 13}
+        assert lines_of(charts.recording_of(changes).over(chart)) == {"rule": 400}
+        assert list(charts.recording_of(changes.head(2)).changes["label"]) == ["shop: 2 changes"] * 2
+        nothing = charts.recording_of(changes.head(0))
+        assert nothing.over(chart) is chart
+
+
+def lines_of(chart: charts.Chart) -> dict[str, int]:
+    """Return how many rules and texts the marks of *chart* draw, by the rows of their data."""
+    whole: Any = chart.to_dict()
+    found: dict[str, int] = {}
+
+    def walk(layer: dict[str, Any], data: str | None) -> None:
+        data = layer.get("data", {}).get("name", data)
+        mark = layer.get("mark", {})
+        if data is not None and isinstance(mark, dict) and mark.get("type") in {"rule", "text"}:
+            found[mark["type"]] = len(whole["datasets"][data])
+        for inner in layer.get("layer", ()):
+            walk(inner, data)
+
+    walk(whole, None)
+    return found
 
 
 class TestReplaying:
