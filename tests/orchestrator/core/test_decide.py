@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import attrs
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core import fingerprint
@@ -145,7 +145,12 @@ maybe = st.none() | digests
 
 @st.composite
 def facts(draw: st.DrawFn) -> Facts:
-    """Draw the facts about a step with up to two inputs, one need and one output."""
+    """Draw the facts about a step with up to two inputs, one need and one output; in half of them hardly anything is unusual, so that the last rows are met as well."""
+    calm = draw(st.booleans())
+
+    def among(usual: Any, others: st.SearchStrategy[Any]) -> Any:  # noqa: ANN401 - whatever is chosen from
+        return usual if calm and draw(st.integers(0, 15)) else draw(others)
+
     reads = draw(st.lists(st.sampled_from(["raw", "bronze"]), unique=True))
     needs = draw(st.lists(st.just("other"), unique=True, max_size=1))
     step = Step(
@@ -154,7 +159,7 @@ def facts(draw: st.DrawFn) -> Facts:
         reads=tuple(reads),
         needs=tuple(needs),
         writes=("out",),
-        when=draw(st.sampled_from(["upstream_ok", "upstream_ok", "upstream_ok", "always", "on_failure"])),
+        when=among("upstream_ok", st.sampled_from(["upstream_ok", "always", "on_failure"])),
         rerun=draw(st.sampled_from(["safe", "never"])),
     )
 
@@ -163,36 +168,32 @@ def facts(draw: st.DrawFn) -> Facts:
             argv=draw(st.sampled_from(["true", "true", "true", "false"])),
             code=draw(maybe),
             variable=draw(st.none() | st.just("1")),
-            inputs={name: draw(maybe) for name in reads},
-            needs={name: draw(st.none() | st.just("run-0/1")) for name in needs},
+            inputs={name: among("sha256:a", maybe) for name in reads},
+            needs={name: among("run-0/1", st.none() | st.just("run-0/1")) for name in needs},
         )
 
     now = drawn()
-    before = now if draw(st.booleans()) else drawn()
+    before = now if among(True, st.booleans()) else drawn()
     actual = draw(maybe)
-    status = draw(
-        st.sampled_from([None, "succeeded", "no_new_data", "accepted", "failed", "cancelled", "lost", "running"])
+    status = among(
+        "succeeded",
+        st.sampled_from([None, "succeeded", "no_new_data", "accepted", "failed", "cancelled", "lost", "running"]),
     )
     baseline = Baseline(last_status=status, last_attempt=None if status is None else "run-0/1")
-    if draw(st.booleans()):
-        baseline = known(
-            before,
-            last_status=status or "succeeded",
-            outputs=draw(
-                st.sampled_from([{"out": actual}, {"out": "sha256:a"}, {"out": "sha256:b"}, {"out": None}, {}])
-            ),
-        )
+    if among(True, st.booleans()):
+        outputs = st.sampled_from([{"out": actual}, {"out": "sha256:a"}, {"out": "sha256:b"}, {"out": None}, {}])
+        baseline = known(before, last_status=status or "succeeded", outputs=draw(outputs))
     return Facts(
         step=step,
-        upstream=Upstream(draw(st.sampled_from([None, None, None, "root"])), draw(st.booleans())),
+        upstream=Upstream(among(None, st.sampled_from([None, "root"])), draw(st.booleans())),
         baseline=baseline,
-        selected=draw(st.sampled_from([True, True, True, False])),
-        forced=draw(st.sampled_from([False, False, True])),
+        selected=among(True, st.booleans()),
+        forced=among(False, st.booleans()),
         attempted=draw(st.booleans()),
-        retried=draw(st.sampled_from([None, None, "run-1/1"])),
-        ending=draw(st.sampled_from([None, None, None, "cancelled"])),
+        retried=among(None, st.sampled_from([None, "run-1/1"])),
+        ending=among(None, st.sampled_from([None, "cancelled"])),
         sources=frozenset(reads) & {"raw"},
-        trusted={name: draw(maybe) for name in reads if name == "bronze" and draw(st.booleans())},
+        trusted={name: among(now.inputs[name], maybe) for name in reads if name == "bronze" and draw(st.booleans())},
         measurement=Measurement(now, {"out": actual}),
     )
 
@@ -225,16 +226,17 @@ class TestTable:
         """No row of the page is without a case here, and none stands in another place."""
         assert [number for number, _ in CASES] == list(table())
 
-    @pytest.mark.parametrize("number", [number for number, _ in CASES])
-    def test_every_row_can_be_reached(self, number: str) -> None:
+    def test_every_row_can_be_reached(self) -> None:
         """Each row is the first that fits for some facts, so that none is dead."""
-        found = find(
-            facts(),
-            lambda drawn: next(other for other, fits in CASES if fits(drawn)) == number,
-            settings=settings(max_examples=20_000, database=None, derandomize=True),
-        )
+        met = set()
 
-        assert found.step.name == "step"
+        @settings(max_examples=2_000, phases=[Phase.generate])
+        @given(facts())
+        def meet(drawn: Facts) -> None:
+            met.add(next(number for number, fits in CASES if fits(drawn)))
+
+        meet()
+        assert met == {number for number, _ in CASES}
 
 
 class TestEvidence:
