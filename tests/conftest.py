@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -20,9 +19,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import counting
+from tests.measuring import measure_programs_of
+from tests.programs import program
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAM = Path(sys.executable).with_name("orchestrate")
 
 SYSTEM_TOOLS: Mapping[str, str] = {
     "strace": "system calls and torn writes",
@@ -35,10 +35,6 @@ SYSTEM_TOOLS: Mapping[str, str] = {
     "systemd-analyze": "units and times of timers as systemd reads them",
 }
 """Programs that pip cannot supply, and what is tested with each."""
-
-_COVERAGE = "COVERAGE_PROCESS_CONFIG"
-_MEASURING = os.environ.get(_COVERAGE)
-_UNMEASURED = ("examples", "faults", "system", "test_docs.py")
 
 OrchestrateCommand: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -62,24 +58,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(tool, ...): system tools without which the test cannot run")
 
 
-def _is_measured(item: pytest.Item) -> bool:
-    cases = getattr(item, "callspec", None)
-    is_first = cases is None or not any(cases.indices.values())
-    return is_first and item.path.relative_to(ROOT / "tests").parts[0] not in _UNMEASURED
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """
-    Skip a test whose system tools are not there, or fail it where everything is required.
-
-    Measuring a program takes as long as the program itself. Those that tests of whole nights start are not measured, since that says no more of lines
-    than that they ran; nor those of a test's cases but the first, since they run much the same lines.
-    """
-    if _MEASURING is not None and _is_measured(item):
-        os.environ[_COVERAGE] = _MEASURING
-    else:
-        os.environ.pop(_COVERAGE, None)
+    """Skip a test whose system tools are not there, or fail it where everything is required; and choose which of its programs are measured."""
+    measure_programs_of(item, ROOT / "tests")
     named = [tool for marker in item.iter_markers("needs") for tool in marker.args]
     unknown = sorted(set(named) - SYSTEM_TOOLS.keys())
     assert not unknown, f"system tools that conftest.py does not list: {unknown}"
@@ -140,15 +122,6 @@ def orchestrate(tmp_path: Path) -> OrchestrateCommand:
     def run(
         *arguments: str, cwd: Path = tmp_path, env: Mapping[str, str] | None = None, timeout: float = 60
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [PROGRAM, *arguments],
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        return program(*arguments, cwd=cwd, env=env, timeout=timeout)
 
     return run

@@ -19,6 +19,7 @@ import jsonschema
 
 from orchestrator.schemas import load_schema
 from tests.counting import count
+from tests.measuring import environment_for
 
 PROGRAM = Path(sys.executable).with_name("orchestrate")
 PATIENCE_SECONDS = 30.0
@@ -47,7 +48,7 @@ def program(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None, ti
     return subprocess.run(
         [PROGRAM, *arguments],
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env={**environment_for(arguments), **(env or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -64,7 +65,7 @@ def program_at(
     return subprocess.run(
         [sys.executable, "-c", AT, *arguments],
         cwd=cwd,
-        env={**os.environ, **(env or {}), "AT": str(seconds)},
+        env={**environment_for(arguments), **(env or {}), "AT": str(seconds)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -25,7 +25,7 @@ import pytest
 import yaml
 
 from orchestrator.runtime.definition_file import read_definition
-from tests.conftest import PROGRAM, OrchestrateCommand
+from tests.conftest import OrchestrateCommand
 from tests.documents import (
     LANGUAGES,
     ROOT,
@@ -39,6 +39,7 @@ from tests.documents import (
     pages,
     sections_of,
 )
+from tests.programs import PROGRAM
 
 PAGES = pages()
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.conftest import PROGRAM
+from tests.programs import PROGRAM
 
 CALLS = (
     "write", "pwrite64", "fsync", "fdatasync", "ftruncate", "mkdir", "rename", "renameat", "renameat2", "link", "linkat", "unlink",

@@ -19,7 +19,7 @@ import pytest
 
 from benchmarks.contenders import write_pipeline
 from benchmarks.shapes import layered
-from tests.conftest import PROGRAM
+from tests.programs import PROGRAM
 
 pytestmark = pytest.mark.system
 

@@ -18,9 +18,8 @@ from ledger.checkpoints import origin_of
 from orchestrator.projections.spans import Span
 from orchestrator.projections.traces import run_trace
 from tests.collector import Collector, attributes, collector
-from tests.conftest import PROGRAM
 from tests.loopback import refusing_url
-from tests.programs import kill, pid_in
+from tests.programs import PROGRAM, kill, pid_in
 
 PIPELINE = """
 [pipeline]
