@@ -126,6 +126,7 @@ def _recorded_step(connection: sqlite3.Connection, row: Mapping[str, Any]) -> Re
         status=row["status"],
         reason=row["reason"],
         exit_code=row["exit_code"],
+        signal=row["signal"],
         attempt_status="lost" if lost else row["attempt_status"],
         components=load_json(connection, row["components"]),
         outputs={name: value if isinstance(value, str) else None for name, value in outputs.items()},

@@ -469,6 +469,27 @@ def two_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+FAILING = '[pipeline]\nname = "p"\n' + "".join(
+    f'[datasets.{name}]\npath = "{name}"\n[steps.{name}]\nwrites = ["{name}"]\nshell = \'{shell}\'\ntimeout = "{limit}"\n'
+    for name, shell, limit in (
+        ("exit", "exit 3", "1m"),
+        ("missing_output", "true", "1m"),
+        ("reported", """echo "{\\"status\\": \\"failed\\"}" > $ORCHESTRATE_RESULT""", "1m"),
+        ("bad_result", "echo { > $ORCHESTRATE_RESULT", "1m"),
+        ("signal", "kill -SEGV $$", "1m"),
+        ("timeout", "exec sleep 60", "100ms"),
+        ("another", "test -e then && kill -SEGV $$; kill -ABRT $$", "1m"),
+    )
+)
+"""A step for each reason for which one fails, called like it."""
+
+
+def shown_steps(folder: Path) -> list[Json]:
+    """Return what is said of the steps of the newest run."""
+    steps: list[Json] = value_of(program("show", "latest", "--json", cwd=folder), "show")["steps"]
+    return steps
+
+
 class TestSame:
     """Runs that come to the same."""
 
@@ -497,6 +518,23 @@ class TestSame:
         assert kept.parent.name == "reproductions"
         assert (kept / "raw" / "9.csv").exists()
         assert program("status", cwd=two_nights).stdout.count("failed") >= 1
+
+    def test_every_failure_is_had_again(self, tmp_path: Path) -> None:
+        """Given steps that failed in every way in which one can, then each fails alike; one that another signal ends does not."""
+        (tmp_path / "pipeline.toml").write_text(FAILING, encoding="utf-8")
+        (tmp_path / "then").touch()
+        value_of(program("run", "--json", cwd=tmp_path), "run", code=1)
+        reasons = {step["step"]: step["reason"] for step in shown_steps(tmp_path) if step["step"] != "another"}
+        assert {name: reason for name, reason in reasons.items() if name != reason} == {}
+        value = again(tmp_path, code=1)
+        assert {step["step"]: step["verdict"] for step in value["steps"]} == {
+            **dict.fromkeys(reasons, "identical"),
+            "another": "different",
+        }
+        assert step_of(value, "another")["outcome"] == {
+            "expected": f"failed (signal {signal.SIGSEGV:d})",
+            "actual": f"failed (signal {signal.SIGABRT:d})",
+        }
 
     def test_what_is_kept_is_not_seen(self, tmp_path: Path) -> None:
         """Given globs and a dataset that take in the folder with everything below it, then a reproduction that is kept changes no decision."""
