@@ -49,12 +49,17 @@ class RecordedStep:
     @property
     def is_done(self) -> bool:
         """Whether it ended well, so that its outputs are what they should be."""
-        return self.attempt_status in _DONE and self.status in ("succeeded", "skipped")
+        return is_done(self.status, self.attempt_status)
 
     def part(self, name: str) -> Mapping[str, str | None]:
         """Return the component *name* of its key, such as `inputs`; empty where there is none."""
         found = self.components.get(name)
         return {str(key): value for key, value in found.items()} if isinstance(found, Mapping) else {}
+
+
+def is_done(status: str, attempt_status: str | None) -> bool:
+    """Whether a step that ended as *status* after an attempt that ended as *attempt_status* came to a good end by that."""
+    return attempt_status in _DONE and status in ("succeeded", "skipped")
 
 
 @attrs.frozen

@@ -211,6 +211,34 @@ class TestVerdict:
         assert shop.text.stderr == ""
 
 
+GATED = """\
+[pipeline]
+name = "p"
+[env.vars]
+MAIL_KEY = { secret = true }
+[datasets]
+a = { path = "a" }
+b = { path = "b" }
+[steps.a]
+shell = "test -e once && rm once && exit 75; echo 1 > a"
+writes = ["a"]
+retry = { attempts = 2, delay = "0s" }
+[steps.gate]
+command = ["true"]
+needs = ["a"]
+[steps.b]
+shell = "test -e a || exit 5; exit 4"
+reads = ["a"]
+needs = ["gate"]
+writes = ["b"]
+exit_codes = { 4 = "no_new_data" }
+[steps.mail]
+command = ["sh", "mail.sh"]
+needs = ["b"]
+env = ["MAIL_KEY"]
+"""
+
+
 class TestHistory:
     """A reproduction is recorded, and is no part of its pipeline's history."""
 
@@ -264,10 +292,32 @@ class TestHistory:
         assert f"reproduces:    {shop.run_id}" in program("show", shop.value["reproduction"], cwd=shop.folder).stdout
 
     def test_it_is_compared_like_a_run(self, shop: Shop) -> None:
-        """Given both runs, then `diff` tells what differs between them."""
-        done = program("diff", shop.run_id, str(shop.value["reproduction"]), cwd=shop.folder)
-        assert done.returncode == 0, done
+        """Given both runs, then `diff` tells what differs between them, the first step that does on top, whichever run is named first."""
+        linked = str(shop.value["reproduction"])
+        found = value_of(program("diff", shop.run_id, linked, "--json", cwd=shop.folder), "diff")
+        assert (found["same"], found["code"], found["variables"], found["run"]) == (False, [], [], [])
+        assert [step["step"] for step in found["steps"]] == ["keys", "drawn", "text", "late"]
+        assert all(row["part"] != "decision" for step in found["steps"] for row in step["differences"])
+        assert (found["first_divergence"]["step"], found["first_divergence"]["part"]) == ("keys", "outputs")
+        assert [row["dataset"] for row in found["outputs"]] == ["drawn", "keys", "late", "text"]
+        back = value_of(program("diff", linked, shop.run_id, "--json", cwd=shop.folder), "diff")
+        assert [step["step"] for step in back["steps"]] == ["keys", "drawn", "text", "late"]
+        done = program("diff", shop.run_id, linked, cwd=shop.folder)
         assert "output drawn: sha256:" in done.stdout
+
+    def test_an_identical_one_is_the_same(self, tmp_path: Path) -> None:
+        """Given a run and its identical reproduction, then `diff` finds nothing, though steps were left out, one was tried twice, one wrote nothing and secrets went."""
+        (tmp_path / "pipeline.toml").write_text(GATED, encoding="utf-8")
+        (tmp_path / "mail.sh").write_text("exit 3\n", encoding="utf-8")
+        (tmp_path / "once").touch()
+        env = {"MAIL_KEY": SECRET}
+        value_of(program("run", "--json", cwd=tmp_path, env=env), "run", code=1)
+        value = again(tmp_path)
+        assert value["verdict"] == "identical"
+        assert set(value["left_out"]) == {"gate", "mail"}
+        for sides in (("latest", value["reproduction"]), (value["reproduction"], "latest")):
+            found = value_of(program("diff", *sides, "--json", cwd=tmp_path), "diff")
+            assert (found["same"], found["first_divergence"], found["steps"]) == (True, None, [])
 
     def test_it_is_asked_for_in_sql(self, shop: Shop) -> None:
         """Given the view of reproductions, then it has both; no other view of runs has them."""
