@@ -18,6 +18,7 @@ import attrs
 from orchestrator.core.problems import Problem
 from orchestrator.core.redaction import MASK
 from orchestrator.runtime.digests import DatasetPlace, manifest_files
+from orchestrator.runtime.files import NotAFileError, open_file
 from orchestrator.runtime.walking import walk_files
 
 _CHUNK_BYTES = 1 << 20
@@ -117,7 +118,7 @@ def _copied(source: str, target: str, size: int, digest: str) -> str | None:
     if digest.startswith(_UNREADABLE):
         return "unreadable"
     try:
-        with open(source, "rb", buffering=0, opener=_at_once) as file:
+        with open_file(source) as file:
             status = os.fstat(file.fileno())
             if status.st_size != size or (digest.startswith(_BY_TIME) and digest != f"{_BY_TIME}{status.st_mtime_ns}"):
                 return "changed"
@@ -132,7 +133,7 @@ def _copied(source: str, target: str, size: int, digest: str) -> str | None:
                         copy.write(chunk)
     except (FileNotFoundError, NotADirectoryError):
         return "gone"
-    except IsADirectoryError:
+    except NotAFileError:
         return "changed"
     except PermissionError:
         return "unreadable"
@@ -141,11 +142,6 @@ def _copied(source: str, target: str, size: int, digest: str) -> str | None:
     if digest.startswith(_BY_TIME):
         return None
     return None if digest == f"sha256:{content.hexdigest()}" else "changed"
-
-
-def _at_once(path: str, flags: int) -> int:
-    """Open what may be a pipe by now, and wait for nobody who writes into it."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _private(path: str, flags: int) -> int:
@@ -187,11 +183,13 @@ def is_inside(name: str) -> bool:
 def _taken_in_place(source: Path, target: Path, digest: str) -> str | None:
     """Copy a file of code that is still what it was, or link to it where it is a program; return why that cannot be, or None."""
     try:
-        with source.open("rb") as file:
+        with open_file(source) as file:
             start, content = file.read(len(_SCRIPT)), sha256()
             file.seek(0)
             while chunk := file.read(_CHUNK_BYTES):
                 content.update(chunk)
+    except NotAFileError:
+        return "is no file any more"
     except OSError:
         return "is not there any more"
     if digest != f"sha256:{content.hexdigest()}":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -182,6 +183,19 @@ class TestCode:
             {"data.bin": code["data.bin"]}, original=tmp_path, folder=tmp_path / "2", kept=lambda _: None
         )
         assert (problem.kind, "is not what it was" in problem.message) == ("code_not_kept", True)
+
+    @pytest.mark.parametrize("what", ["FIFO", "socket", "folder"])
+    def test_what_is_no_file(self, tmp_path: Path, what: str) -> None:
+        """Given something in the place of a file of code that is not kept, or of an input, that is none, then it is named, and nobody is waited for."""
+        with socket.socket(socket.AF_UNIX) as listening:
+            make = {"FIFO": os.mkfifo, "socket": listening.bind, "folder": os.mkdir}[what]
+            make(str(tmp_path / "big"))
+            code = {"big": digest_of(b"")}
+            (problem,) = lay_out_code(code, original=tmp_path, folder=tmp_path / "scratch", kept=lambda _: None)
+            assert problem.message == "code big is not kept in the ledger, and is no file any more"
+            place = DatasetPlace(str(tmp_path), "**/*", "content")
+            item = Input("raw", manifest({"big": (0, code["big"])}), place, str(tmp_path / "out"))
+            assert problems_of(item) == [("input_changed", "input raw: 1 of 1 files are not what was read: big")]
 
 
 @pytest.mark.parametrize(
