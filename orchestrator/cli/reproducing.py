@@ -8,6 +8,7 @@ touches nothing of it: a night begins while one is on.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from orchestrator.cli.keying import keyed_surroundings
 from orchestrator.cli.manual import acting, checked_reason
 from orchestrator.cli.project import Prepared, Project
 from orchestrator.cli.reading import View
-from orchestrator.cli.recorded_run import RecordedRun, recorded_run, variables_again
+from orchestrator.cli.recorded_run import RecordedRun, not_kept, recorded_run, variables_again
 from orchestrator.cli.running import MakeObservers, Say, new_run_id, run_engine
 from orchestrator.cli.scratch_tree import Tree, lay_out, make_tree, outside_problems, with_programs
 from orchestrator.cli.sealing import seal_ledger
@@ -263,7 +264,8 @@ def _laid_out(made: _Made, recorded: RecordedRun, again: Again, ledger: Ledger) 
     def shown(name: str) -> str:
         return redactor.redact_name(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
-    return lay_out(recorded, again, made.tree, blob=ledger.blob, shown=shown)
+    why = functools.partial(not_kept, ledger.connection)
+    return lay_out(recorded, again, made.tree, blob=ledger.blob, not_kept=why, shown=shown)
 
 
 def _plan(

@@ -149,7 +149,12 @@ def _private(path: str, flags: int) -> int:
 
 
 def lay_out_code(
-    code: Mapping[str, str], *, original: Path, folder: Path, kept: Callable[[str], bytes | None]
+    code: Mapping[str, str],
+    *,
+    original: Path,
+    folder: Path,
+    kept: Callable[[str], bytes | None],
+    not_kept: Callable[[str], str],
 ) -> Iterator[Problem]:
     """
     Write each file of *code* below *folder* as it ran, and yield those of which nobody has the content.
@@ -158,6 +163,7 @@ def lay_out_code(
         code: File, relative to the definition's folder, to its digest.
         original: The definition's folder: a file that the ledger does not keep is taken from there, if it is still what it was.
         kept: Returns what the ledger keeps under a digest.
+        not_kept: Says of a digest under which it keeps nothing that it does not, and why.
     """
     for name, digest in code.items():
         target = folder / name
@@ -172,7 +178,7 @@ def lay_out_code(
             target.chmod(0o700 if content.startswith(_SCRIPT) else 0o600)
             why = None
         if why is not None:
-            yield Problem("code_not_kept", f"code {name} is not kept in the ledger, and {why}")
+            yield Problem("code_not_kept", f"code {name} {not_kept(digest)}, and {why}")
 
 
 def is_inside(name: str) -> bool:

@@ -482,6 +482,37 @@ class TestNotReproducible:
             ("outside", f"step c: the variable OUT{named}"),
         ]
 
+    def test_what_was_pruned(self, tmp_path: Path) -> None:
+        """Given a run of which manifests, code and what a large key is made of were pruned, then each is said to have been, with the event."""
+        (tmp_path / "lib").mkdir()
+        for number in range(99):
+            (tmp_path / "lib" / f"{number}.py").write_text(f"{number}\n", encoding="utf-8")
+        (tmp_path / "raw").write_text("1\n", encoding="utf-8")
+        (tmp_path / "a.sh").write_text("cp raw a\n", encoding="utf-8")
+        (tmp_path / "pipeline.toml").write_text(
+            '[pipeline]\nname = "p"\n[datasets]\nraw = { path = "raw" }\na = { path = "a" }\nb = { path = "b" }\n'
+            '[steps.a]\ncommand = ["sh", "a.sh"]\nreads = ["raw"]\nwrites = ["a"]\n'
+            '[steps.b]\nshell = "cp raw b"\nreads = ["raw"]\nwrites = ["b"]\ncode = ["lib/*.py"]\n',
+            encoding="utf-8",
+        )
+        small, large = ran(tmp_path, "--only", "a"), ran(tmp_path, "--only", "b")
+        (tmp_path / "a.sh").write_text("cp raw a; true\n", encoding="utf-8")
+        for number in (2, 3):  # What the newest run was decided by is kept.
+            (tmp_path / "raw").write_text(f"{number}\n", encoding="utf-8")
+            ran(tmp_path)
+        program("prune", "--older-than", "0s", "--apply", cwd=tmp_path)
+        (event,) = [event["seq"] for event in events_of(ledger_of(tmp_path)) if event["type"] == "blobs.pruned"]
+        causes = [*self.causes(tmp_path, run=small), *self.causes(tmp_path, run=large)]
+        assert [kind for kind, _ in causes] == ["input_not_kept", "code_not_kept", "key_not_kept"]
+        for (_, message), begin, end in zip(
+            causes,
+            ("input raw: its manifest", "code a.sh", "step b: what it read and ran"),
+            ("", ", and is not what it was", ""),
+            strict=True,
+        ):
+            assert message.startswith(f"{begin} is not kept in the ledger: pruned at 20"), message
+            assert message.endswith(f" after 0s (event {event}){end}"), message
+
     def test_nothing_ran(self, tmp_path: Path) -> None:
         """Given a run in which no step left a dataset, then there is nothing to compare."""
         (tmp_path / "pipeline.toml").write_text('[pipeline]\nname = "p"\n[steps.a]\nshell = "true"\n', encoding="utf-8")
