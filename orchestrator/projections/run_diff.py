@@ -257,7 +257,7 @@ def _data(before: Side, after: Side, names: Names, kind: str) -> Iterator[Row]:
     for name in sorted({*sides[0], *sides[1]}):
         old, new = sides[0].get(name), sides[1].get(name)
         if old != new:
-            yield {"dataset": name, "before": old, "after": new, "files": _manifests(before, after, old, new)}
+            yield {"dataset": name, "before": old, "after": new, "files": _manifests(before, after, name, old, new)}
 
 
 def _contents(step: StepSide, kind: str) -> Document | None:
@@ -274,11 +274,14 @@ def _digests(steps: Mapping[str, StepSide], kind: str, renamed: Mapping[str, str
     return found
 
 
-def _manifests(before: Side, after: Side, old: str | None, new: str | None) -> Row | None:
+def _manifests(before: Side, after: Side, dataset: str, old: str | None, new: str | None) -> Row | None:
     from orchestrator.projections.manifest_diff import manifest_diff
 
     texts = [None if digest is None else side.text(digest) for side, digest in ((before, old), (after, new))]
-    return None if texts[0] is None or texts[1] is None else manifest_diff(texts[0], texts[1])
+    if texts[0] is None or texts[1] is None:
+        return None
+    path = (after.definition or {}).get("datasets", {}).get(dataset, {}).get("path") or dataset
+    return manifest_diff(texts[0], texts[1], single=str(path).rpartition("/")[2] or dataset)
 
 
 def _durations(before: Side, after: Side, names: Names) -> Iterator[Row]:

@@ -304,6 +304,7 @@ class TestHistory:
         assert [step["step"] for step in back["steps"]] == ["keys", "drawn", "text", "late"]
         done = program("diff", shop.run_id, linked, cwd=shop.folder)
         assert "output drawn: sha256:" in done.stdout
+        assert "1 changed: ~drawn.csv" in done.stdout
 
     def test_an_identical_one_is_the_same(self, tmp_path: Path) -> None:
         """Given a run and its identical reproduction, then `diff` finds nothing, though steps were left out, one was tried twice, one wrote nothing and secrets went."""

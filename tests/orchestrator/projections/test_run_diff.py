@@ -334,6 +334,22 @@ class TestData:
             sum(kind == of for _, of in expected) for kind in ("added", "changed", "removed")
         ]
 
+    def test_a_file_alone(self) -> None:
+        """Given datasets that are a file each, then that is named as the definition calls it, or as the dataset where that is not kept."""
+        texts = {f"sha256:{size}": json.dumps({"files": [["", size, "d"]]}).encode() for size in (1, 2)}
+        definition = {"datasets": {"a": {"path": "out/a.csv"}, "b": {"path": "out/"}}}
+        sides = [
+            side(steps={"load": step(outputs=dict.fromkeys("abc", digest))}, texts=texts, definition=definition)
+            for digest in texts
+        ]
+        found = compared(*sides)
+        assert [row["files"]["first"] for row in found["outputs"]] == [
+            [{"path": path, "change": "changed"}] for path in ("a.csv", "b", "c")
+        ]
+        assert any(line.rstrip().endswith("1 changed: ~a.csv") for line in diff_lines(found))
+        (row, *_) = compared(*(item._replace(definition=None) for item in sides))["outputs"]
+        assert row["files"]["first"] == [{"path": "a", "change": "changed"}]
+
     def test_what_a_probe_said(self) -> None:
         """Given the answers of probes, then there are no files."""
         assert manifest_diff(b'{"strength":"probe"}', b'{"strength":"probe"}')["first"] == []
