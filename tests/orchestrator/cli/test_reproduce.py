@@ -726,6 +726,25 @@ class TestCutOff:
         assert (shown["status"], shown["verdicts"]) == ("interrupted", [])
         kill(step)
 
+    def test_killed_before_prune(self, hanging: Path) -> None:
+        """Given a reproduction that was killed, then `prune --apply` closes it and clears up like a start does; without --apply nothing changes."""
+        with started("reproduce", "latest", "-q", cwd=hanging) as process:
+            step = pid_in(away(hanging) / "pid")
+            process.kill()
+            ended(process)
+        linked = data_of(ledger_of(hanging), "run.started")[-1]["run_id"]
+        scratch = ledger_of(hanging).parent / "reproductions" / linked
+        assert program("prune", "--older-than", "30d", cwd=hanging).stderr == ""
+        assert scratch.exists()
+        done = program("prune", "--older-than", "30d", "--apply", "--json", cwd=hanging)
+        assert value_of(done, "prune")["events"] == []
+        assert done.stderr == f"reproduction {linked} had lost its orchestrator; it is interrupted now\n"
+        assert not scratch.exists()
+        wait_until(lambda: not exists(step), "the step lives on")
+        assert data_of(ledger_of(hanging), "run.finished")[-1]["status"] == "interrupted"
+        verified = value_of(program("audit", "verify", "--json", cwd=hanging), "audit-verify")
+        assert (verified["ok"], verified["projections"], verified["unsealed"]) == (True, "held", 0)
+
     def test_told_to_end(self, hanging: Path) -> None:
         """Given a TERM, then it ends with that exit code, without a verdict, and nothing is left."""
         with started("reproduce", "latest", "--json", cwd=hanging) as process:
