@@ -220,13 +220,13 @@ class Ending:
 
     status: str
     reason: str | None = None
-    exit_code: int | None = attrs.field(default=None, converter=lambda code: code or None)
+    exit_code: int | None = None
     signal: int | None = None
 
     @property
     def signature(self) -> tuple[object, ...]:
         """What is the same where two endings are alike: what was ended because its time was up was ended by us, with whichever signal it took."""
-        return self.status, self.reason, self.exit_code, self.signal if self.reason == "signal" else None
+        return self.status, self.reason, self.exit_code or None, self.signal if self.reason == "signal" else None
 
     def __str__(self) -> str:
         """Return it for people."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -201,8 +201,12 @@ class TestCode:
     def test_what_is_no_file(self, tmp_path: Path, what: str) -> None:
         """Given something in the place of a file of code that is not kept, or of an input, that is none, then it is named, and nobody is waited for."""
         with socket.socket(socket.AF_UNIX) as listening:
-            make = {"FIFO": os.mkfifo, "socket": listening.bind, "folder": os.mkdir}[what]
-            make(str(tmp_path / "big"))
+            makers: dict[str, Callable[[str], None]] = {
+                "FIFO": os.mkfifo,
+                "socket": listening.bind,
+                "folder": os.mkdir,
+            }
+            makers[what](str(tmp_path / "big"))
             code = {"big": digest_of(b"")}
             (problem,) = lay_out_code(
                 code, original=tmp_path, folder=tmp_path / "scratch", kept=lambda _: None, not_kept=said_of
