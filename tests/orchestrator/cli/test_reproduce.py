@@ -600,6 +600,17 @@ class TestSame:
         assert kept.parent.name == "reproductions"
         assert (kept / "raw" / "9.csv").exists()
         assert program("status", cwd=two_nights).stdout.count("failed") >= 1
+        left = kept.parent / "left" / "deeper"
+        left.mkdir(parents=True)
+        (left / "copy").write_bytes(bytes(1 << 20))
+        usage = value_of(program("doctor", "--json", cwd=two_nights), "doctor", code=None)["usage"]
+        (taken,) = [row for row in usage["runs"] if row["run_id"] == value["reproduction"]]
+        assert taken["scratch_bytes"] >= sum(path.stat().st_size for path in kept.rglob("*") if path.is_file()) > 0
+        assert usage["pipelines"][0]["scratch_bytes"] >= taken["scratch_bytes"]
+        assert usage["pipelines"][0]["runs"] == 2
+        (folder,) = usage["left_folders"]
+        assert (folder["path"], folder["bytes"] >> 20) == ("reproductions/left", 1)
+        assert "reproductions/left takes 1.0 MiB: no run is recorded of it" in program("doctor", cwd=two_nights).stdout
 
     def test_every_failure_is_had_again(self, tmp_path: Path) -> None:
         """Given steps that failed in every way in which one can, then each fails alike; one that another signal ends does not."""
