@@ -208,8 +208,8 @@ def usage_facts(usage: Usage | None) -> Facts | None:
     """Return what the ledger and what lies beside it take, the largest pipelines and runs first; None where nothing is known."""
     if usage is None:
         return None
-    facts: Facts = dict(usage._asdict())
-    return facts | {name: [item.as_json() for item in facts[name]] for name in ("pipelines", "runs")}  # type: ignore[attr-defined]
+    largest = {name: [item.as_json() for item in getattr(usage, name)] for name in ("pipelines", "runs")}
+    return {**usage._asdict(), **largest, "left_folders": [item._asdict() for item in usage.left_folders]}
 
 
 def _needed(connection: sqlite3.Connection, growth: Growth) -> int:

@@ -115,13 +115,17 @@ def _rules(view: View, wish: Wish) -> list[Rule]:
             parse_duration(wish.older_than, zero_allowed=True)
         except InvalidDurationError as error:
             raise UsageRefusedError("usage", f"{OVERRIDE}: {error}") from None
-    names = [name for (name,) in view.connection.execute("SELECT pipeline FROM pipelines ORDER BY pipeline")]
     return [
         rule
-        for name in names
-        if view.pipeline in (None, name)
+        for name in pruned_pipelines(view)
         for rule in rules_of(name, recorded_definition(view.connection, name), wish.kinds, wish.older_than)
     ]
+
+
+def pruned_pipelines(view: View) -> list[str]:
+    """Return the pipelines that are looked at: that of *view*, or all of its ledger."""
+    names = [name for (name,) in view.connection.execute("SELECT pipeline FROM pipelines ORDER BY pipeline")]
+    return [name for name in names if view.pipeline in (None, name)]
 
 
 def _add_files(part: Part, view: View, *, read: bool) -> None:

@@ -82,11 +82,12 @@ class View:
         try:
             return find_run(self.connection, word, pipeline=self.pipeline)
         except RunLookupError as error:
-            if self.moment is None or error.kind != "no_runs":
-                raise
             of = "" if self.pipeline is None else f" of {self.pipeline}"
-            message = f"at that moment, event {self.moment.seq}, the ledger held no run{of}; `orchestrate runs` lists those of now"
-            raise RunLookupError("no_runs", message) from None
+            what = {"no_runs": of, "unknown_run": f" {word}"}.get(error.kind)
+            if self.moment is None or what is None:
+                raise
+            message = f"at that moment, event {self.moment.seq}, the ledger held no run{what}; `orchestrate runs` lists those of now"
+            raise RunLookupError(error.kind, message) from None
 
     def holding(self, word: str) -> tuple[View, str]:
         """Return the id of the run that *word* means, and the view of the ledger that holds it: this one, or one that it continues."""

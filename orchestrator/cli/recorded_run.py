@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from orchestrator.core.reproduction import RecordedStep
 from orchestrator.core.toml_text import read_toml
 from orchestrator.projections.environments import environment_of
 from orchestrator.projections.find_run import refuse_reproduction
+from orchestrator.projections.pruned import pruned_blob, pruned_when
 from orchestrator.projections.queries import load_blob, load_json, pipeline_row, run_row
 from orchestrator.projections.reproductions import last_attempts, starts_of
 from orchestrator.runtime.environment import Environment, Resolved, resolve_environment
@@ -82,6 +84,7 @@ def recorded_run(view: View, run_id: str) -> RecordedRun:
     environment = environment_of(connection, run_id)
     digest = str(starts[-1]["definition"])
     document = load_blob(connection, digest) or {}
+    attempts = last_attempts(connection, run_id)
     text = _definition_text(connection, environment) or canonical_bytes(document)
     # The text has the steps in their order, which is that of the graph.
     read = read_toml(text, "the definition").document or {}
@@ -97,9 +100,16 @@ def recorded_run(view: View, run_id: str) -> RecordedRun:
         text=text,
         pipeline=attrs.evolve(pipeline, document=document, digest=digest),
         graph=build_graph(pipeline),
-        steps={name: _recorded_step(connection, item) for name, item in last_attempts(connection, run_id).items()},
-        problems=tuple(_definition_problems(starts, document, wrong)),
+        steps={name: _recorded_step(connection, item) for name, item in attempts.items()},
+        problems=(*_definition_problems(starts, document, wrong), *_key_problems(connection, attempts)),
     )
+
+
+def not_kept(connection: sqlite3.Connection, digest: str) -> str:
+    """Say of *digest*, under which the ledger has nothing, that it is not kept, and which event says that it was pruned, where one does."""
+    row = pruned_blob(connection, digest)
+    told = "" if row is None else f": {pruned_when(row)}"
+    return f"is not kept in the ledger{told}"
 
 
 def _definition_text(connection: sqlite3.Connection, environment: Mapping[str, Any] | None) -> bytes | None:
@@ -119,6 +129,14 @@ def _definition_problems(
         yield Problem("definition_changed", "it was resumed with another definition: its steps ran by two of them")
 
 
+def _key_problems(connection: sqlite3.Connection, attempts: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    """Yield the steps of which it is not known any more what they read and ran: what is large of that is a blob of its own."""
+    for name, row in attempts.items():
+        digest = json.loads(row["components"] or "{}").get("blob")
+        if digest is not None and load_blob(connection, digest) is None:
+            yield Problem("key_not_kept", f"step {name}: what it read and ran {not_kept(connection, digest)}")
+
+
 def _recorded_step(connection: sqlite3.Connection, row: Mapping[str, Any]) -> RecordedStep:
     lost = row["attempt_reason"] == "lost"
     outputs = load_json(connection, row["outputs"])
@@ -126,6 +144,7 @@ def _recorded_step(connection: sqlite3.Connection, row: Mapping[str, Any]) -> Re
         status=row["status"],
         reason=row["reason"],
         exit_code=row["exit_code"],
+        signal=row["signal"],
         attempt_status="lost" if lost else row["attempt_status"],
         components=load_json(connection, row["components"]),
         outputs={name: value if isinstance(value, str) else None for name, value in outputs.items()},

@@ -8,6 +8,7 @@ touches nothing of it: a night begins while one is on.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from orchestrator.cli.keying import keyed_surroundings
 from orchestrator.cli.manual import acting, checked_reason
 from orchestrator.cli.project import Prepared, Project
 from orchestrator.cli.reading import View
-from orchestrator.cli.recorded_run import RecordedRun, recorded_run, variables_again
+from orchestrator.cli.recorded_run import RecordedRun, not_kept, recorded_run, variables_again
 from orchestrator.cli.running import MakeObservers, Say, new_run_id, run_engine
 from orchestrator.cli.scratch_tree import Tree, lay_out, make_tree, outside_problems, with_programs
 from orchestrator.cli.sealing import seal_ledger
@@ -42,6 +43,7 @@ from orchestrator.core.reproduction import Again, StepVerdict, steps_again
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.selection import Selection
 from orchestrator.core.state import RunState
+from orchestrator.projections.find_run import RunLookupError
 from orchestrator.projections.reproductions import any_run
 from orchestrator.runtime.assembly import run_plan
 from orchestrator.runtime.environment import Environment, child_environment
@@ -109,7 +111,7 @@ def reproduce(request: Request, *, observers: MakeObservers, say: Say, began: Ca
         LedgerError: The ledger cannot be used, or an event could not be recorded; what ran then has been ended.
     """
     with acting(request.pipeline, request.ledger) as (view, ledger), _known_to_be_on(ledger):
-        recorded = recorded_run(view, view.find(request.run))
+        recorded = recorded_run(view, _found(view, request.run))
         close_lost_reproductions(ledger, recorded.name, say=say)
         reason = checked_reason(view, recorded.name, request.reason, "reproduce")
         again = steps_again(recorded.pipeline, recorded.steps)
@@ -150,6 +152,20 @@ def reproduce(request: Request, *, observers: MakeObservers, say: Say, began: Ca
             event = telling.event(run_id, steps, [])
             append_event(ledger, f"pipeline/{recorded.name}", event)
             return Result(recorded, run_id, event, state.status, code, kept, where)
+
+
+def _found(view: View, word: str) -> str:
+    """Return the id of the run that *word* means; one of a former ledger is refused as what it is."""
+    try:
+        holder, run_id = view.holding(word)
+    finally:
+        view.close_former()
+    if holder is not view:
+        message = f"run {run_id} is of a former ledger, which this one continues and which is closed: a run is run again by what its own ledger keeps"
+        raise RunLookupError(
+            "former_run", f"{message}, and its verdict is recorded there; `orchestrate show {run_id}` shows it"
+        )
+    return run_id
 
 
 @contextlib.contextmanager
@@ -263,7 +279,8 @@ def _laid_out(made: _Made, recorded: RecordedRun, again: Again, ledger: Ledger) 
     def shown(name: str) -> str:
         return redactor.redact_name(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
-    return lay_out(recorded, again, made.tree, blob=ledger.blob, shown=shown)
+    why = functools.partial(not_kept, ledger.connection)
+    return lay_out(recorded, again, made.tree, blob=ledger.blob, not_kept=why, shown=shown)
 
 
 def _plan(

@@ -111,13 +111,20 @@ def _folder_named(step: Step, folder: Path, around: Surroundings) -> Iterator[Pr
 
 
 def lay_out(
-    recorded: RecordedRun, again: Again, tree: Tree, *, blob: Blob, shown: Callable[[str], str]
+    recorded: RecordedRun,
+    again: Again,
+    tree: Tree,
+    *,
+    blob: Blob,
+    not_kept: Callable[[str], str],
+    shown: Callable[[str], str],
 ) -> list[Problem]:
     """
     Put code and inputs into the tree, each held to its recorded digest, and return what is missing or not what it was.
 
     Args:
         blob: Returns what the ledger keeps under a digest.
+        not_kept: Says of a digest under which it keeps nothing that it does not, and why.
         shown: Returns the name of a file as manifests have it.
 
     Raises:
@@ -128,7 +135,7 @@ def lay_out(
     for dataset, digest in again.inputs.items():
         manifest = None if digest is None else blob(digest)
         if digest is not None and manifest is None:
-            problems.append(Problem("input_not_kept", f"input {dataset}: its manifest is not kept in the ledger"))
+            problems.append(Problem("input_not_kept", f"input {dataset}: its manifest {not_kept(digest)}"))
             continue
         target = tree.places[dataset].path
         assert target is not None
@@ -141,7 +148,7 @@ def lay_out(
     (tree.folder / recorded.definition.name).write_bytes(recorded.text)
     for item in inputs:
         problems += lay_out_input(item, shown)
-    problems += lay_out_code(again.code, original=recorded.folder, folder=tree.folder, kept=blob)
+    problems += lay_out_code(again.code, original=recorded.folder, folder=tree.folder, kept=blob, not_kept=not_kept)
     for name in again.steps:
         step = recorded.pipeline.steps[name]
         Path(tree.folder, resolve(step.cwd or "", tree.around.values)).mkdir(parents=True, exist_ok=True)

@@ -14,12 +14,13 @@ from orchestrator.core.problems import Problem
 from orchestrator.core.reproduction import (
     Again,
     DatasetVerdict,
+    Ending,
     StepVerdict,
     first_different,
     other_outcome,
     worst,
 )
-from orchestrator.core.state import RunState
+from orchestrator.core.state import RunState, StepState
 from orchestrator.runtime.dataset_comparison import Output, compare_dataset
 from orchestrator.runtime.provenance import current_actor
 
@@ -49,7 +50,7 @@ def compared(
     found: dict[str, StepVerdict] = {}
     for name in (name for name in recorded.graph.order if name in again.steps):
         then, now = recorded.steps[name], state.step(name)
-        outcome = other_outcome(then, now.status, now.reason, _exit_code(now.attempt_evidence))
+        outcome = other_outcome(then, _ending(now))
         datasets: tuple[DatasetVerdict, ...] = ()
         if outcome is None and then.is_done:
             datasets = tuple(
@@ -70,9 +71,14 @@ def compared(
     return list(found.values())
 
 
-def _exit_code(evidence: Mapping[str, object]) -> int | None:
-    code = evidence.get("exit_code")
-    return code if isinstance(code, int) else None
+def _ending(step: StepState) -> Ending:
+    code, signal = (step.attempt_evidence.get(name) for name in ("exit_code", "signal"))
+    return Ending(
+        step.status,
+        step.reason,
+        exit_code=code if isinstance(code, int) else None,
+        signal=signal if isinstance(signal, int) else None,
+    )
 
 
 def _ancestors(recorded: RecordedRun, name: str) -> list[str]:

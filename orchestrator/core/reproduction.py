@@ -32,6 +32,7 @@ class RecordedStep:
         status: Its final one in that run.
         reason: Why it was skipped or failed, or None.
         exit_code: Of its last attempt, or None.
+        signal: That ended its last attempt, or None.
         attempt_status: How its last attempt ended, or None where it was not attempted.
         components: The material of the key of that attempt.
         outputs: Content digest of each dataset as it left them; empty where it did not end well.
@@ -41,18 +42,24 @@ class RecordedStep:
     reason: str | None = None
     exit_code: int | None = None
     attempt_status: str | None = None
+    signal: int | None = None
     components: Mapping[str, object] = attrs.field(factory=dict)
     outputs: Mapping[str, str | None] = attrs.field(factory=dict)
 
     @property
     def is_done(self) -> bool:
         """Whether it ended well, so that its outputs are what they should be."""
-        return self.attempt_status in _DONE and self.status in ("succeeded", "skipped")
+        return is_done(self.status, self.attempt_status)
 
     def part(self, name: str) -> Mapping[str, str | None]:
         """Return the component *name* of its key, such as `inputs`; empty where there is none."""
         found = self.components.get(name)
         return {str(key): value for key, value in found.items()} if isinstance(found, Mapping) else {}
+
+
+def is_done(status: str, attempt_status: str | None) -> bool:
+    """Whether a step that ended as *status* after an attempt that ended as *attempt_status* came to a good end by that."""
+    return attempt_status in _DONE and status in ("succeeded", "skipped")
 
 
 @attrs.frozen
@@ -201,20 +208,42 @@ def worst(verdicts: Iterable[str]) -> str:
     return max(verdicts, key=VERDICTS.index, default=VERDICTS[0])
 
 
-def other_outcome(
-    recorded: RecordedStep, status: str, reason: str | None, exit_code: int | None
-) -> dict[str, object] | None:
+@attrs.frozen
+class Ending:
+    """
+    Say how a step ended.
+
+    Attributes:
+        exit_code: Of its last attempt; None is as good as 0, which says nothing where it failed all the same.
+        signal: That ended its last attempt.
+    """
+
+    status: str
+    reason: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+
+    @property
+    def signature(self) -> tuple[object, ...]:
+        """What is the same where two endings are alike: what was ended because its time was up was ended by us, with whichever signal it took."""
+        return self.status, self.reason, self.exit_code or None, self.signal if self.reason == "signal" else None
+
+    def __str__(self) -> str:
+        """Return it for people."""
+        facts = [] if self.reason in (None, "signal") else [self.reason]
+        facts += [
+            f"{word} {number}" for word, number in (("exit code", self.exit_code), ("signal", self.signal)) if number
+        ]
+        return f"{self.status} ({', '.join(map(str, facts))})" if facts else self.status
+
+
+def other_outcome(recorded: RecordedStep, now: Ending) -> dict[str, object] | None:
     """Return how the step ended then and now, where that is not the same; without new data is as good as done."""
-    now_done = status == "succeeded" or (status, reason) == ("skipped", "no_new_data")
-    then, now = (recorded.status, recorded.reason, recorded.exit_code), (status, reason, exit_code)
-    if (recorded.is_done and now_done) or (not recorded.is_done and then == now):
+    is_done = now.status == "succeeded" or (now.status, now.reason) == ("skipped", "no_new_data")
+    then = Ending(recorded.status, recorded.reason, recorded.exit_code, recorded.signal)
+    if (recorded.is_done and is_done) or (not recorded.is_done and then.signature == now.signature):
         return None
-    return {"expected": _ending(*then), "actual": _ending(*now)}
-
-
-def _ending(status: str, reason: str | None, exit_code: int | None) -> str:
-    facts = [*([] if reason is None else [reason]), *([f"exit code {exit_code}"] if exit_code else [])]
-    return f"{status} ({', '.join(facts)})" if facts else status
+    return {"expected": str(then), "actual": str(now)}
 
 
 def first_different(steps: Sequence[StepVerdict]) -> StepVerdict | None:

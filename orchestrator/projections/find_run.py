@@ -14,7 +14,7 @@ class RunLookupError(Exception):
     Raised when a word means no run, or more than one.
 
     Attributes:
-        kind: `unknown_run`, `ambiguous_run`, `other_pipeline`, `no_runs`, `bad_run_id`, `unknown_pipeline`, `unknown_step` or `reproduction`.
+        kind: `unknown_run`, `ambiguous_run`, `other_pipeline`, `no_runs`, `bad_run_id`, `unknown_pipeline`, `unknown_step`, `reproduction` or `former_run`.
     """
 
     def __init__(self, kind: str, message: str) -> None:

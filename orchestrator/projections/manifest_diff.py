@@ -9,9 +9,14 @@ FILES_MAX = 20
 """So many files are named."""
 
 
-def manifest_diff(before: bytes, after: bytes) -> dict[str, object]:
-    """Return how many files were added, changed and removed between two manifests, see `runtime.digests`, and the first of them by name."""
-    old, new = _files(before), _files(after)
+def manifest_diff(before: bytes, after: bytes, *, single: str = "") -> dict[str, object]:
+    """
+    Return how many files were added, changed and removed between two manifests, see `runtime.digests`, and the first of them by name.
+
+    Args:
+        single: What a file is called that is the whole dataset, since manifests give it no name.
+    """
+    old, new = _files(before, single), _files(after, single)
     kinds = {
         "added": [name for name in new if name not in old],
         "changed": [name for name in new if name in old and old[name] != new[name]],
@@ -22,6 +27,6 @@ def manifest_diff(before: bytes, after: bytes) -> dict[str, object]:
     return {**{kind: len(names) for kind, names in kinds.items()}, "first": first}
 
 
-def _files(manifest: bytes) -> dict[str, list[Any]]:
+def _files(manifest: bytes, single: str) -> dict[str, list[Any]]:
     # What a probe answered has no files.
-    return {str(entry[0]): entry[1:] for entry in json.loads(manifest).get("files", ())}
+    return {str(entry[0]) or single: entry[1:] for entry in json.loads(manifest).get("files", ())}

@@ -18,6 +18,11 @@ WHERE e.stream = 'pipeline/' || ? AND e.type = 'files.pruned' AND (? IS NULL OR 
 ORDER BY e.seq
 """
 
+_BLOB = """
+SELECT e.seq, e.recorded_at, json_extract(e.data, '$.keep') FROM events e, json_each(e.data, '$.blobs') b
+WHERE e.type = 'blobs.pruned' AND json_extract(b.value, '$.digest') = ? ORDER BY e.seq DESC LIMIT 1
+"""
+
 
 def pruned_files(connection: sqlite3.Connection, pipeline: str, run_id: str | None = None) -> dict[str, Row]:
     """
@@ -42,9 +47,20 @@ def pruned_blobs(connection: sqlite3.Connection) -> set[str]:
     return {str(digest) for (digest,) in rows}
 
 
+def pruned_blob(connection: sqlite3.Connection, digest: str) -> Row | None:
+    """Return what the last event says by which the blob *digest* was pruned, as `pruned_files` does; None where no event does."""
+    row = connection.execute(_BLOB, (digest,)).fetchone()
+    return None if row is None else dict(zip(("seq", "recorded_at", "keep"), row, strict=True))
+
+
 def pruned_text(row: Row) -> str:
     """Return what *row*, of `pruned_files`, says, as people read it."""
-    return f"pruned at {row['recorded_at']} after {row['keep']} (event {row['seq']}); digests stay in the ledger"
+    return f"{pruned_when(row)}; digests stay in the ledger"
+
+
+def pruned_when(row: Row) -> str:
+    """Return when, why and by which event that was pruned which *row* tells of, as people read it."""
+    return f"pruned at {row['recorded_at']} after {row['keep']} (event {row['seq']})"
 
 
 def pruned_summary(files: object) -> str | None:

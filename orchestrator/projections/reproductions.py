@@ -65,9 +65,12 @@ def starts_of(connection: sqlite3.Connection, run_id: str) -> list[Mapping[str, 
 def last_attempts(connection: sqlite3.Connection, run_id: str) -> dict[str, Row]:
     """Return for each step of the run *run_id* how it ended, and of its last attempt, where there is one, how that ended and its key's material."""
     rows = connection.execute(
-        "SELECT s.step, s.status, s.reason, s.outputs, a.status, a.reason, a.exit_code, a.components FROM steps s LEFT JOIN attempts a"
+        "SELECT s.step, s.status, s.reason, s.outputs, a.status, a.reason, a.exit_code, a.signal, a.components FROM steps s LEFT JOIN attempts a"
         " ON a.run_id = s.run_id AND a.step = s.step AND a.attempt = s.attempts WHERE s.run_id = ? ORDER BY s.position",
         (run_id,),
     )
-    names = ("step", "status", "reason", "outputs", "attempt_status", "attempt_reason", "exit_code", "components")
+    names = (
+        *("step", "status", "reason", "outputs", "attempt_status", "attempt_reason", "exit_code", "signal"),
+        "components",
+    )
     return {row[0]: dict(zip(names, row, strict=True)) for row in rows}

@@ -2,7 +2,8 @@
 Two runs of one pipeline compared: what they were made from, what was decided, what came of it, and how long it took.
 
 The first step, in the order of the graph, that went another way stands on top, with the first thing in which it differs: what went in goes before what was
-decided, and that before what came of it. Steps and datasets that were renamed between the runs are compared under the names of the second one.
+decided, and that before what came of it. Steps and datasets that were renamed between the runs are compared under the names of the second one. A run and its
+reproduction are compared in what was run again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from orchestrator.core.definition_diff import definition_changes, renamed_entries
 from orchestrator.core.explain import id_of
 from orchestrator.core.fingerprint import first_difference, rename_components
+from orchestrator.projections.reproduced_sides import sides_of_reproduction
 from orchestrator.projections.run_sides import Document, Side, StepSide
 from orchestrator.projections.text_diff import TextDiff, text_diff
 
@@ -41,6 +43,8 @@ class Names:
 
 def run_diff(before: Side, after: Side) -> Row:
     """Return how the run *after* differs from the run *before*, as `diff --json` prints it."""
+    again = sides_of_reproduction(before, after)
+    before, after = again or (before, after)
     names = Names(before, after)
     steps = list(_steps(before, after, names))
     found: Row = {
@@ -57,7 +61,8 @@ def run_diff(before: Side, after: Side) -> Row:
         "run": [
             {"what": name, "before": before.run[name], "after": after.run[name]}
             for name in ("status", "exit_code")
-            if before.run[name] != after.run[name]
+            # How a reproduction ends hangs on what is run again.
+            if again is None and before.run[name] != after.run[name]
         ],
         "durations": list(_durations(before, after, names)),
     }
@@ -229,7 +234,8 @@ def _here(components: Document, side: Side) -> Document:
     needs = components.get("needs")
     if not isinstance(needs, Mapping):
         return components
-    own = f"{side.run['run_id']}/"
+    # A reproduction takes those that are not made again from the run that it runs again.
+    own = tuple(f"{run_id}/" for run_id in (side.run["run_id"], side.run.get("reproduces")) if run_id)
     return {**components, "needs": {name: _HERE if str(of).startswith(own) else of for name, of in needs.items()}}
 
 
@@ -251,7 +257,7 @@ def _data(before: Side, after: Side, names: Names, kind: str) -> Iterator[Row]:
     for name in sorted({*sides[0], *sides[1]}):
         old, new = sides[0].get(name), sides[1].get(name)
         if old != new:
-            yield {"dataset": name, "before": old, "after": new, "files": _manifests(before, after, old, new)}
+            yield {"dataset": name, "before": old, "after": new, "files": _manifests(before, after, name, old, new)}
 
 
 def _contents(step: StepSide, kind: str) -> Document | None:
@@ -268,11 +274,14 @@ def _digests(steps: Mapping[str, StepSide], kind: str, renamed: Mapping[str, str
     return found
 
 
-def _manifests(before: Side, after: Side, old: str | None, new: str | None) -> Row | None:
+def _manifests(before: Side, after: Side, dataset: str, old: str | None, new: str | None) -> Row | None:
     from orchestrator.projections.manifest_diff import manifest_diff
 
     texts = [None if digest is None else side.text(digest) for side, digest in ((before, old), (after, new))]
-    return None if texts[0] is None or texts[1] is None else manifest_diff(texts[0], texts[1])
+    if texts[0] is None or texts[1] is None:
+        return None
+    path = (after.definition or {}).get("datasets", {}).get(dataset, {}).get("path") or dataset
+    return manifest_diff(texts[0], texts[1], single=str(path).rpartition("/")[2] or dataset)
 
 
 def _durations(before: Side, after: Side, names: Names) -> Iterator[Row]:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from orchestrator.core.reproduction import is_done
 from orchestrator.projections.environments import environment_of
 from orchestrator.projections.queries import load_blob, load_json
 from orchestrator.projections.reproductions import any_run
@@ -16,7 +17,7 @@ Document = Mapping[str, Any]
 
 _STEPS = (
     "SELECT s.step, s.status, s.reason, s.evidence, s.error_class, s.duration_us, s.outputs, a.attempt, a.start_reason, a.start_evidence,"
-    " a.components, a.exit_code, a.signal, a.reason AS failure, (SELECT count(*) FROM attempts n WHERE n.run_id = s.run_id"
+    " a.components, a.exit_code, a.signal, a.reason AS failure, a.status AS attempt_status, (SELECT count(*) FROM attempts n WHERE n.run_id = s.run_id"
     " AND n.step = s.step) AS attempts FROM steps s LEFT JOIN attempts a ON a.run_id = s.run_id AND a.step = s.step"
     " AND a.attempt = (SELECT max(m.attempt) FROM attempts m WHERE m.run_id = s.run_id AND m.step = s.step)"
     " WHERE s.run_id = ? ORDER BY s.position"
@@ -31,6 +32,7 @@ class StepSide(NamedTuple):
         components: What its key is made of: of its last attempt, else of the certificate of its skip; None where neither was.
         decision: Why it ran or was skipped, as the ledger names it; None where it was not decided.
         outputs: What it wrote; of a skipped one what was there already, by its certificate; None where it did not run and nothing tells.
+        is_done: Whether it was attempted and ended well, with new data or without.
     """
 
     status: str
@@ -40,6 +42,7 @@ class StepSide(NamedTuple):
     outcome: Document
     outputs: Document | None
     seconds: float | None
+    is_done: bool = False
 
 
 class Side(NamedTuple):
@@ -77,6 +80,7 @@ def side_of(connection: sqlite3.Connection, run_id: str) -> Side:
         "duration_us",
         "definition",
         "graph",
+        "reproduces",
     )
     row = any_run(connection, run_id)
     run = {name: row[name] for name in columns}
@@ -129,6 +133,7 @@ def _step(connection: sqlite3.Connection, row: Mapping[str, Any]) -> StepSide:
         outcome={"status": row["status"], **facts},
         outputs=outputs,
         seconds=None if row["duration_us"] is None else row["duration_us"] / 1e6,
+        is_done=is_done(str(row["status"]), row["attempt_status"]),
     )
 
 

@@ -11,6 +11,7 @@ import attrs
 from orchestrator.core.reproduction import DatasetVerdict, FileVerdict, worst
 from orchestrator.runtime.content_comparison import Comparison, compare_files
 from orchestrator.runtime.digests import DatasetPlace, manifest_files
+from orchestrator.runtime.files import open_file
 from orchestrator.runtime.table_files import UncomparableError, is_comparable
 
 _CHUNK_BYTES = 1 << 20
@@ -108,7 +109,7 @@ def _digest_of(path: str, entry: Entry) -> str | None:
     """Return the content digest of the file at *path*, or None where it is not the one that *entry* tells of."""
     content = sha256()
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             status = os.fstat(file.fileno())
             while chunk := file.read(_CHUNK_BYTES):
                 content.update(chunk)

@@ -1,7 +1,9 @@
-"""Reading small text files that a user names, without ever hanging on what is no file; and folders that only their owner can enter."""
+"""Reading files that a user names, or that lay there once, without ever hanging on what is no file; and folders that only their owner can enter."""
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import stat
 from pathlib import Path
@@ -47,6 +49,34 @@ def read_bounded(path: Path, *, most: int) -> bytes:
     if len(content) > most:
         raise UnreadableFileError("too_large", f"it has more than {most} bytes")
     return content
+
+
+class NotAFileError(OSError):
+    """Raised when what is to be read is a folder, a FIFO, a device or a socket."""
+
+
+def open_file(path: str | Path) -> io.FileIO:
+    """
+    Return the regular file *path*, opened for reading; where a FIFO lies by now, nobody who writes into it is waited for.
+
+    Raises:
+        NotAFileError: It is something else than a file.
+        OSError: It cannot be opened.
+    """
+    try:
+        file = io.FileIO(path, "rb", opener=_at_once)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.EISDIR):  # A socket, a device that is not there, a folder.
+            raise NotAFileError(error.errno, "it is no file") from None
+        raise
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise NotAFileError(errno.EINVAL, "it is no file")
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _kind(mode: int) -> str:

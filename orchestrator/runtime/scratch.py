@@ -18,6 +18,7 @@ import attrs
 from orchestrator.core.problems import Problem
 from orchestrator.core.redaction import MASK
 from orchestrator.runtime.digests import DatasetPlace, manifest_files
+from orchestrator.runtime.files import NotAFileError, open_file
 from orchestrator.runtime.walking import walk_files
 
 _CHUNK_BYTES = 1 << 20
@@ -117,7 +118,7 @@ def _copied(source: str, target: str, size: int, digest: str) -> str | None:
     if digest.startswith(_UNREADABLE):
         return "unreadable"
     try:
-        with open(source, "rb", buffering=0, opener=_at_once) as file:
+        with open_file(source) as file:
             status = os.fstat(file.fileno())
             if status.st_size != size or (digest.startswith(_BY_TIME) and digest != f"{_BY_TIME}{status.st_mtime_ns}"):
                 return "changed"
@@ -132,7 +133,7 @@ def _copied(source: str, target: str, size: int, digest: str) -> str | None:
                         copy.write(chunk)
     except (FileNotFoundError, NotADirectoryError):
         return "gone"
-    except IsADirectoryError:
+    except NotAFileError:
         return "changed"
     except PermissionError:
         return "unreadable"
@@ -143,17 +144,17 @@ def _copied(source: str, target: str, size: int, digest: str) -> str | None:
     return None if digest == f"sha256:{content.hexdigest()}" else "changed"
 
 
-def _at_once(path: str, flags: int) -> int:
-    """Open what may be a pipe by now, and wait for nobody who writes into it."""
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
 def lay_out_code(
-    code: Mapping[str, str], *, original: Path, folder: Path, kept: Callable[[str], bytes | None]
+    code: Mapping[str, str],
+    *,
+    original: Path,
+    folder: Path,
+    kept: Callable[[str], bytes | None],
+    not_kept: Callable[[str], str],
 ) -> Iterator[Problem]:
     """
     Write each file of *code* below *folder* as it ran, and yield those of which nobody has the content.
@@ -162,6 +163,7 @@ def lay_out_code(
         code: File, relative to the definition's folder, to its digest.
         original: The definition's folder: a file that the ledger does not keep is taken from there, if it is still what it was.
         kept: Returns what the ledger keeps under a digest.
+        not_kept: Says of a digest under which it keeps nothing that it does not, and why.
     """
     for name, digest in code.items():
         target = folder / name
@@ -176,7 +178,7 @@ def lay_out_code(
             target.chmod(0o700 if content.startswith(_SCRIPT) else 0o600)
             why = None
         if why is not None:
-            yield Problem("code_not_kept", f"code {name} is not kept in the ledger, and {why}")
+            yield Problem("code_not_kept", f"code {name} {not_kept(digest)}, and {why}")
 
 
 def is_inside(name: str) -> bool:
@@ -187,11 +189,13 @@ def is_inside(name: str) -> bool:
 def _taken_in_place(source: Path, target: Path, digest: str) -> str | None:
     """Copy a file of code that is still what it was, or link to it where it is a program; return why that cannot be, or None."""
     try:
-        with source.open("rb") as file:
+        with open_file(source) as file:
             start, content = file.read(len(_SCRIPT)), sha256()
             file.seek(0)
             while chunk := file.read(_CHUNK_BYTES):
                 content.update(chunk)
+    except NotAFileError:
+        return "is no file any more"
     except OSError:
         return "is not there any more"
     if digest != f"sha256:{content.hexdigest()}":

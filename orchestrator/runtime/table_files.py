@@ -192,20 +192,45 @@ def _parquet(path: str) -> Table:
     polars = polars_module()
     try:
         frame = polars.scan_parquet(path, glob=False)
-        types = {name: str(kind) for name, kind in frame.collect_schema().items()}
+        schema = frame.collect_schema()
     except polars.exceptions.PolarsError as error:
         raise ValueError(type(error).__name__) from None
-    return Table(types, lambda: _parquet_rows(polars, frame, list(types), total))
+    types = {name: str(kind) for name, kind in schema.items()}
+    return Table(types, lambda: _parquet_rows(polars, frame, schema, total))
 
 
-def _parquet_rows(polars: Any, frame: Any, names: list[str], total: int) -> Iterator[Row]:  # noqa: ANN401 - of an optional package
+def _parquet_rows(polars: Any, frame: Any, schema: Mapping[str, Any], total: int) -> Iterator[Row]:  # noqa: ANN401 - of an optional package
+    counted = [(place, _counted(polars, kind)) for place, kind in enumerate(schema.values())]
+    moments = [(place, kind) for place, kind in counted if kind is not None]
     for first in range(0, total, _ROWS_AT_ONCE):
         try:
             part = frame.slice(first, _ROWS_AT_ONCE).collect()
+            for place, kind in moments:
+                part.replace_column(place, part.to_series(place).cast(kind))
         except polars.exceptions.PolarsError as error:
             raise ValueError(type(error).__name__) from None
         for values in part.iter_rows():
-            yield dict(zip(names, map(repr, values), strict=True))
+            yield dict(zip(schema, map(repr, values), strict=True))
+
+
+def _counted(polars: Any, kind: Any) -> Any:  # noqa: ANN401 - of an optional package
+    """
+    Return the type *kind* with times as the whole numbers that the file has, or None where there is no time in it.
+
+    As objects of Python they would lose what is less than a microsecond, and those of far years could not be made.
+    """
+    if kind.is_temporal():
+        return polars.Int64
+    if isinstance(kind, polars.List | polars.Array):
+        inner = _counted(polars, kind.inner)
+        if inner is None:
+            return None
+        return polars.List(inner) if isinstance(kind, polars.List) else polars.Array(inner, kind.size)
+    if isinstance(kind, polars.Struct):
+        fields = {field.name: (field.dtype, _counted(polars, field.dtype)) for field in kind.fields}
+        if any(inner is not None for _, inner in fields.values()):
+            return polars.Struct({name: inner or own for name, (own, inner) in fields.items()})
+    return None
 
 
 def polars_module() -> Any:  # noqa: ANN401 - of an optional package

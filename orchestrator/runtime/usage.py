@@ -1,14 +1,15 @@
 """
 What a ledger and what lies beside it take, by run and by pipeline: for whoever wonders what to prune.
 
-Logs and reports are measured where they lie. What the events of a run take is their part of the ledger's file: what an event takes in it on average, with
+Logs, reports and scratch folders are measured where they lie; runs that ran another one again count like any other. What the events of a run take is their part of the ledger's file: what an event takes in it on average, with
 tables, keys and what else belongs to it. Documents that are kept by digest belong to no run alone, and are told as a whole.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +18,12 @@ from orchestrator.runtime.room import folder_bytes
 SHOWN_AT_MOST = 10
 """So many of the largest are told."""
 
+SCRATCH = "reproductions"
+"""Where, beside a ledger, runs are run again."""
+
 _RUNS = """
-SELECT r.run_id, r.pipeline, (SELECT count(*) FROM events e WHERE e.stream = 'run/' || r.run_id) FROM runs r ORDER BY r.first_seq
+SELECT r.run_id, r.pipeline, r.nights, (SELECT count(*) FROM events e WHERE e.stream = 'run/' || r.run_id)
+FROM (SELECT run_id, pipeline, first_seq, 1 AS nights FROM runs UNION ALL SELECT run_id, pipeline, first_seq, 0 FROM reproductions) r ORDER BY r.first_seq
 """
 
 
@@ -28,7 +33,8 @@ class Taken(NamedTuple):
 
     Attributes:
         run_id: None for a pipeline.
-        runs: How many.
+        runs: How many; those that ran another one again are not counted.
+        scratch_bytes: What such a one keeps of its scratch folder.
     """
 
     pipeline: str
@@ -38,11 +44,12 @@ class Taken(NamedTuple):
     events_bytes: int
     logs_bytes: int
     reports_bytes: int
+    scratch_bytes: int
 
     @property
     def bytes(self) -> int:
         """All of it."""
-        return self.events_bytes + self.logs_bytes + self.reports_bytes
+        return self.events_bytes + self.logs_bytes + self.reports_bytes + self.scratch_bytes
 
     def as_json(self) -> dict[str, object]:
         """Return the fields and their sum; a pipeline has no run, and a run no count of them."""
@@ -52,6 +59,13 @@ class Taken(NamedTuple):
         return {"pipeline": self.pipeline, **rest, **count, **sizes, "bytes": self.bytes}
 
 
+class LeftFolder(NamedTuple):
+    """Hold a scratch folder of which no run is recorded: that run is about to start, or was killed before it did."""
+
+    path: str
+    bytes: int
+
+
 class Usage(NamedTuple):
     """
     Hold what a ledger and what lies beside it take.
@@ -59,6 +73,7 @@ class Usage(NamedTuple):
     Attributes:
         pipelines: The largest first; at most `SHOWN_AT_MOST`, like *runs*.
         unused_bytes: Of the ledger's file, which later events use before it grows.
+        left_folders: The largest first; at most `SHOWN_AT_MOST`.
     """
 
     pipelines: list[Taken]
@@ -67,6 +82,7 @@ class Usage(NamedTuple):
     blobs_bytes: int
     file_bytes: int
     unused_bytes: int
+    left_folders: list[LeftFolder]
 
 
 def usage_of(connection: sqlite3.Connection, folder: Path) -> Usage:
@@ -81,23 +97,44 @@ def usage_of(connection: sqlite3.Connection, folder: Path) -> Usage:
         Taken(
             pipeline,
             run_id,
-            1,
+            nights,
             count,
             used * count // events,
             folder_bytes(folder / "logs" / run_id),
             folder_bytes(folder / "reports" / run_id),
+            0 if nights else tree_bytes(folder / SCRATCH / run_id),
         )
-        for run_id, pipeline, count in connection.execute(_RUNS)
+        for run_id, pipeline, nights, count in connection.execute(_RUNS)
     ]
     return Usage(
-        _largest(_by_pipeline(runs)), _largest(runs), blobs, blobs_bytes, pages * page_bytes, unused * page_bytes
+        pipelines=_largest(_by_pipeline(runs)),
+        runs=_largest(runs),
+        blobs=blobs,
+        blobs_bytes=blobs_bytes,
+        file_bytes=pages * page_bytes,
+        unused_bytes=unused * page_bytes,
+        left_folders=_left_folders(folder, {run.run_id for run in runs}),
     )
+
+
+def _left_folders(folder: Path, known: Collection[str | None]) -> list[LeftFolder]:
+    try:
+        names = sorted(set(os.listdir(folder / SCRATCH)).difference(filter(None, known)))
+    except OSError:
+        return []
+    found = [LeftFolder(f"{SCRATCH}/{name}", tree_bytes(folder / SCRATCH / name)) for name in names]
+    return sorted(found, key=lambda item: -item.bytes)[:SHOWN_AT_MOST]
+
+
+def tree_bytes(folder: Path) -> int:
+    """Return how much *folder* and the folders below it take with their files; nothing where it is not there. No link is followed."""
+    return sum(folder_bytes(Path(path)) for path, _, _ in os.walk(folder))
 
 
 def _by_pipeline(runs: Iterable[Taken]) -> list[Taken]:
     found: dict[str, Taken] = {}
     for run in runs:
-        before = found.get(run.pipeline, Taken(run.pipeline, None, 0, 0, 0, 0, 0))
+        before = found.get(run.pipeline, Taken(run.pipeline, None, 0, 0, 0, 0, 0, 0))
         found[run.pipeline] = Taken(run.pipeline, None, *map(sum, zip(before[2:], run[2:], strict=True)))
     return list(found.values())
 

@@ -42,6 +42,10 @@ def test_last_night(pipeline: tuple[Pipeline, list[str]]) -> None:
     assert "flight" in value["first"]["columns"]
     assert files_in(made.data) == before
     assert KEY not in done.stdout + done.stderr
+    compared = program("diff", "latest", value["reproduction"], "--json", cwd=made.folder, env=PATH, timeout=200)
+    found = value_of(compared, "diff")
+    assert (found["first_divergence"]["step"], found["first_divergence"]["part"]) == (BY_LOT, "outputs")
+    assert [step["step"] for step in found["steps"]] == [BY_LOT]
 
 
 def test_first_night(pipeline: tuple[Pipeline, list[str]]) -> None:

@@ -75,15 +75,16 @@ def _usage_lines(usage: Mapping[str, Any] | None) -> Iterator[str]:
         return
     kept = f"{usage['blobs']} documents in it {shown_bytes(usage['blobs_bytes'])}, unused {shown_bytes(usage['unused_bytes'])}"
     yield f"taken    the ledger's file {shown_bytes(usage['file_bytes'])}: {kept}; `orchestrate prune` removes what is past its retention"
-    parts = ("events_bytes", "logs_bytes", "reports_bytes", "bytes")
+    parts = ("events_bytes", "logs_bytes", "reports_bytes", "scratch_bytes", "bytes")
     rows = [
         (item.get("run_id", item["pipeline"]), *(shown_bytes(item[part]) for part in parts))
         for item in (*usage["pipelines"], *usage["runs"])
     ]
-    table = (
-        render.table(rows, ("pipeline or run, the largest first", "events", "logs", "reports", "all")) if rows else ()
-    )
-    yield from (f"  {line}" for line in table)
+    header = ("pipeline or run, the largest first", "events", "logs", "reports", "scratch", "all")
+    yield from (f"  {line}" for line in (render.table(rows, header) if rows else ()))
+    for left in usage["left_folders"]:
+        told = "no run is recorded of it; unless one is being prepared at this moment, it can be removed"
+        yield printable(f"  {left['path']} takes {shown_bytes(left['bytes'])}: {told}")
 
 
 def _bug(there: bool) -> str:  # noqa: FBT001 - one of two texts

@@ -100,13 +100,16 @@ def _applied(
     from ledger.pruning import vacuum as vacuumed
     from ledger.tree import ledger_size
     from orchestrator.cli.audit.quiet import quiet
+    from orchestrator.cli.holding import close_lost_reproductions
     from orchestrator.cli.locate import definition_path, ledger_path
     from orchestrator.cli.manual import acting
-    from orchestrator.cli.pruning import parts_past, removed
+    from orchestrator.cli.pruning import parts_past, pruned_pipelines, removed
 
     path = Path(ledger_path(ledger, definition_path(pipeline)))
     with quiet(path):
         with acting(pipeline, ledger) as (view, store):
+            for name in pruned_pipelines(view):
+                close_lost_reproductions(store, name, say=render.err)
             since = ledger_size(store.connection)
             parts = parts_past(view, wish, read=True)
             done = removed(view, store, parts, since=since, reason=reason)

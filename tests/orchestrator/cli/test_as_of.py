@@ -136,6 +136,13 @@ class TestAsOf:
         assert problem["kind"] == "no_runs"
         assert "at that moment, event 0, the ledger held no run; " in problem["message"]
 
+    def test_before_a_run(self, story: Story) -> None:
+        """Given a moment before a run that is named by its id, then that is said, and not that there is none."""
+        run_id = story.seen[-1].show["run_id"]
+        (problem,) = refused(program("show", run_id, "--as-of", "seq:0", "--json", cwd=story.shop))
+        assert problem["kind"] == "unknown_run"
+        assert f"at that moment, event 0, the ledger held no run {run_id}; " in problem["message"]
+
     @pytest.mark.parametrize(
         ("moment", "says"),
         [

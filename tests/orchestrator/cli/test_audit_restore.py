@@ -124,7 +124,7 @@ class TestLoss:
         assert reasons(shop, "--for", "2026-01-04") == {"ingest": None, "totals": None, "mail": None}
 
     def test_runs_of_the_former_ledger_are_found(self, shop: Path) -> None:
-        """Given a restored ledger, then runs, show, logs, explain, report, graph, changes and status go on into the former one."""
+        """Given a restored ledger, then runs, show, logs, explain, report, graph, changes and status go on into the former one; reproduce says that it does not."""
         first = value_of(program("runs", "--json", cwd=shop))[-1]["run_id"]
         lose(shop)
         restore(shop)
@@ -135,6 +135,12 @@ class TestLoss:
         assert (entry["last_run"]["run_id"], entry["last_success"]["run_id"]) == (first, first)
         for command in (("report", first), ("graph", first), ("explain", first, "totals")):
             assert program(*command, cwd=shop).returncode == 0
+        for word in (first, "latest"):
+            (problem,) = refused(program("reproduce", word, "--json", cwd=shop))
+            assert problem["kind"] == "former_run"
+            assert problem["message"].startswith(f"run {first} is of a former ledger, which this one continues")
+        (problem,) = refused(program("reproduce", "2099", "--json", cwd=shop))
+        assert (problem["kind"], "in this ledger; " in problem["message"]) == ("unknown_run", True)
         (change,) = value_of(program("changes", "--json", cwd=shop), "changes")
         assert change["before"] is None
         assert reasons(shop) == SKIPPED

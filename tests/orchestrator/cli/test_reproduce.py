@@ -211,6 +211,34 @@ class TestVerdict:
         assert shop.text.stderr == ""
 
 
+GATED = """\
+[pipeline]
+name = "p"
+[env.vars]
+MAIL_KEY = { secret = true }
+[datasets]
+a = { path = "a" }
+b = { path = "b" }
+[steps.a]
+shell = "test -e once && rm once && exit 75; echo 1 > a"
+writes = ["a"]
+retry = { attempts = 2, delay = "0s" }
+[steps.gate]
+command = ["true"]
+needs = ["a"]
+[steps.b]
+shell = "test -e a || exit 5; exit 4"
+reads = ["a"]
+needs = ["gate"]
+writes = ["b"]
+exit_codes = { 4 = "no_new_data" }
+[steps.mail]
+command = ["sh", "mail.sh"]
+needs = ["b"]
+env = ["MAIL_KEY"]
+"""
+
+
 class TestHistory:
     """A reproduction is recorded, and is no part of its pipeline's history."""
 
@@ -264,10 +292,33 @@ class TestHistory:
         assert f"reproduces:    {shop.run_id}" in program("show", shop.value["reproduction"], cwd=shop.folder).stdout
 
     def test_it_is_compared_like_a_run(self, shop: Shop) -> None:
-        """Given both runs, then `diff` tells what differs between them."""
-        done = program("diff", shop.run_id, str(shop.value["reproduction"]), cwd=shop.folder)
-        assert done.returncode == 0, done
+        """Given both runs, then `diff` tells what differs between them, the first step that does on top, whichever run is named first."""
+        linked = str(shop.value["reproduction"])
+        found = value_of(program("diff", shop.run_id, linked, "--json", cwd=shop.folder), "diff")
+        assert (found["same"], found["code"], found["variables"], found["run"]) == (False, [], [], [])
+        assert [step["step"] for step in found["steps"]] == ["keys", "drawn", "text", "late"]
+        assert all(row["part"] != "decision" for step in found["steps"] for row in step["differences"])
+        assert (found["first_divergence"]["step"], found["first_divergence"]["part"]) == ("keys", "outputs")
+        assert [row["dataset"] for row in found["outputs"]] == ["drawn", "keys", "late", "text"]
+        back = value_of(program("diff", linked, shop.run_id, "--json", cwd=shop.folder), "diff")
+        assert [step["step"] for step in back["steps"]] == ["keys", "drawn", "text", "late"]
+        done = program("diff", shop.run_id, linked, cwd=shop.folder)
         assert "output drawn: sha256:" in done.stdout
+        assert "1 changed: ~drawn.csv" in done.stdout
+
+    def test_an_identical_one_is_the_same(self, tmp_path: Path) -> None:
+        """Given a run and its identical reproduction, then `diff` finds nothing, though steps were left out, one was tried twice, one wrote nothing and secrets went."""
+        (tmp_path / "pipeline.toml").write_text(GATED, encoding="utf-8")
+        (tmp_path / "mail.sh").write_text("exit 3\n", encoding="utf-8")
+        (tmp_path / "once").touch()
+        env = {"MAIL_KEY": SECRET}
+        value_of(program("run", "--json", cwd=tmp_path, env=env), "run", code=1)
+        value = again(tmp_path)
+        assert value["verdict"] == "identical"
+        assert set(value["left_out"]) == {"gate", "mail"}
+        for sides in (("latest", value["reproduction"]), (value["reproduction"], "latest")):
+            found = value_of(program("diff", *sides, "--json", cwd=tmp_path), "diff")
+            assert (found["same"], found["first_divergence"], found["steps"]) == (True, None, [])
 
     def test_it_is_asked_for_in_sql(self, shop: Shop) -> None:
         """Given the view of reproductions, then it has both; no other view of runs has them."""
@@ -432,6 +483,37 @@ class TestNotReproducible:
             ("outside", f"step c: the variable OUT{named}"),
         ]
 
+    def test_what_was_pruned(self, tmp_path: Path) -> None:
+        """Given a run of which manifests, code and what a large key is made of were pruned, then each is said to have been, with the event."""
+        (tmp_path / "lib").mkdir()
+        for number in range(99):
+            (tmp_path / "lib" / f"{number}.py").write_text(f"{number}\n", encoding="utf-8")
+        (tmp_path / "raw").write_text("1\n", encoding="utf-8")
+        (tmp_path / "a.sh").write_text("cp raw a\n", encoding="utf-8")
+        (tmp_path / "pipeline.toml").write_text(
+            '[pipeline]\nname = "p"\n[datasets]\nraw = { path = "raw" }\na = { path = "a" }\nb = { path = "b" }\n'
+            '[steps.a]\ncommand = ["sh", "a.sh"]\nreads = ["raw"]\nwrites = ["a"]\n'
+            '[steps.b]\nshell = "cp raw b"\nreads = ["raw"]\nwrites = ["b"]\ncode = ["lib/*.py"]\n',
+            encoding="utf-8",
+        )
+        small, large = ran(tmp_path, "--only", "a"), ran(tmp_path, "--only", "b")
+        (tmp_path / "a.sh").write_text("cp raw a; true\n", encoding="utf-8")
+        for number in (2, 3):  # What the newest run was decided by is kept.
+            (tmp_path / "raw").write_text(f"{number}\n", encoding="utf-8")
+            ran(tmp_path)
+        program("prune", "--older-than", "0s", "--apply", cwd=tmp_path)
+        (event,) = [event["seq"] for event in events_of(ledger_of(tmp_path)) if event["type"] == "blobs.pruned"]
+        causes = [*self.causes(tmp_path, run=small), *self.causes(tmp_path, run=large)]
+        assert [kind for kind, _ in causes] == ["input_not_kept", "code_not_kept", "key_not_kept"]
+        for (_, message), begin, end in zip(
+            causes,
+            ("input raw: its manifest", "code a.sh", "step b: what it read and ran"),
+            ("", ", and is not what it was", ""),
+            strict=True,
+        ):
+            assert message.startswith(f"{begin} is not kept in the ledger: pruned at 20"), message
+            assert message.endswith(f" after 0s (event {event}){end}"), message
+
     def test_nothing_ran(self, tmp_path: Path) -> None:
         """Given a run in which no step left a dataset, then there is nothing to compare."""
         (tmp_path / "pipeline.toml").write_text('[pipeline]\nname = "p"\n[steps.a]\nshell = "true"\n', encoding="utf-8")
@@ -469,6 +551,27 @@ def two_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+FAILING = '[pipeline]\nname = "p"\n' + "".join(
+    f'[datasets.{name}]\npath = "{name}"\n[steps.{name}]\nwrites = ["{name}"]\nshell = \'{shell}\'\ntimeout = "{limit}"\n'
+    for name, shell, limit in (
+        ("exit", "exit 3", "1m"),
+        ("missing_output", "true", "1m"),
+        ("reported", """echo "{\\"status\\": \\"failed\\"}" > $ORCHESTRATE_RESULT""", "1m"),
+        ("bad_result", "echo { > $ORCHESTRATE_RESULT", "1m"),
+        ("signal", "kill -SEGV $$", "1m"),
+        ("timeout", "exec sleep 60", "100ms"),
+        ("another", "test -e then && kill -SEGV $$; kill -ABRT $$", "1m"),
+    )
+)
+"""A step for each reason for which one fails, called like it."""
+
+
+def shown_steps(folder: Path) -> list[Json]:
+    """Return what is said of the steps of the newest run."""
+    steps: list[Json] = value_of(program("show", "latest", "--json", cwd=folder), "show")["steps"]
+    return steps
+
+
 class TestSame:
     """Runs that come to the same."""
 
@@ -497,6 +600,34 @@ class TestSame:
         assert kept.parent.name == "reproductions"
         assert (kept / "raw" / "9.csv").exists()
         assert program("status", cwd=two_nights).stdout.count("failed") >= 1
+        left = kept.parent / "left" / "deeper"
+        left.mkdir(parents=True)
+        (left / "copy").write_bytes(bytes(1 << 20))
+        usage = value_of(program("doctor", "--json", cwd=two_nights), "doctor", code=None)["usage"]
+        (taken,) = [row for row in usage["runs"] if row["run_id"] == value["reproduction"]]
+        assert taken["scratch_bytes"] >= sum(path.stat().st_size for path in kept.rglob("*") if path.is_file()) > 0
+        assert usage["pipelines"][0]["scratch_bytes"] >= taken["scratch_bytes"]
+        assert usage["pipelines"][0]["runs"] == 2
+        (folder,) = usage["left_folders"]
+        assert (folder["path"], folder["bytes"] >> 20) == ("reproductions/left", 1)
+        assert "reproductions/left takes 1.0 MiB: no run is recorded of it" in program("doctor", cwd=two_nights).stdout
+
+    def test_every_failure_is_had_again(self, tmp_path: Path) -> None:
+        """Given steps that failed in every way in which one can, then each fails alike; one that another signal ends does not."""
+        (tmp_path / "pipeline.toml").write_text(FAILING, encoding="utf-8")
+        (tmp_path / "then").touch()
+        value_of(program("run", "--json", cwd=tmp_path), "run", code=1)
+        reasons = {step["step"]: step["reason"] for step in shown_steps(tmp_path) if step["step"] != "another"}
+        assert {name: reason for name, reason in reasons.items() if name != reason} == {}
+        value = again(tmp_path, code=1)
+        assert {step["step"]: step["verdict"] for step in value["steps"]} == {
+            **dict.fromkeys(reasons, "identical"),
+            "another": "different",
+        }
+        assert step_of(value, "another")["outcome"] == {
+            "expected": f"failed (signal {signal.SIGSEGV:d})",
+            "actual": f"failed (signal {signal.SIGABRT:d})",
+        }
 
     def test_what_is_kept_is_not_seen(self, tmp_path: Path) -> None:
         """Given globs and a dataset that take in the folder with everything below it, then a reproduction that is kept changes no decision."""
@@ -605,6 +736,25 @@ class TestCutOff:
         shown = value_of(program("show", linked, "--json", cwd=hanging), "show")
         assert (shown["status"], shown["verdicts"]) == ("interrupted", [])
         kill(step)
+
+    def test_killed_before_prune(self, hanging: Path) -> None:
+        """Given a reproduction that was killed, then `prune --apply` closes it and clears up like a start does; without --apply nothing changes."""
+        with started("reproduce", "latest", "-q", cwd=hanging) as process:
+            step = pid_in(away(hanging) / "pid")
+            process.kill()
+            ended(process)
+        linked = data_of(ledger_of(hanging), "run.started")[-1]["run_id"]
+        scratch = ledger_of(hanging).parent / "reproductions" / linked
+        assert program("prune", "--older-than", "30d", cwd=hanging).stderr == ""
+        assert scratch.exists()
+        done = program("prune", "--older-than", "30d", "--apply", "--json", cwd=hanging)
+        assert value_of(done, "prune")["events"] == []
+        assert done.stderr == f"reproduction {linked} had lost its orchestrator; it is interrupted now\n"
+        assert not scratch.exists()
+        wait_until(lambda: not exists(step), "the step lives on")
+        assert data_of(ledger_of(hanging), "run.finished")[-1]["status"] == "interrupted"
+        verified = value_of(program("audit", "verify", "--json", cwd=hanging), "audit-verify")
+        assert (verified["ok"], verified["projections"], verified["unsealed"]) == (True, "held", 0)
 
     def test_told_to_end(self, hanging: Path) -> None:
         """Given a TERM, then it ends with that exit code, without a verdict, and nothing is left."""

@@ -19,6 +19,7 @@ from orchestrator.core.reproduction import Again
 from orchestrator.runtime.assembly import run_plan
 from orchestrator.runtime.environment import Environment, Resolved
 
+NOT_KEPT = "is not kept in the ledger"
 MANIFEST = canonical_bytes({"files": [["1.csv", 2, "sha256:0"]], "recipe": 1, "strength": "content"})
 AGAIN = Again(("load",), {}, {"raw": blob_digest(MANIFEST), "gone": None})
 
@@ -99,12 +100,12 @@ def test_laid_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given a manifest that is not kept, then that is told; given too little room, then nothing is copied."""
     run, root = recorded(tmp_path), tmp_path / "scratch"
     tree = tree_of(run, root)
-    (problem,) = lay_out(run, AGAIN, tree, blob=lambda _: None, shown=str)
-    assert problem.kind == "input_not_kept"
+    (problem,) = lay_out(run, AGAIN, tree, blob=lambda _: None, not_kept=lambda _: NOT_KEPT, shown=str)
+    assert (problem.kind, problem.message) == ("input_not_kept", f"input raw: its manifest {NOT_KEPT}")
     assert (root / "etl" / "pipeline.toml").read_bytes() == run.text
     monkeypatch.setattr(scratch_tree, "free_bytes", lambda _: 1)
     with pytest.raises(RefusedError, match="too little room for the inputs: they take 2 B, 1 B are free"):
-        lay_out(run, AGAIN, tree, blob=lambda _: MANIFEST, shown=str)
+        lay_out(run, AGAIN, tree, blob=lambda _: MANIFEST, not_kept=lambda _: NOT_KEPT, shown=str)
 
 
 def test_programs(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from orchestrator.core.decide import Baseline
 from orchestrator.core.definition import Dataset, Pipeline
 from orchestrator.core.reproduction import (
     VERDICTS,
+    Ending,
     RecordedStep,
     StepVerdict,
     first_different,
@@ -141,23 +142,50 @@ class TestOutcome:
     def test_done_is_done(self) -> None:
         """Given a step that had no new data to write and writes it now, then that is the same end."""
         then = RecordedStep("skipped", "no_new_data", attempt_status="no_new_data")
-        assert other_outcome(then, "succeeded", None, None) is None
-        assert other_outcome(recorded("gold"), "skipped", "no_new_data", None) is None
+        assert other_outcome(then, Ending("succeeded")) is None
+        assert other_outcome(recorded("gold"), Ending("skipped", "no_new_data")) is None
 
-    def test_failures(self) -> None:
-        """Given a failure, then it is the same where reason and exit code are."""
+    @pytest.mark.parametrize(
+        ("reason", "exit_code", "signal"),
+        [
+            ("exit", 3, None),
+            ("missing_output", 0, None),
+            ("reported", 0, None),
+            ("bad_result", 0, None),
+            ("signal", None, 11),
+            ("timeout", None, 15),
+            ("not_started", None, None),
+        ],
+    )
+    def test_the_same_failure(self, reason: str, exit_code: int | None, signal: int | None) -> None:
+        """Given a failure, then it is the same where reason, exit code and signal are; that a code is 0 is as good as none."""
+        then = RecordedStep("failed", reason, exit_code, attempt_status="failed", signal=signal)
+        assert other_outcome(then, Ending("failed", reason, exit_code or None, signal)) is None
+        assert other_outcome(then, Ending("failed", "other", exit_code, signal)) is not None
+
+    def test_another_failure(self) -> None:
+        """Given another exit code, or none, then both ends are told."""
         then = RecordedStep("failed", "exit", 3, attempt_status="failed")
-        assert other_outcome(then, "failed", "exit", 3) is None
-        assert other_outcome(then, "failed", "exit", 4) == {
+        assert other_outcome(then, Ending("failed", "exit", 4)) == {
             "expected": "failed (exit, exit code 3)",
             "actual": "failed (exit, exit code 4)",
         }
-        assert other_outcome(then, "succeeded", None, None) == {
+        assert other_outcome(then, Ending("succeeded")) == {
             "expected": "failed (exit, exit code 3)",
             "actual": "succeeded",
         }
-        found = other_outcome(recorded("gold"), "skipped", "upstream_failed", None)
+        found = other_outcome(recorded("gold"), Ending("skipped", "upstream_failed"))
         assert found == {"expected": "succeeded", "actual": "skipped (upstream_failed)"}
+
+    def test_another_signal(self) -> None:
+        """Given another signal that came by itself, then that is another end; with which one a timeout was carried out is none."""
+        then = RecordedStep("failed", "signal", attempt_status="failed", signal=11)
+        assert other_outcome(then, Ending("failed", "signal", signal=6)) == {
+            "expected": "failed (signal 11)",
+            "actual": "failed (signal 6)",
+        }
+        then = RecordedStep("failed", "timeout", attempt_status="failed", signal=15)
+        assert other_outcome(then, Ending("failed", "timeout", signal=9)) is None
 
 
 class TestWorst:

@@ -63,6 +63,75 @@ def compared(before: Side, after: Side) -> dict[str, Any]:
     return found
 
 
+AGAIN = {**RUN, "run_id": "20260201T020000Z-000abcdef", "reproduces": RUN["run_id"]}
+
+
+def reproduced(before: StepSide, after: StepSide) -> dict[str, Any]:
+    """Return the comparison of a run of one step with its reproduction, which is the same in both directions."""
+    run = side(run={**RUN, "reproduces": None}, steps={"load": before, "mail": step()}, definition=None)
+    start = START | {"selection": {"only": ["load"]}}
+    linked = side(run=AGAIN, start=start, steps={"load": after, "mail": step(status="skipped")}, environment=None)
+    run = run._replace(environment=None)
+    found = compared(run, linked)
+    assert compared(linked, run)["same"] == found["same"]
+    return found
+
+
+def outcome(status: str, attempts: int, **facts: object) -> dict[str, object]:
+    """Return how a step ended."""
+    return {"status": status, "error_class": None, "exit_code": None, "signal": None, "attempts": attempts, **facts}
+
+
+def failed(attempts: int, **facts: object) -> StepSide:
+    """Return a step that failed."""
+    return step(status="failed", decision="never_succeeded", outcome=outcome("failed", attempts, **facts), outputs=None)
+
+
+class TestReproduction:
+    """A run and what ran it again: what lies in that alone is no difference."""
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            (step(decision="never_succeeded", outcome=outcome("succeeded", 3, exit_code=0), is_done=True), step(is_done=True)),
+            (step(status="skipped", outcome=outcome("skipped", 1, exit_code=4), is_done=True), step(is_done=True)),
+            (failed(1, reason="bad_result", exit_code=0), failed(2, reason="bad_result", exit_code=0)),
+            (failed(1, reason="timeout", signal=15), failed(1, reason="timeout", signal=9)),
+            (step(components={"needs": {"gate": f"{RUN['run_id']}/1"}}), step(components={"needs": {"gate": f"{RUN['run_id']}/1"}})),
+        ],
+    )  # fmt: skip
+    def test_alike(self, before: StepSide, after: StepSide) -> None:
+        """Given a step that came to the same, by whichever decision, after how many attempts, then nothing differs."""
+        found = reproduced(before, after)
+        assert (found["same"], found["first_divergence"]) == (True, None)
+
+    def test_another_end(self) -> None:
+        """Given another failure, then that is told, and not how often it took."""
+        found = reproduced(failed(1, reason="exit", exit_code=3), failed(2, reason="exit", exit_code=4))
+        assert [(row["component"], row["after"]) for row in found["steps"][0]["differences"]] == [("exit_code", 4)]
+        found = reproduced(
+            step(outcome=outcome("succeeded", 1), is_done=True), step(status="skipped", outcome=outcome("skipped", 0))
+        )
+        assert [row["component"] for row in found["steps"][0]["differences"]] == ["status"]
+
+    def test_variables_and_code_of_others(self) -> None:
+        """Given secrets and files of steps that were not run again, then they are not compared; those of others are."""
+        definition = {"steps": {"load": {"env": ["KEY"]}, "mail": {"env": ["MAIL_KEY"]}}}
+        secret = {"origin": ".env"}
+        start = START | {"variables": {"KEY": secret, "MAIL_KEY": secret, "X": {"origin": "default", "value": "1"}}}
+        coded = step(components={"recipe": 1, "code": {"a.py": "sha256:a"}})
+        more = {**ENVIRONMENT, "code": [*ENVIRONMENT["code"], {"path": "mail.py", "digest": "sha256:m"}]}
+        run = side(start=start, definition=definition, environment=more, steps={"load": coded, "mail": step()})
+        linked = side(
+            run=AGAIN, start=START | {"selection": {"only": ["load"]}}, definition=definition, steps={"load": coded}
+        )
+        found = compared(run, linked)
+        assert found["code"] == []
+        assert [row["name"] for row in found["variables"]] == ["KEY", "X"]
+        unknown = linked._replace(steps={"load": step(components=None)})
+        assert compared(run, unknown)["code"] == []
+
+
 class TestSides:
     """What one side lacks."""
 
@@ -264,6 +333,22 @@ class TestData:
         assert [found[kind] for kind in ("added", "changed", "removed")] == [
             sum(kind == of for _, of in expected) for kind in ("added", "changed", "removed")
         ]
+
+    def test_a_file_alone(self) -> None:
+        """Given datasets that are a file each, then that is named as the definition calls it, or as the dataset where that is not kept."""
+        texts = {f"sha256:{size}": json.dumps({"files": [["", size, "d"]]}).encode() for size in (1, 2)}
+        definition = {"datasets": {"a": {"path": "out/a.csv"}, "b": {"path": "out/"}}}
+        sides = [
+            side(steps={"load": step(outputs=dict.fromkeys("abc", digest))}, texts=texts, definition=definition)
+            for digest in texts
+        ]
+        found = compared(*sides)
+        assert [row["files"]["first"] for row in found["outputs"]] == [
+            [{"path": path, "change": "changed"}] for path in ("a.csv", "b", "c")
+        ]
+        assert any(line.rstrip().endswith("1 changed: ~a.csv") for line in diff_lines(found))
+        (row, *_) = compared(*(item._replace(definition=None) for item in sides))["outputs"]
+        assert row["files"]["first"] == [{"path": "a", "change": "changed"}]
 
     def test_what_a_probe_said(self) -> None:
         """Given the answers of probes, then there are no files."""

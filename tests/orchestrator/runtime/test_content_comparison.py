@@ -55,6 +55,32 @@ WRITE: dict[str, Callable[[Rows], bytes]] = {
 }
 
 
+TIMES = (
+    pl.Datetime("ns", "Europe/Berlin"),
+    pl.Datetime("ns"),
+    pl.Datetime("us"),
+    pl.Duration("ns"),
+    pl.Time(),
+    pl.Date(),
+)
+NESTED: dict[str, Callable[[pl.Series], pl.Series]] = {
+    "column": lambda times: times,
+    "list": lambda times: times.reshape((-1, 1)).arr.to_list(),
+    "array": lambda times: times.reshape((-1, 1)),
+    "arrays": lambda times: times.reshape((-1, 1, 1)),
+    "struct": lambda times: pl.DataFrame({"at": times, "n": [1] * len(times)}).to_struct(),
+    "list of structs": lambda times: pl.DataFrame({"at": times}).to_struct().reshape((-1, 1)).arr.to_list(),
+}
+
+
+def as_times(numbers: list[int | None], kind: pl.DataType, nested: str = "column", group: int | None = None) -> bytes:
+    """Return Parquet with a column `t` of that *kind*, *nested* in another one."""
+    buffer = io.BytesIO()
+    times = NESTED[nested](pl.Series(numbers, dtype=pl.Int64).cast(kind)).alias("t")
+    pl.DataFrame([times, pl.Series("other", [["x"]] * len(numbers))]).write_parquet(buffer, row_group_size=group)
+    return buffer.getvalue()
+
+
 @pytest.fixture(scope="module")
 def compare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bytes, bytes], Comparison]:
     """Give what compares two contents of a form."""
@@ -159,6 +185,22 @@ class TestDifferent:
             pl.DataFrame({"n": [1, None]}, schema={"n": kind}).write_parquet(buffer)
             contents.append(buffer.getvalue())
         assert compare(".parquet", *contents) == Comparison(2, 2, columns_retyped=("n",))
+
+    @pytest.mark.parametrize("kind", TIMES, ids=str)
+    @pytest.mark.parametrize("nested", NESTED)
+    def test_times_to_the_last_digit(self, compare: Compare, kind: pl.DataType, nested: str) -> None:
+        """Given times that differ by the least that their type tells apart, also within lists and structures, then they are different."""
+        contents = [as_times(numbers, kind, nested) for numbers in ([1_000, 7, None], [1_001, 7, None])]
+        assert compare(".parquet", contents[0], contents[1]).columns == ("t",)
+        assert compare(".parquet", contents[0], as_times([7, 1_000, None], kind, nested)).reordered
+        assert compare(".parquet", contents[0], as_times([1_000, 7, None], kind, nested, group=1)).is_same
+
+    @pytest.mark.parametrize("kind", [pl.Date(), pl.Datetime("us")], ids=str)
+    def test_times_that_python_has_no_objects_for(self, compare: Compare, kind: pl.DataType) -> None:
+        """Given years beyond 9999, then they are compared like others."""
+        far = 10**9 if kind == pl.Date else 10**18
+        assert compare(".parquet", as_times([far], kind), as_times([far], kind, group=1)).is_same
+        assert compare(".parquet", as_times([far], kind), as_times([far + 1], kind)).columns == ("t",)
 
     def test_values_that_changed_places(self, compare: Compare) -> None:
         """Given two rows that have exchanged one value, then its column is named, though it holds what it held."""

@@ -89,13 +89,17 @@ def test_equivalent_as_a_whole(sides: Sides) -> None:
 
 
 def test_a_recorded_file_that_was_written_since(sides: Sides) -> None:
-    """Given that the recorded file is another one now, or gone, then its content cannot be compared, and it counts as different."""
+    """Given that the recorded file is another one now, gone, or a FIFO that nobody writes into, then its content cannot be compared, and it counts as different."""
     then, now = sides.write("then", a_csv="n\n1\n"), sides.write("now", a_csv="n\r\n1\r\n")
     sides.write("then", a_csv="n\n1\n2\n")
     (file,) = sides.compared(then, now).files
     assert (file.verdict, "not there any more" in str(file.detail["not_compared"])) == ("different", True)
     (sides.folder / "then" / "a.csv").unlink()
     assert sides.compared(then, now).verdict == "different"
+    os.mkfifo(sides.folder / "then" / "a.csv")
+    assert [(item.path, item.detail["not_compared"]) for item in sides.compared(then, now).files] == [
+        ("a.csv", file.detail["not_compared"])
+    ]
 
 
 def test_a_recorded_file_that_is_written_meanwhile(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:

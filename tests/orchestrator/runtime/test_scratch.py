@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +13,11 @@ import pytest
 from ledger.canonical import canonical_bytes
 from orchestrator.runtime.digests import DatasetPlace
 from orchestrator.runtime.scratch import Input, is_inside, lay_out_code, lay_out_input
+
+
+def said_of(_: str) -> str:
+    """Say what is not kept."""
+    return "is not kept in the ledger"
 
 
 def digest_of(content: bytes) -> str:
@@ -153,7 +159,7 @@ class TestCode:
         kept = {digest_of(b"#!/bin/sh\n"): b"#!/bin/sh\n", digest_of(b"print()\n"): b"print()\n"}
         code = {"bin/go": digest_of(b"#!/bin/sh\n"), "x.py": digest_of(b"print()\n")}
         target = tmp_path / "scratch"
-        assert list(lay_out_code(code, original=tmp_path, folder=target, kept=kept.get)) == []
+        assert list(lay_out_code(code, original=tmp_path, folder=target, kept=kept.get, not_kept=said_of)) == []
         assert (target / "x.py").read_bytes() == b"print()\n"
         assert os.access(target / "bin" / "go", os.X_OK)
         assert not os.access(target / "x.py", os.X_OK)
@@ -168,7 +174,11 @@ class TestCode:
         target = tmp_path / "scratch"
         problems = list(
             lay_out_code(
-                code, original=tmp_path, folder=target, kept=lambda digest: b"\x7fELF..." if digest == elf else None
+                code,
+                original=tmp_path,
+                folder=target,
+                kept=lambda digest: b"\x7fELF..." if digest == elf else None,
+                not_kept=said_of,
             )
         )
         assert [problem.message.split(" is not kept in the ledger, and ") for problem in problems] == [
@@ -179,9 +189,32 @@ class TestCode:
         assert (target / "data.bin").read_bytes() == b"x" * 9
         (tmp_path / "data.bin").write_bytes(b"y" * 9)
         (problem,) = lay_out_code(
-            {"data.bin": code["data.bin"]}, original=tmp_path, folder=tmp_path / "2", kept=lambda _: None
+            {"data.bin": code["data.bin"]},
+            original=tmp_path,
+            folder=tmp_path / "2",
+            kept=lambda _: None,
+            not_kept=said_of,
         )
         assert (problem.kind, "is not what it was" in problem.message) == ("code_not_kept", True)
+
+    @pytest.mark.parametrize("what", ["FIFO", "socket", "folder"])
+    def test_what_is_no_file(self, tmp_path: Path, what: str) -> None:
+        """Given something in the place of a file of code that is not kept, or of an input, that is none, then it is named, and nobody is waited for."""
+        with socket.socket(socket.AF_UNIX) as listening:
+            makers: dict[str, Callable[[str], None]] = {
+                "FIFO": os.mkfifo,
+                "socket": listening.bind,
+                "folder": os.mkdir,
+            }
+            makers[what](str(tmp_path / "big"))
+            code = {"big": digest_of(b"")}
+            (problem,) = lay_out_code(
+                code, original=tmp_path, folder=tmp_path / "scratch", kept=lambda _: None, not_kept=said_of
+            )
+            assert problem.message == "code big is not kept in the ledger, and is no file any more"
+            place = DatasetPlace(str(tmp_path), "**/*", "content")
+            item = Input("raw", manifest({"big": (0, code["big"])}), place, str(tmp_path / "out"))
+            assert problems_of(item) == [("input_changed", "input raw: 1 of 1 files are not what was read: big")]
 
 
 @pytest.mark.parametrize(

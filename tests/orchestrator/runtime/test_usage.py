@@ -38,5 +38,5 @@ def test_true_nights(tmp_path: Path) -> None:
 
 def test_bounded() -> None:
     """Given many runs, then the largest are told, those that are equal by their id."""
-    runs = [Taken("p", f"{number:02}", 1, 1, number % 3, 0, 0) for number in range(40)]
+    runs = [Taken("p", f"{number:02}", 1, 1, number % 3, 0, 0, 0) for number in range(40)]
     assert [run.run_id for run in _largest(runs)] == [f"{number:02}" for number in range(2, 40, 3)][:SHOWN_AT_MOST]
