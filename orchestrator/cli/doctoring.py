@@ -23,7 +23,7 @@ from orchestrator.cli.errors import exit_code_of, problems_of
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.keyring import digest_key_path, operator_folder, signer_of
 from orchestrator.cli.lost_ledgers import refuse_lost
-from orchestrator.cli.opening import user_name
+from orchestrator.cli.opening import other_owner, user_name
 from orchestrator.cli.reading import show_present
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.problems import Problem
@@ -153,10 +153,10 @@ def place_facts(ledger: Path, mounts: str | None = None) -> tuple[Facts, list[Pr
 def _owner_problems(ledger: Path, folder: Path) -> Iterator[Problem]:
     made = folder == ledger.parent
     modes = {place: status for place in (folder, ledger) if (status := _status(place)) is not None} if made else {}
-    owner = modes.get(ledger, folder.stat()).st_uid
-    if made and owner != os.geteuid():
-        name = user_name(owner)
-        message = f"{ledger} belongs to the user {name}, and this is {user_name(os.geteuid())}: writing is refused"
+    found = other_owner(ledger)
+    if found is not None:
+        place, name = ledger if made else found[0], user_name(found[1])
+        message = f"{place} belongs to the user {name}, and this is {user_name(os.geteuid())}: writing is refused"
         yield Problem(
             "other_user", message, suggestion=f"sudo -u {shlex.quote(name)} orchestrate …", severity="warning"
         )
