@@ -105,13 +105,18 @@ def digest(path: str | os.PathLike[str], pattern: str = "**/*") -> str:
     if not place.is_dir():
         return _file_digest(place)
     found = sorted(
-        (file.relative_to(place).as_posix(), file.stat().st_size, _file_digest(file))
+        (_as_text(file.relative_to(place).as_posix()), file.stat().st_size, _file_digest(file))
         for file in place.glob("**/*" if pattern == "**" else pattern)
         if file.is_file()
     )
     manifest = {"files": found, "recipe": 1, "strength": "content"}
     text = json.dumps(manifest, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return f"sha256:{sha256(text.encode()).hexdigest()}"
+
+
+def _as_text(name: str) -> str:
+    """Return the *name* of a file with the bytes that are no UTF-8 written out, as it stands in a manifest."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _file_digest(path: Path) -> str:

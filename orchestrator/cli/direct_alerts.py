@@ -21,6 +21,7 @@ from ledger.store import Ledger
 from ledger.times import utc_now
 from orchestrator.cli.alerting import ROUND_SECONDS, Say, message_of
 from orchestrator.cli.keyring import config_folder
+from orchestrator.cli.opening import is_of_another_user
 from orchestrator.cli.reach import Reach
 from orchestrator.core.alerts import Occasion, due_alerts
 from orchestrator.core.events import event_data
@@ -42,7 +43,9 @@ def send_directly(reach: Reach, occasions: Sequence[Occasion], *, ledger: Ledger
     until = time.monotonic() + ROUND_SECONDS
     for raised in due_alerts(pipeline.name, pipeline.alerts, occasions, ()):
         name = f"{_PREFIX}{now:%Y%m%d}-{sha256(f'{pipeline.name} {raised.alert}'.encode()).hexdigest()[:16]}"
-        folders = [reach.ledger.parent / "locks", config_folder() / "alerts"]
+        folders = [config_folder() / "alerts"]
+        if not is_of_another_user(reach.ledger):
+            folders.insert(0, reach.ledger.parent / "locks")
         if any((folder / name).exists() for folder in folders):
             continue
         (row,) = outbox([("alert.raised", event_data(raised), utc_now())]).values()

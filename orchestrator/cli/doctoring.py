@@ -21,10 +21,11 @@ from ledger.signer import KEY
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import exit_code_of, problems_of
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.keyring import digest_key_path, operator_folder, signer_of
+from orchestrator.cli.keyring import CONFIG_HOME, digest_key_path, operator_folder, signer_of
 from orchestrator.cli.lost_ledgers import refuse_lost
-from orchestrator.cli.opening import user_name
+from orchestrator.cli.opening import other_owner, user_name
 from orchestrator.cli.reading import show_present
+from orchestrator.cli.sealing import missing_key
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.problems import Problem
 from orchestrator.core.sizes import parse_size
@@ -62,6 +63,7 @@ class Known:
         ledger_id: None where there is none yet, or where it cannot be read.
         needed_bytes: What the pipelines of it want free before a run, the most demanding of them.
         usage: What it and what lies beside it take; None where there is none yet, or where it cannot be read.
+        missing_key: What there is to say where it is signed, this user is to go on with it, and has no key for it; else None.
         error: What kept it from being read, or None.
     """
 
@@ -69,6 +71,7 @@ class Known:
     growth: Growth = NO_GROWTH
     needed_bytes: int = needed_bytes(NO_GROWTH)
     usage: Usage | None = None
+    missing_key: str | None = None
     error: LedgerError | None = None
 
 
@@ -80,7 +83,11 @@ def look_into(ledger: Path) -> Known:
             identity = ledger_identity(reader.connection, str(ledger))
             growth = recent_growth(reader.connection, ledger.parent)
             known = Known(
-                identity, growth, _needed(reader.connection, growth), usage_of(reader.connection, ledger.parent)
+                identity,
+                growth,
+                _needed(reader.connection, growth),
+                usage_of(reader.connection, ledger.parent),
+                missing_key(reader.connection, identity) if other_owner(ledger) is None else None,
             )
             refuse_lost(ledger, reader.connection)
             reader.check_unchanged()
@@ -116,7 +123,7 @@ def examine(ledger: Path, *, today: date) -> tuple[Facts, list[Problem], ExitCod
     for name, (part, problems) in {
         "place": place_facts(ledger),
         "room": room_facts(ledger, known, today),
-        "key": key_facts(known.ledger_id),
+        "key": key_facts(known.ledger_id, known.missing_key),
     }.items():
         facts[name] = part
         found += problems
@@ -153,10 +160,10 @@ def place_facts(ledger: Path, mounts: str | None = None) -> tuple[Facts, list[Pr
 def _owner_problems(ledger: Path, folder: Path) -> Iterator[Problem]:
     made = folder == ledger.parent
     modes = {place: status for place in (folder, ledger) if (status := _status(place)) is not None} if made else {}
-    owner = modes.get(ledger, folder.stat()).st_uid
-    if made and owner != os.geteuid():
-        name = user_name(owner)
-        message = f"{ledger} belongs to the user {name}, and this is {user_name(os.geteuid())}: writing is refused"
+    found = other_owner(ledger)
+    if found is not None:
+        place, name = ledger if made else found[0], user_name(found[1])
+        message = f"{place} belongs to the user {name}, and this is {user_name(os.geteuid())}: writing is refused"
         yield Problem(
             "other_user", message, suggestion=f"sudo -u {shlex.quote(name)} orchestrate …", severity="warning"
         )
@@ -222,8 +229,8 @@ def _needed(connection: sqlite3.Connection, growth: Growth) -> int:
     return max(found) if len(found) > 1 else needed_bytes(growth)
 
 
-def key_facts(ledger_id: str | None) -> tuple[Facts, list[Problem]]:
-    """Return whether this user signs the ledger *ledger_id*, and what is wrong with the key and its memory."""
+def key_facts(ledger_id: str | None, missing: str | None = None) -> tuple[Facts, list[Problem]]:
+    """Return whether this user signs the ledger *ledger_id*, and what is wrong with the key and its memory, such as that it is *missing*."""
     if ledger_id is None:
         return {"folder": None, "state": "none"}, []
     folder = operator_folder(ledger_id)
@@ -231,7 +238,9 @@ def key_facts(ledger_id: str | None) -> tuple[Facts, list[Problem]]:
     try:
         signer = signer_of(ledger_id)
         if signer is None:
-            return facts, []
+            hint = f"set {CONFIG_HOME} as it was when the key was made"
+            lost = [] if missing is None else [Problem("no_key", missing, suggestion=hint, severity="warning")]
+            return facts, lost
         signer.remembered()
         mode = stat.S_IMODE((folder / KEY).stat().st_mode)
     except (KeyFileError, MissingExtraError, OSError) as error:

@@ -19,12 +19,15 @@ from ledger.signer import Signer, has_key
 from ledger.signing import parse_verifier
 from ledger.verifier import VerifierKey
 
+CONFIG_HOME = "XDG_CONFIG_HOME"
+"""The variable that says where the configuration of a user lies; one that is not absolute counts as not set."""
+
 _DIGEST_KEY = re.compile(rb"([0-9a-f]{64})\n?")
 
 
 def config_folder() -> Path:
     """Return `$XDG_CONFIG_HOME/orchestrate`, or `.config/orchestrate` in the user's home, also where no `HOME` is set."""
-    configured = os.environ.get("XDG_CONFIG_HOME", "")
+    configured = os.environ.get(CONFIG_HOME, "")
     base = Path(configured if configured.startswith("/") else os.path.expanduser("~/.config"))  # noqa: PTH111 - which never fails
     # A user without a home has no keys, and needs none to run a pipeline.
     return (base if base.is_absolute() else Path("/.config")) / "orchestrate"

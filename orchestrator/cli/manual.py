@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ledger.errors import WrongExpectedVersionError
@@ -15,16 +16,18 @@ from orchestrator.cli import render
 from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import RefusedError, UsageRefusedError
 from orchestrator.cli.opening import open_to_write
+from orchestrator.cli.project import Prepared
 from orchestrator.cli.reading import View, viewing
 from orchestrator.cli.sealing import sealing_after
 from orchestrator.core.events import Event, event_data, event_type
 from orchestrator.core.manual import missing_reason, text_problem
-from orchestrator.core.printable import as_utf8
+from orchestrator.core.printable import as_utf8, printable
 from orchestrator.core.redaction import Redactor
+from orchestrator.projections.environments import last_variables
 from orchestrator.projections.manual_actions import recorded_definition, requires_reason
 from orchestrator.projections.queries import pipeline_row
 from orchestrator.runtime.dotenv import read_env_file
-from orchestrator.runtime.environment import DEFAULT_FILE
+from orchestrator.runtime.environment import DEFAULT_FILE, secrets_of
 
 
 @contextlib.contextmanager
@@ -74,9 +77,37 @@ def masking(view: View, pipeline: str, environ: Mapping[str, str]) -> Callable[[
     Return what masks the secrets of *pipeline* in a text, as far as they can be known without its definition.
 
     Which variables are secret, and what else is masked, stands in the definition that last ran; values are looked for in *environ* and in the
-    `.env` files that it lists.
+    `.env` files that it lists. The first text that is masked warns of secrets without a value, see `warn_of_unmasked`.
     """
-    return _redactor(view.connection, view.folder, [pipeline], environ).redact
+
+    @functools.cache
+    def redactor() -> Redactor:
+        return _redactor(view.connection, view.folder, [pipeline], environ)
+
+    return lambda text: redactor().redact(text)
+
+
+def typed_text(connection: sqlite3.Connection, prepared: Prepared, text: str) -> str:
+    """Return *text*, which a person typed for what was *prepared*, as it may be recorded: without secrets; warns as `masking` does."""
+    pipeline = prepared.project.pipeline
+    secrets = (name for name, variable in pipeline.variables.items() if variable.secret)
+    warn_of_unmasked(connection, pipeline.name, secrets, secrets_of(pipeline, prepared.environment))
+    return prepared.redactor.redact(as_utf8(text))
+
+
+def warn_of_unmasked(
+    connection: sqlite3.Connection, pipeline: str, secrets: Iterable[str], known: Iterable[str]
+) -> None:
+    """
+    Say which of *secrets* had a value when *pipeline* last ran and are not among those that are *known* now: a text that holds one is recorded with it.
+
+    That is no reason to refuse: a secret that only the surroundings of the night have is never known in the morning.
+    """
+    lost = sorted({*secrets} - {*known})
+    lost = [name for name in lost if name in last_variables(connection, [pipeline])] if lost else []
+    if lost:
+        what = f"{', '.join(lost)} of {pipeline} had a value in the last run and {'has' if len(lost) == 1 else 'have'} none here"
+        render.err(printable(f"warning: {what}: in what you type it is not masked, and what is recorded stays"))
 
 
 def ledger_reason(
@@ -106,25 +137,28 @@ def ledger_reason(
 def _redactor(
     connection: sqlite3.Connection, folder: Path, pipelines: Sequence[str], environ: Mapping[str, str]
 ) -> Redactor:
-    secrets = [secret for name in pipelines for secret in _secrets(connection, folder, name, environ).values()]
+    secrets = [value for name in pipelines for value in _secrets(connection, folder, name, environ)]
     tables = [recorded_definition(connection, name).get("redact") for name in pipelines]
     rules = [table if isinstance(table, dict) else {} for table in tables]
     patterns = [pattern for table in rules for pattern in table.get("patterns", ())]
     return Redactor(secrets, patterns=patterns, builtin=not rules or any(table.get("builtin", True) for table in rules))
 
 
-def _secrets(connection: sqlite3.Connection, folder: Path, pipeline: str, environ: Mapping[str, str]) -> dict[str, str]:
+def _secrets(connection: sqlite3.Connection, folder: Path, pipeline: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the values of the secrets of *pipeline* wherever they are found, and warn of those that are found nowhere."""
     document = recorded_definition(connection, pipeline)
     env = document.get("env")
     variables = env.get("vars") if isinstance(env, dict) else None
     if not isinstance(env, dict) or not isinstance(variables, dict):
-        return {}
+        return []
     names = [name for name, entry in variables.items() if isinstance(entry, dict) and entry.get("secret")]
     row = pipeline_row(connection, pipeline)
     assert row is not None  # whoever has a definition has a row
     place = Path(os.path.normpath(folder / str(row["definition_path"]))).parent
     sources = [environ, *(read_env_file(place / file, shown=file).values for file in env.get("files", [DEFAULT_FILE]))]
-    return {f"{name}#{number}": found[name] for number, found in enumerate(sources) for name in names if name in found}
+    found = [(name, source[name]) for source in sources for name in names if name in source]
+    warn_of_unmasked(connection, pipeline, names, (name for name, _ in found))
+    return [value for _, value in found]
 
 
 def append_checked(store: Ledger, pipeline: str, make: Callable[[], Event]) -> RecordedEvent:

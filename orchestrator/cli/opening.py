@@ -81,24 +81,53 @@ def open_to_write(
 
 
 def is_of_another_user(path: Path) -> bool:
-    """Whether the ledger at *path* is there and somebody else's: what his definition has for commands is not for this user to run."""
-    try:
-        return path.stat().st_uid != os.geteuid()
-    except OSError:
-        return False
+    """Whether the ledger at *path* is somebody else's, or would lie with what is his."""
+    return other_owner(path) is not None
 
 
 def refuse_other_users(path: Path) -> None:
-    """Leave a ledger to its owner: files of root's in its folder would break the next night, whoever may write there."""
-    try:
-        owner, user = path.stat().st_uid, os.geteuid()
-    except OSError:
-        return  # It is not there yet; or whoever opens it says what is wrong with the place.
-    if owner != user:
-        name = user_name(owner)
-        message = f"{path} belongs to the user {name}, and this is {user_name(user)}: only its owner writes to a ledger"
-        hint = f"type `sudo -u {shlex.quote(name)} orchestrate …`; reading is possible as it is"
-        raise OtherUserError([Problem("other_user", message, suggestion=hint)])
+    """Leave a ledger to its owner, also one that is not there yet: files of root's in its folder would break the next night, whoever may write there."""
+    found = other_owner(path)
+    if found is not None:
+        place, owner = found
+        name, user = user_name(owner), user_name(os.geteuid())
+        why = "only its owner writes to a ledger"
+        if place not in (path, path.parent):
+            why = f"a ledger that {user} makes in it could not be written by {name}"
+        message = f"{place} belongs to the user {name}, and this is {user}: {why}"
+        raise OtherUserError([Problem("other_user", message, suggestion=_what_to_type(path, place, name, user))])
+
+
+def other_owner(path: Path) -> tuple[Path, int] | None:
+    """
+    Return what is another user's, and whose: the ledger at *path*, or where that is not there or hidden, the nearest folder above it that is there.
+
+    None where it is this user's, or a folder of root's, who prepares them for others.
+    """
+    user, hidden = os.geteuid(), False
+    for place in (path, *path.parents):
+        try:
+            owner = place.stat().st_uid
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError:
+            hidden = True
+            continue
+        except OSError:
+            return None  # Whoever opens it says what is wrong with the place.
+        is_prepared = owner == 0 and place != path and not hidden
+        return None if owner == user or is_prepared else (place, owner)
+    return None
+
+
+def _what_to_type(path: Path, place: Path, name: str, user: str) -> str:
+    as_owner = f"type `sudo -u {shlex.quote(name)} orchestrate …`"
+    if place not in (path, path.parent):
+        return f"{as_owner}; or where {user} is to keep the ledger, make {path.parent} first"
+    if path.parent.parent.stat().st_uid == os.geteuid():
+        # Somebody else has begun it where this user works: it would stay his for good.
+        return f"give it back with `sudo chown -R {shlex.quote(user)}: {shlex.quote(str(path.parent))}`, or {as_owner}"
+    return f"{as_owner}; reading is possible as it is"
 
 
 def _refuse_while_a_run_is_on(connection: sqlite3.Connection, path: Path) -> None:

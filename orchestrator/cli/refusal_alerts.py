@@ -69,9 +69,11 @@ def tell_of_error(reach: Reach, error: Exception, *, say: Say) -> None:
 def _tell(options: Options, error: Exception, say: Say) -> None:
     definition = Path(os.path.abspath(definition_path(options.pipeline)))
     ledger = ledger_path(options.ledger, definition)
-    if is_of_another_user(ledger):
+    not_ours = is_of_another_user(ledger)
+    if not_ours and not _is_own(definition):
         return
-    reach = read_reach(definition, ledger) or _recorded(definition, ledger)
+    # What another user's ledger has for commands is not for this one to run.
+    reach = read_reach(definition, ledger) or (None if not_ours else _recorded(definition, ledger))
     if reach is None or not (reach.pipeline.alerts.channels or reach.pipeline.deadman.failure):
         return
     code = _code_of(error)
@@ -82,7 +84,7 @@ def _tell(options: Options, error: Exception, say: Say) -> None:
     problems = _masked(told, reach)
     # A run that is on will say itself how it ends.
     switched = reach if code != ExitCode.ACTIVE else None
-    if code in (ExitCode.REFUSED, ExitCode.ACTIVE) and ledger.is_file():
+    if code in (ExitCode.REFUSED, ExitCode.ACTIVE) and not not_ours and ledger.is_file():
         with contextlib.suppress(LedgerError, RefusedError, OSError), open_to_write(ledger) as store:
             name = reach.pipeline.name
             about = (
@@ -96,6 +98,14 @@ def _tell(options: Options, error: Exception, say: Say) -> None:
     if switched is not None:
         ping(switched, "failure", run_id=None, ledger=None, say=say)
     send_directly(reach, [_occasion(reach, code, problems, None, None)], ledger=None, say=say)
+
+
+def _is_own(definition: Path) -> bool:
+    """Whether the commands of *definition* are this user's to run: it is his."""
+    try:
+        return definition.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def _recorded(definition: Path, ledger: Path) -> Reach | None:

@@ -26,6 +26,8 @@ from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.holding import append_event, check_owner, pipeline_held, record_host
 from orchestrator.cli.keying import key_notices, keyed_surroundings, lost_key_notice
+from orchestrator.cli.keyring import CONFIG_HOME
+from orchestrator.cli.manual import typed_text
 from orchestrator.cli.measuring import cache_path, make_digester
 from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.project import Options, Prepared, Project
@@ -33,14 +35,13 @@ from orchestrator.cli.reach import prepared_reach
 from orchestrator.cli.refusal_alerts import tell_of_error
 from orchestrator.cli.refusals import record_refusal
 from orchestrator.cli.resuming import Resumption, differing_variables, resumed_state
-from orchestrator.cli.sealing import check_signer, hold_to_last_seal, seal_run
+from orchestrator.cli.sealing import check_signer, hold_to_last_seal, missing_key, seal_run
 from orchestrator.cli.telemetry.entry import NoTelemetry, telemetry_of_run
 from orchestrator.cli.telemetry.sampling import run_is_sampled
 from orchestrator.core.baselines import step_baselines
 from orchestrator.core.definition_diff import definition_changes
 from orchestrator.core.events import DefinitionChanged
 from orchestrator.core.manual import manual_signs, missing_reason
-from orchestrator.core.printable import as_utf8
 from orchestrator.core.problems import Problem
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState
@@ -152,6 +153,9 @@ def execute(
             state = None if resumption is None else resumed_state(prepared, ledger, resumption)
             for difference in () if resumption is None else differing_variables(resumption, prepared):
                 say(f"warning: {difference}")
+            unsigned = missing_key(ledger.connection, ledger.ledger_id)
+            if unsigned is not None:
+                say(f"warning: {unsigned}; set {CONFIG_HOME} as it was when the key was made")
             git = git_state(project.folder)
             _record_definition(project, ledger, git)
             record_host(project, ledger, say=say)
@@ -178,7 +182,7 @@ def _checked(
     hold_to_last_seal(ledger)
     check_signer(ledger)
     problems = share_ledger(ledger.path, prepared.project.pipeline)
-    reason = _redacted_reason(prepared, start.reason)
+    reason = _redacted_reason(ledger, prepared, start.reason)
     start = attrs.evolve(start, reason=reason)
     problems += _reason_problems(prepared.project, options, start, resumption)
     _refuse_on_problems(prepared, ledger, problems)
@@ -259,11 +263,11 @@ def make_plan(
     )  # fmt: skip
 
 
-def _redacted_reason(prepared: Prepared, reason: str | None) -> str | None:
+def _redacted_reason(ledger: Ledger, prepared: Prepared, reason: str | None) -> str | None:
     """Return *reason* as it may be recorded, or None where it says nothing."""
     if reason is None or not reason.strip():
         return None
-    return prepared.redactor.redact(as_utf8(reason))
+    return typed_text(ledger.connection, prepared, reason)
 
 
 def _reason_problems(project: Project, options: Options, start: Start, resumption: Resumption | None) -> list[Problem]:

@@ -7,6 +7,7 @@ Before a run the ledger is held to what was sealed last: one that was turned bac
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from ledger.errors import (
 from ledger.keys import key_changes, rotations
 from ledger.outside import checkpoint_folder, named_size, outside_files, read_note, write_outside
 from ledger.replacing import finish_replacing
-from ledger.signer import MEMORY, memory_of
+from ledger.signer import MEMORY, has_key, memory_of
 from ledger.store import Ledger
 from ledger.tree import consistency
 from ledger.verifier import VerifierKey, open_checkpoint, open_note, open_vouched
@@ -104,6 +105,15 @@ def check_signer(ledger: Ledger) -> None:
         signer = signer_of(ledger.ledger_id)
         if signer is not None:
             signer.remembered()
+
+
+def missing_key(connection: sqlite3.Connection, ledger_id: str) -> str | None:
+    """Return what there is to say where the ledger is signed with a key, by its own history, and this user has none for it; else None."""
+    changes = key_changes(connection)
+    folder = operator_folder(ledger_id)
+    if not changes or has_key(folder):
+        return None
+    return f"the ledger is signed with the key {changes[-1].after.id.hex()}, which is not in {folder}: what is sealed here stays unsigned"
 
 
 def seal_ledger(ledger: Ledger, size: int | None = None, *, say: Say) -> Seal:

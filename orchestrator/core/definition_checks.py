@@ -51,6 +51,7 @@ def check_definition(pipeline: Pipeline, document: Mapping[str, object]) -> list
         *_check_schedule(pipeline),
         *_check_alerts(pipeline, document, variables),
         *_check_freshness(pipeline),
+        *_check_clean_up(pipeline),
         *_check_patience(pipeline.telemetry.wait_us, TELEMETRY_WAIT_MAX_US, ("telemetry", "wait")),
     ]
     return [*problems, *_check_cycles(pipeline)]
@@ -158,6 +159,15 @@ def _check_freshness(pipeline: Pipeline) -> Iterator[Problem]:
         if dataset.path is None and name in sources:
             message = f"datasets.{name} is no file and nobody writes it: how fresh it is cannot be told"
             yield Problem("no_effect", message, ("datasets", name, "fresh_within"), severity="warning")
+
+
+def _check_clean_up(pipeline: Pipeline) -> Iterator[Problem]:
+    """Whoever sets a deadline takes the run for one that ends, and clean-up runs after it."""
+    for step in pipeline.steps.values() if pipeline.deadline_us is not None else ():
+        if step.when != "upstream_ok" and step.timeout_us is None:
+            message = f"steps.{step.name} runs after the deadline too, for as long as it takes"
+            hint = 'give it a timeout = "…", which bounds clean-up'
+            yield Problem("unbounded", message, ("steps", step.name, "when"), suggestion=hint, severity="warning")
 
 
 def _check_names(document: Mapping[str, object]) -> Iterator[Problem]:

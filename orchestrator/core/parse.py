@@ -7,7 +7,7 @@ for the finder of lines; what is unusable is left out then, so that the rest is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
@@ -15,6 +15,7 @@ from ledger.canonical import blob_digest, canonical_bytes
 from orchestrator.core.definition import Pipeline
 from orchestrator.core.definition_checks import check_definition
 from orchestrator.core.errors import DefinitionError
+from orchestrator.core.names import shown as quoted
 from orchestrator.core.parse_values import build_pipeline
 from orchestrator.core.problems import Problem
 from orchestrator.core.schema_check import compile_check
@@ -38,13 +39,20 @@ class Parsed:
     content: bytes = attrs.field(default=b"", repr=False)
 
 
-def parse_pipeline(content: str | bytes, *, file: str, schema: Mapping[str, object]) -> Parsed:
+def parse_pipeline(
+    content: str | bytes,
+    *,
+    file: str,
+    schema: Mapping[str, object],
+    knows_zone: Callable[[str], bool] = lambda _: True,
+) -> Parsed:
     """
     Read the definition *content*; linear in its size.
 
     Args:
         file: Its name in messages.
         schema: The published JSON Schema of `pipeline.toml`.
+        knows_zone: Whether the machine knows a time zone.
 
     Raises:
         DefinitionError: With every problem, each with line, column and where possible a suggestion; in the order of the file.
@@ -65,6 +73,10 @@ def parse_pipeline(content: str | bytes, *, file: str, schema: Mapping[str, obje
     pipeline, found = build_pipeline(usable)
     problems += found
     problems += check_definition(pipeline, document)
+    if not knows_zone(pipeline.timezone):
+        message = f"schedule.timezone is {quoted(pipeline.timezone)}, which this machine does not know"
+        hint = "an IANA zone such as Europe/Berlin"
+        problems.append(Problem("bad_value", message, ("schedule", "timezone"), suggestion=hint))
     if problems:
         problems = placed(problems, toml.text, file)
     errors = [problem for problem in problems if problem.severity == "error"]

@@ -70,16 +70,25 @@ def _validator(schema: Mapping[str, object]) -> Validator:
 
 
 def without_paths(document: Mapping[str, object], paths: Iterable[Path]) -> dict[str, object]:
-    """Return a copy of *document* without what stands at *paths*; an array that lost an item is left out whole."""
+    """Return a copy of *document* without what stands at *paths*; an array that lost an item is left out whole, since places count."""
     changed: dict[str, object] = copy.deepcopy(dict(document))
     for path in paths:
-        cut = next((place for place, part in enumerate(path) if isinstance(part, int)), len(path))
+        length = len(path)
+        while length and isinstance(path[length - 1], int):
+            length -= 1
         target: object = changed
-        for part in path[: cut - 1]:
-            target = target.get(part) if isinstance(target, dict) else None
-        if isinstance(target, dict) and path[:cut]:
-            target.pop(path[cut - 1], None)
+        for part in path[: max(length - 1, 0)]:
+            target = _entry(target, part)
+        if isinstance(target, dict) and length:
+            target.pop(path[length - 1], None)
     return changed
+
+
+def _entry(table: object, part: str | int) -> object:
+    """Return what stands at *part* of *table*; None where nothing does, or no longer."""
+    if isinstance(part, int):
+        return table[part] if isinstance(table, list) and part < len(table) else None
+    return table.get(part) if isinstance(table, dict) else None
 
 
 def _suspects(document: Mapping[str, object], schema: Mapping[str, object]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 _READ_ONLY = ("/usr", "/boot", "/efi", "/etc")
@@ -18,7 +18,7 @@ class Start(NamedTuple):
     Attributes:
         name: Of the pipeline.
         words: The command: the program and its arguments.
-        path: The `PATH` that program and steps are found by.
+        variables: What the program needs of the surroundings: the `PATH` that it and its steps are found by, and what else is not as it would be by itself.
         places: The folders that it has to write to.
         stop_seconds: How long it may take to end after a stop.
     """
@@ -27,7 +27,7 @@ class Start(NamedTuple):
     user: str
     folder: str
     words: Sequence[str]
-    path: str
+    variables: Mapping[str, str]
     places: Sequence[str]
     stop_seconds: int
 
@@ -49,7 +49,7 @@ def service_unit(start: Start) -> str:
         "Type=oneshot",
         f"User={start.user}",
         f"WorkingDirectory={start.folder.replace('%', '%%')}",
-        f"Environment={_quoted('PATH=' + start.path)}",
+        *(f"Environment={_quoted(f'{name}={value}')}" for name, value in start.variables.items()),
         f"ExecStart={' '.join([_quoted(start.words[0]), *(_quoted(word).replace('$', '$$') for word in start.words[1:])])}",
         "TimeoutStartSec=infinity",
         "# A stop reaches the orchestrator alone: it ends its steps within their grace, records the run, and goes last.",
@@ -93,7 +93,8 @@ def timer_unit(name: str, calendar: Sequence[str]) -> str:
 def cron_lines(start: Start, cron: str, timezone: str) -> str:
     """Return the lines for the crontab of the user: a good night prints nothing, so that cron mails only a bad one."""
     command = shlex.join([*start.words, "--quiet"])
-    text = f"cd {shlex.quote(start.folder)} && PATH={shlex.quote(start.path)} {command}"
+    given = " ".join(f"{name}={shlex.quote(value)}" for name, value in start.variables.items())
+    text = f"cd {shlex.quote(start.folder)} && {given} {command}"
     lines = [
         f"# crontab of {start.user}: a good night is silent, a bad one is mailed to MAILTO.",
         f"# cronie reads CRON_TZ; Debian's cron goes by the zone of the machine, which then has to be {timezone}.",

@@ -25,6 +25,12 @@ def environment_of(connection: sqlite3.Connection, run_id: str) -> dict[str, Any
     return None if digest is None else load_blob(connection, str(digest))
 
 
+def last_variables(connection: sqlite3.Connection, names: Iterable[str]) -> frozenset[str]:
+    """Return which variables had a value in the newest run of the pipeline that has, or had, one of *names*."""
+    row = connection.execute(_LAST_RUN, (json.dumps(list(names)),)).fetchone()
+    return frozenset() if row is None else frozenset(last_start(connection, row[0]).get("variables", {}))
+
+
 def last_secrets(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, str]:
     """Return the keyed digest of each secret of the newest run of the pipeline that has, or had, one of *names*."""
     row = connection.execute(_LAST_RUN, (json.dumps(list(names)),)).fetchone()

@@ -18,6 +18,7 @@ from orchestrator.runtime.ports import Launch
 
 _STDIN = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
 _ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+"""All that can be reset; the two that glibc keeps for its threads (32, 33) cannot, and it lets whatever it spawns ignore them."""
 
 
 _OOM_SCORE = "/proc/self/oom_score_adj"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,9 @@ from orchestrator.core.tracing import TraceParent, span_id_of, trace_id_of, trac
 from orchestrator.runtime.digests import DatasetPlace, manifest_changes, manifest_files
 from orchestrator.runtime.ports import Launch
 from orchestrator.runtime.result import BadResultError, read_result
+
+_WRITTEN_OUT = re.compile(rb"\\x([89a-f][0-9a-f])")
+"""A byte that is no UTF-8, as it stands in a manifest."""
 
 
 class RunWorkbench:
@@ -155,13 +159,23 @@ class RunWorkbench:
     def _input_list(self, dataset: str, before: str | None, after: str | None) -> dict[str, object]:
         manifest = None if after is None else self._manifest(after)
         changes = manifest_changes(None if before is None else self._manifest(before), manifest)
+        folder = self._datasets[dataset].path
         kinds = {name: kind for kind in ("added", "changed", "same") for name in changes[kind]}
         return {
-            "path": self._datasets[dataset].path,
+            "path": folder,
             "digest": after,
             "files": [
-                {"path": name, "size": size, "digest": digest, "change": kinds[name]}
+                {"path": _on_disk(folder, name), "size": size, "digest": digest, "change": kinds[name]}
                 for name, (size, digest) in manifest_files(manifest).items()
             ],
             "removed": changes["removed"],
         }
+
+
+def _on_disk(folder: str | None, name: str) -> str:
+    """Return the *name* of a file in *folder* by which it is found; where bytes of it are no UTF-8, a manifest has them written out."""
+    if folder is None or "\\x" not in name or os.path.lexists(os.path.join(folder, name)):
+        return name
+    found = _WRITTEN_OUT.sub(lambda byte: bytes.fromhex(byte[1].decode()), name.encode())
+    real = found.decode("utf-8", "surrogateescape")
+    return real if os.path.lexists(os.path.join(folder, real)) else name

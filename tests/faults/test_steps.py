@@ -298,14 +298,33 @@ def test_35_reader_that_leaves_before_the_first_line(tmp_path: Path, command: tu
 
 
 def test_36_signals_that_were_ignored_at_the_start(tmp_path: Path) -> None:
-    """Given a start that ignores TERM, INT and HUP, then its steps ignore nothing."""
-    write(tmp_path, a="grep ^SigIgn /proc/self/status")
+    """Given a start that ignores TERM, INT and HUP, then its steps block nothing, and ignore only what the C library keeps for itself in all that it spawns."""
+    write(tmp_path, a="grep -E '^Sig(Blk|Ign)' /proc/self/status")
     done = subprocess.run(
         ["sh", "-c", 'trap "" TERM INT HUP; exec "$0" run -q', PROGRAM], cwd=tmp_path, timeout=60, check=False
     )
     assert done.returncode == 0
-    ignored = int(log_of(tmp_path).read_text(encoding="utf-8").split()[1], 16)
-    assert not any(ignored >> (number - 1) & 1 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+    _, blocked, _, ignored = log_of(tmp_path).read_text(encoding="utf-8").split()
+    assert int(blocked, 16) == 0
+    assert int(ignored, 16) == _ignored_by_the_library()
+    assert not any(int(ignored, 16) >> (number - 1) & 1 for number in signal.valid_signals())
+
+
+def _ignored_by_the_library() -> int:
+    """Return the signals that a process ignores which was spawned with all of them at their default."""
+    read_end, write_end = os.pipe()
+    pid = os.posix_spawn(
+        "/bin/grep",
+        ["grep", "^SigIgn", "/proc/self/status"],
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_DUP2, write_end, 1)],
+        setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+    )
+    os.close(write_end)
+    with os.fdopen(read_end, encoding="utf-8") as lines:
+        ignored = int(lines.read().split()[1], 16)
+    os.waitpid(pid, 0)
+    return ignored
 
 
 def test_38_descriptors_that_were_open_at_the_start(tmp_path: Path) -> None:

@@ -101,6 +101,17 @@ class TestInARun:
             "content": ["3", "2", "same"],
         } == second
 
+    def test_names_that_are_no_text(self, orchestrate: OrchestrateCommand, tmp_path: Path) -> None:
+        """Given files whose names are no UTF-8, and one whose name looks like such a one written out, then the step is given paths that exist."""
+        write(tmp_path)
+        names = [b"bad\xff.csv", b"\xc3\xa4\xe4\\xzz.csv", b"plain\\xff.csv", b"\xc3\xa4.csv"]
+        for name in names:
+            Path(os.fsdecode(os.fsencode(tmp_path / "raw") + b"/" + name)).write_bytes(name.hex().encode())
+        assert 0 == orchestrate("run").returncode
+        assert sorted(name.hex() for name in names) == sorted(
+            json.loads((tmp_path / "out.json").read_text())["content"]
+        )
+
     def test_ends(self, orchestrate: OrchestrateCommand, tmp_path: Path) -> None:
         """A report decides how the step ends; one that breaks the rules fails it."""
         cases: list[tuple[str, tuple[str, str, str | None, int]]] = [
@@ -187,8 +198,16 @@ class TestInAProcess:
         """What it says of a folder is what the orchestrator says, whatever the names; of a file it is the file's own."""
         data = tmp_path / "data"
         (data / "sub").mkdir(parents=True)
-        for name in ("b.csv", "a b.csv", "sub/ä\u2028\x01\t\x7f.csv", 'sub/"\\.txt', "sub/😀", ".hidden"):
-            (data / name).write_text(name)
+        for name in (
+            "b.csv",
+            "a b.csv",
+            "sub/ä\u2028\x01\t\x7f.csv",
+            'sub/"\\.txt',
+            "sub/😀",
+            ".hidden",
+            "bad\udcff.csv",
+        ):
+            (data / name).write_bytes(os.fsencode(name))
         digester = FileDigester(
             folder=tmp_path,
             datasets={"data": DatasetPlace(str(data), pattern, "content")},

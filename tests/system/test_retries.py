@@ -137,6 +137,20 @@ class TestDeadline:
         assert not exists(pid_in(tmp_path / "pid"))
         assert "the run's time was up" in program("show", "latest", cwd=tmp_path).stdout
 
+    def test_clean_up_is_bounded_by_its_own_timeout(self, tmp_path: Path) -> None:
+        """Given clean-up that does not end by itself, then its timeout ends it after the run's time is up."""
+        text = (
+            'deadline = "100ms"\n'
+            '[steps.long]\ncommand = ["sleep", "61"]\n'
+            '[steps.clean]\ncommand = ["sleep", "61"]\nneeds = ["long"]\nwhen = "always"\ntimeout = "200ms"\n'
+        )
+        value = value_of(program("run", "--json", cwd=write(tmp_path, text)), "run", code=1)
+
+        assert "timed_out" == value["status"]
+        assert {"long": ("cancelled", "deadline"), "clean": ("failed", "timeout")} == {
+            step["step"]: (step["status"], step["reason"]) for step in value["steps"]
+        }
+
 
 POOLED = """\
 [pools]

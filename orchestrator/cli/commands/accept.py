@@ -13,7 +13,7 @@ from ledger.store import Ledger, open_ledger
 from orchestrator.cli import render
 from orchestrator.cli.errors import RefusedError, UsageRefusedError
 from orchestrator.cli.holding import append_event, check_owner, pipeline_held
-from orchestrator.cli.manual import checked_text
+from orchestrator.cli.manual import checked_text, typed_text
 from orchestrator.cli.measuring import measuring
 from orchestrator.cli.opening import open_to_write
 from orchestrator.cli.options import (
@@ -29,7 +29,6 @@ from orchestrator.cli.sealing import sealing_after
 from orchestrator.core.events import OutputAccepted, event_data
 from orchestrator.core.explain import short_digest
 from orchestrator.core.names import shown
-from orchestrator.core.printable import as_utf8
 from orchestrator.core.selection import Selection
 from orchestrator.projections.find_run import RunLookupError, check_step, find_own_run
 from orchestrator.projections.queries import accepted_basis
@@ -130,7 +129,7 @@ def _accepted(
         before=before,
         key=str(basis["key"]),
         actor=current_actor(os.environ),
-        reason=prepared.redactor.redact(as_utf8(reason)),
+        reason=typed_text(ledger.connection, prepared, reason),
     )
 
 

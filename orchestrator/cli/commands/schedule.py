@@ -14,6 +14,7 @@ import click
 
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.keyring import CONFIG_HOME
 from orchestrator.cli.locate import DEFINITION, LEDGER
 from orchestrator.cli.opening import user_name
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option
@@ -99,13 +100,21 @@ def _start(project: Project) -> Start:
     if project.ledger != project.folder / LEDGER:
         words += ["--ledger", str(project.ledger)]
     places = [str(project.folder), str(project.ledger.parent)]
-    path = list(dict.fromkeys([str(script.parent), *_found(project), *_COMMON_PATH]))
-    broken = next((word for word in (*words, *places, *path) if not word.isprintable()), None)
+    path = dict.fromkeys([str(script.parent), *_found(project), *_COMMON_PATH])
+    user = _user(project)
+    variables = {"PATH": ":".join(path), **_configuration(user)}
+    broken = next((word for word in (*words, *places, *variables.values()) if not word.isprintable()), None)
     if broken is not None:
         raise UsageRefusedError(
             "bad_path", f"{broken!a} stands on more than one line in a unit or a crontab: rename it"
         )
-    return Start(pipeline.name, _user(project), places[0], words, ":".join(path), places, _stop_seconds(pipeline))
+    return Start(pipeline.name, user, places[0], words, variables, places, _stop_seconds(pipeline))
+
+
+def _configuration(user: str) -> dict[str, str]:
+    """Return the variable that says where the keys of *user* lie, where it is set: without it a night would not find them."""
+    place = os.environ.get(CONFIG_HOME, "")
+    return {CONFIG_HOME: place} if place.startswith("/") and user == user_name(os.geteuid()) else {}
 
 
 def _stop_seconds(pipeline: Pipeline) -> int:

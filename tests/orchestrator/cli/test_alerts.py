@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -714,6 +715,7 @@ class TestRefusal:
         (tmp_path / "ok").touch()
         program("run", cwd=tmp_path)
         os.chown(ledger_of(tmp_path), 65534, 65534)
+        os.chown(tmp_path / "pipeline.toml", 65534, 65534)
         self.refuse(tmp_path)
         self.refuse(tmp_path, "--env-file", "nowhere")
         with (tmp_path / "pipeline.toml").open("a", encoding="utf-8") as file:
@@ -721,6 +723,35 @@ class TestRefusal:
         self.refuse(tmp_path)
         assert program("alerts", "test", cwd=tmp_path).returncode == 2
         assert program("alerts", "send", cwd=tmp_path).returncode == 2
+        assert told(tmp_path) == []
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to somebody else")
+    def test_ones_own_definition_beside_the_ledger_of_another_user(self, tmp_path: Path) -> None:
+        """Given one's own definition and a ledger that has become somebody else's, then the refusal is told by it, once, and nothing is left in his folder."""
+        write(tmp_path, to_file())
+        (tmp_path / "ok").touch()
+        program("run", cwd=tmp_path)
+        folder = ledger_of(tmp_path).parent
+        shutil.rmtree(folder / "locks")
+        for place in (folder, *folder.rglob("*")):
+            os.chown(place, 65534, 65534)
+        for _ in range(2):
+            self.refuse(tmp_path)
+        (message,) = told(tmp_path)
+        assert message["kind"] == "refused"
+        assert "belongs to the user" in message["problems"][0]
+        assert {place.stat().st_uid for place in folder.rglob("*")} == {65534}
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to somebody else")
+    def test_a_wrong_definition_beside_the_ledger_of_another_user(self, tmp_path: Path) -> None:
+        """Given one's own definition with a mistake, then no command of the definition that somebody else's ledger holds is run."""
+        write(tmp_path, to_file())
+        (tmp_path / "ok").touch()
+        program("run", cwd=tmp_path)
+        os.chown(ledger_of(tmp_path), 65534, 65534)
+        with (tmp_path / "pipeline.toml").open("a", encoding="utf-8") as file:
+            file.write("nonsense = \n")
+        self.refuse(tmp_path)
         assert told(tmp_path) == []
 
     def test_what_a_person_mistypes_is_told_to_nobody_else(self, tmp_path: Path) -> None:

@@ -70,6 +70,25 @@ def message(project: Path) -> str:
     return str(problem["message"])
 
 
+class TestMissingKey:
+    """A ledger that was signed, and is gone on with where its key is not found."""
+
+    def test_it_is_warned_of_each_time(self, project: Path, tmp_path: Path) -> None:
+        """Given a signed ledger and another configuration folder, then each run warns in one line, as `doctor` does; with the right one nobody does."""
+        assert program("audit", "keygen", "--reason", "x", cwd=project).returncode == 0
+        assert run(project) == ""
+        other = {"XDG_CONFIG_HOME": str(tmp_path / "other")}
+        for _ in range(2):
+            done = program("run", "-q", cwd=project, env=other)
+            (line,) = done.stderr.splitlines()
+            assert line.startswith("warning: the ledger is signed with the key ")
+            assert "set XDG_CONFIG_HOME" in line
+        (found,) = value_of(program("doctor", "--json", cwd=project, env=other), "doctor")["problems"]
+        assert (found["kind"], found["severity"]) == ("no_key", "warning")
+        assert run(project) == ""
+        assert value_of(program("doctor", "--json", cwd=project), "doctor")["problems"] == []
+
+
 class TestAfterAWait:
     """A ledger that was turned back while somebody waited for the pipeline."""
 

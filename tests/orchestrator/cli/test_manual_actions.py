@@ -117,6 +117,37 @@ class TestNote:
         assert second["text"] == "key ***"
         assert SECRET.encode() not in ledger_of(folder).read_bytes()
 
+    def test_secrets_that_cannot_be_known_are_warned_of(self, tmp_path: Path) -> None:
+        """Given a secret whose value is away, then whoever types a text that is kept is warned once which; not where it is there, or nothing was typed."""
+        folder = write_shop(tmp_path / "shop")
+        definition = (folder / "pipeline.toml").read_text().replace('command = ["true"]', 'shell = "test -e mended"')
+        definition = definition.replace("required = true, secret", "secret").replace(
+            "[datasets.raw]", "NEVER = { secret = true }\n[datasets.raw]"
+        )
+        (folder / "pipeline.toml").write_text(definition)
+        assert program("run", "-q", cwd=folder).returncode == 1
+        assert program("note", "latest", "known", *WHY, cwd=folder).stderr == ""
+        (folder / ".env").rename(folder / "env.away")
+        for arguments in (
+            ("note", "latest", "unknown", *WHY),
+            ("ack", "latest", *WHY),
+            ("accept", "latest", "mail", *WHY),
+            ("audit", "keygen", *WHY),
+            ("run", "-q", *WHY),
+        ):
+            lines = program(*arguments, cwd=folder, env={"XDG_CONFIG_HOME": str(tmp_path)}).stderr.splitlines()
+            told = [line for line in lines if line.startswith("warning: API_KEY of shop had a value in the last run")]
+            assert len(told) == 1, (arguments, lines)
+            assert not any("NEVER" in line for line in lines)
+
+    def test_nothing_typed_is_not_warned_of(self, tmp_path: Path) -> None:
+        """Given the same without a reason, then nobody is warned."""
+        folder = write_shop(tmp_path / "shop")
+        (folder / "pipeline.toml").write_text(SHOP.replace('command = ["true"]', 'command = ["false"]'))
+        assert program("run", "-q", cwd=folder).returncode == 1
+        (folder / ".env").unlink()
+        assert program("ack", "latest", cwd=folder).stderr == ""
+
     @pytest.mark.parametrize(
         ("arguments", "kind", "told"),
         [

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import LedgerError
-from orchestrator.cli.opening import OtherUserError, open_to_write, user_name
+from orchestrator.cli.opening import OtherUserError, is_of_another_user, open_to_write, refuse_other_users, user_name
 from tests.orchestrator.runtime.test_files import NOBODY, as_nobody
-from tests.programs import everything_in, ledger_of, no_traceback, program, refused
+from tests.programs import everything_in, ledger_of, no_traceback, program, refused, value_of
 
 PIPELINE = '[pipeline]\nname = "p"\n[datasets.d]\npath = "d"\n[steps.a]\nshell = "echo hi > d"\nwrites = ["d"]\n'
 
@@ -119,6 +119,75 @@ class TestRootOnTheLedgerOfAnother:
         for place in (folder, *folder.rglob("*")):
             shutil.chown(place, 0)
         assert program("run", "-q", cwd=others).returncode == 0
+
+
+@as_root
+class TestNoLedgerYet:
+    """Whoever begins a ledger owns it for good, so that it is begun by whose folder it is."""
+
+    @pytest.fixture
+    def fresh(self, tmp_path: Path) -> Path:
+        """Give a project of somebody else that has never run."""
+        (tmp_path / "pipeline.toml").write_text(PIPELINE)
+        for place in (tmp_path, tmp_path / "pipeline.toml"):
+            os.chown(place, NOBODY, NOBODY)
+        return tmp_path
+
+    @pytest.mark.parametrize("made", [False, True])
+    def test_first_run_is_refused(self, fresh: Path, *, made: bool) -> None:
+        """Given the folder of another user, with an empty one for the ledger or without, then root is told who may begin it, and leaves nothing behind."""
+        if made:
+            ledger_of(fresh).parent.mkdir()
+            os.chown(ledger_of(fresh).parent, NOBODY, NOBODY)
+        before = everything_in(fresh)
+        (problem,) = refused(program("run", "-q", "--json", cwd=fresh))
+        owner = pwd.getpwuid(NOBODY).pw_name
+        place = ledger_of(fresh).parent if made else fresh
+        assert problem["kind"] == "other_user"
+        assert f"{place} belongs to the user {owner}, and this is root" in problem["message"]
+        assert f"sudo -u {owner} orchestrate" in problem["suggestion"]
+        assert everything_in(fresh) == before
+
+    def test_doctor_says_so(self, fresh: Path) -> None:
+        """Given the same, then `doctor` warns of it."""
+        found = value_of(program("doctor", "--json", cwd=fresh), "doctor")
+        assert "other_user" in [problem["kind"] for problem in found["problems"]]
+
+    def test_folder_that_was_made_for_it(self, fresh: Path) -> None:
+        """Given a folder for the ledger that is root's, as in a container with files of its host, then root keeps the ledger there."""
+        ledger_of(fresh).parent.mkdir()
+        assert program("run", "-q", cwd=fresh).returncode == 0
+
+    def test_ledger_elsewhere(self, fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+        """Given a ledger in a folder of root's, then root begins it there."""
+        there = tmp_path_factory.mktemp("ledgers") / "p" / "ledger.db"
+        assert program("run", "-q", "--ledger", str(there), cwd=fresh).returncode == 0
+
+    def test_folder_of_root(self, own: Path) -> None:
+        """Given a folder that root prepared and opened to others, then one of them may begin the ledger in it."""
+        shutil.rmtree(ledger_of(own).parent)
+        with as_nobody():
+            refuse_other_users(ledger_of(own))
+            assert not is_of_another_user(ledger_of(own))
+
+    def test_folder_of_the_ledger_that_is_hidden(self, own: Path) -> None:
+        """Given a private folder with a ledger of root's where another user works, then he is told whose it is, and how to get it back."""
+        os.chown(own, NOBODY, NOBODY)
+        ledger_of(own).parent.chmod(0o700)
+        with as_nobody(), pytest.raises(OtherUserError) as caught:
+            open_to_write(ledger_of(own))
+        assert f"{ledger_of(own).parent} belongs to the user root" in str(caught.value)
+
+    def test_ledger_that_root_has_begun(self, own: Path) -> None:
+        """Given a ledger of root's where another user works, then he is told how it is given back."""
+        os.chown(own, NOBODY, NOBODY)
+        with as_nobody(), pytest.raises(OtherUserError) as caught:
+            open_to_write(ledger_of(own))
+        assert f"sudo chown -R {pwd.getpwuid(NOBODY).pw_name}: {ledger_of(own).parent}" in str(caught.value)
+
+    def test_place_that_cannot_be(self, tmp_path: Path) -> None:
+        """Given a name that no folder can have, then that is left to be said by whoever opens it."""
+        refuse_other_users(tmp_path / ("x" * 300) / "ledger.db")
 
 
 class TestOwner:

@@ -115,6 +115,24 @@ class TestOutcomes:
         ]
         assert "\x1b" not in done.stdout + done.stderr
 
+    def test_quiet_leaves_warnings_to_who_looks(self, tmp_path: Path) -> None:
+        """Given an open .env, a secret like a word, late data and unbounded clean-up, then a quiet night says nothing of them, and `validate` does."""
+        (tmp_path / "pipeline.toml").write_text(
+            '[pipeline]\nname = "p"\ndeadline = "1h"\n[env.vars]\nTOKEN = { secret = true }\n'
+            '[datasets.raw]\npath = "raw"\nfresh_within = { warn = "1h" }\n'
+            '[steps.a]\ncommand = ["true"]\nreads = ["raw"]\nenv = ["TOKEN"]\n'
+            '[steps.b]\ncommand = ["true"]\nneeds = ["a"]\nwhen = "always"\n'
+        )
+        (tmp_path / ".env").write_text("TOKEN=production\n")
+        (tmp_path / ".env").chmod(0o644)
+        (tmp_path / "raw").touch()
+        os.utime(tmp_path / "raw", (0, 0))
+        done = program("run", "--quiet", cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        told = program("validate", cwd=tmp_path)
+        for part in ("others than its owner", "everyday word", "is late", "after the deadline"):
+            assert part in told.stdout + told.stderr
+
     def test_quiet_says_nothing_of_a_good_night(self, shop: Path) -> None:
         """Given --quiet, then a good night prints nothing, and a bad one its summary."""
         done = program("run", "--quiet", cwd=shop)

@@ -118,6 +118,16 @@ class TestUnits:
         done = program("schedule", "--timer", cwd=tmp_path)
         assert done.stderr == "note: [env] pass names TOKEN_DIR: neither systemd nor cron sets it by itself\n"
 
+    @pytest.mark.parametrize(("value", "carried"), [("/srv/keys 100%", True), ("relative", False)])
+    def test_where_the_keys_lie(self, value: str, tmp_path: Path, *, carried: bool) -> None:
+        """Given a configuration folder of one's own, then unit and crontab name it, quoted; a value that counts as not set is left out."""
+        define(tmp_path)
+        done = program("schedule", "--json", cwd=tmp_path, env={"XDG_CONFIG_HOME": value})
+        texts = value_of(done, "schedule")
+        assert ('Environment="XDG_CONFIG_HOME=/srv/keys 100%%"' in texts["service"].splitlines()) is carried
+        assert (" XDG_CONFIG_HOME='/srv/keys 100\\%' " in texts["crontab"]) is carried
+        assert ("XDG_CONFIG_HOME" in texts["service"] + texts["crontab"]) is carried
+
     def test_system_folder_may_be_written(self, tmp_path: Path) -> None:
         """Given a ledger below /etc, then the service may write there."""
         value = schedule(define(tmp_path), "--ledger", "/etc/orchestrate-of-a-test/ledger.db")

@@ -155,6 +155,34 @@ class TestProblems:
         """Given one mistake, then it is told once."""
         assert told(text) == [(kind, message)]
 
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            (
+                OPS + '[[alerts.rules]]\non = ["digest"]\nat = "25:00"\nto = ["nobody"]\n',
+                ["alerts.rules[0].at", "no such channel: 'nobody'"],
+            ),
+            (
+                STEPS + '[[alerts.rules]]\non = ["digest"]\nat = "25:00"\nfoo = 1\n',
+                ["rules and no channel", "alerts.rules[0].at", "unknown key 'foo'"],
+            ),
+            (
+                'alerts.rules = [7, { at = "25:00" }]\n' + STEPS,
+                ["alerts.rules[0]", "alerts.rules[1] lacks on", "alerts.rules[1].at"],
+            ),
+            (
+                OPS + '[[alerts.rules]]\non = ["nonsense"]\nto = ["nobody"]\n',
+                ["alerts.rules[0].on[0]", "no such channel: 'nobody'"],
+            ),
+        ],
+    )
+    def test_one_pass(self, text: str, expected: list[str]) -> None:
+        """Given a rule with two mistakes, then one does not hide the other."""
+        messages = [message for _, message in told(text)]
+        assert len(messages) == len(expected), messages
+        for part in expected:
+            assert any(part in message for message in messages), messages
+
     def test_password_in_a_variable_is_fine(self) -> None:
         """Given an address with a user whose password is a secret variable, then nothing is wrong."""
         text = 'deadman.success = "https://me:${P}@example.org"\nenv.vars.P = { secret = true }\n'

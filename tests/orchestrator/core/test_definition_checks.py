@@ -315,6 +315,21 @@ class TestSteps:
             )
         ] == told(text)
 
+    @pytest.mark.parametrize("when", ["always", "on_failure"])
+    def test_clean_up_without_a_bound(self, when: str) -> None:
+        """Given clean-up without a timeout, then a deadline that it may outlast is warned of; without one, or with a timeout, nothing is."""
+        clean = f'[steps.c]\ncommand = ["c"]\nneeds = ["a"]\nwhen = "{when}"\n'
+        limited = 'pipeline.deadline = "1s"\n'
+        (warning,) = told(limited + STEPS + clean)
+        assert warning == (
+            "unbounded",
+            (
+                "p.toml:8:1: steps.c runs after the deadline too, for as long as it takes"
+                ' (give it a timeout = "…", which bounds clean-up)'
+            ),
+        )
+        assert told(STEPS + clean) == told(limited + STEPS + clean + 'timeout = "1m"\n') == []
+
 
 class TestVariables:
     """Variables and parameters that can be declared, and texts that refer to what is declared."""

@@ -78,6 +78,24 @@ class TestReadDefinition:
 
         assert ("timezone" in problem.message, 9) == (True, problem.line)
 
+    def test_unknown_zone_beside_other_mistakes(self, tmp_path: Path) -> None:
+        """Given also a schedule that never fires, an unknown key and rules without a channel, then all are told in one pass."""
+        path = tmp_path / "pipeline.toml"
+        path.write_text(
+            f'{TEXT}\nnope = 1\n[schedule]\ncron = "99 2 * * *"\ntimezone = "Mars/X"\n[[alerts.rules]]\non = ["failed"]\n'
+        )
+        with pytest.raises(DefinitionError) as caught:
+            read_definition(path)
+        told = " ".join(problem.message for problem in caught.value.problems)
+
+        for part in (
+            "unknown key 'nope'",
+            "schedule.cron '99",
+            "schedule.timezone is 'Mars/X'",
+            "rules and no channel",
+        ):
+            assert part in told
+
     def test_known_zone(self, tmp_path: Path) -> None:
         """A zone of the machine is taken as it is."""
         path = tmp_path / "pipeline.toml"
