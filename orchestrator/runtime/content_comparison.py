@@ -92,7 +92,7 @@ class _Sums:
         whole = 0
         for column, text in row.items():
             name = column if column in self.columns or len(self.columns) < _COLUMNS_MAX else _OTHERS
-            cell = hash((column, text))
+            cell = _cell(column, text)
             self.columns[name] = (self.columns.get(name, 0) + cell) & _MASK
             whole += cell
         digest = _mixed(whole)
@@ -108,8 +108,14 @@ def _sums(table: Table) -> _Sums:
     return sums
 
 
+def _cell(column: str, text: str) -> int:
+    # The hash of a text, not that of a tuple: sums of those come to the same where columns have exchanged their values.
+    return hash(f"{len(column)} {column}{text}")
+
+
 def _mixed(whole: int) -> int:
-    return hash((whole & _MASK,)) & _MASK
+    # The hash of bytes, for the same reason: of tuples, rows that have exchanged a value come to the same sum.
+    return hash((whole & _MASK).to_bytes(8, "little")) & _MASK
 
 
 def _only(table: Table, other: Table, own: _Sums, others: _Sums) -> tuple[str, ...]:
@@ -158,7 +164,7 @@ def _unmatched(old: Table, new: Table, shared: Collection[str], rows: int) -> tu
 
 def _digests(rows: Callable[[], Iterator[Row]], shared: Collection[str]) -> Iterator[int]:
     for row in rows():
-        yield _mixed(sum(hash((column, text)) for column, text in row.items() if column in shared))
+        yield _mixed(sum(_cell(column, text) for column, text in row.items() if column in shared))
 
 
 def _changed_by_place(old: Table, new: Table, names: list[str]) -> tuple[str, ...]:

@@ -203,9 +203,18 @@ class TestDifferent:
         assert compare(".parquet", as_times([far], kind), as_times([far + 1], kind)).columns == ("t",)
 
     def test_values_that_changed_places(self, compare: Compare) -> None:
-        """Given two rows that have exchanged one value, then its column is named, though it holds what it held."""
-        found = compare(".csv", b"a,b\n1,x\n2,y\n", b"a,b\n2,x\n1,y\n")
-        assert (found.columns_changed, found.rows_removed, found.rows_added) == (("a",), 2, 2)
+        """Given two rows that have exchanged one value, whichever it is, then its column is named, though it holds what it held."""
+        for number in range(50):
+            before, after = f"a,b\n{number},x\n-,y\n".encode(), f"a,b\n-,x\n{number},y\n".encode()
+            found = compare(".csv", before, after)
+            assert (found.columns_changed, found.rows_removed, found.rows_added) == (("a",), 2, 2)
+
+    def test_columns_that_exchanged_their_values(self, compare: Compare) -> None:
+        """Given a row in which two columns have exchanged their values, whichever they are, then both are named; what a name ends with is no part of a value."""
+        for number in range(50):
+            found = compare(".csv", f"a,b\n{number},x\n".encode(), f"a,b\nx,{number}\n".encode())
+            assert (found.columns_changed, found.rows_removed, found.rows_added) == (("a", "b"), 1, 1)
+        assert not compare(".json", b'{"a": 12, "a1": 2}', b'{"a1": 2, "a11": 2}').is_same
 
     def test_cells_beyond_the_header(self, compare: Compare) -> None:
         """Given a row that has more cells than the header, then they are no part of another column."""
