@@ -67,7 +67,8 @@ columns = ["recorded_at", "differences", "changes", "git_commit", "git_dirty", "
 charts.table(own[columns].iloc[::-1].head(20), "The definition has stayed what it was.")
 
 # %% [markdown]
-# Code, command and variables of each step, compared with what the step had the time before. Inputs change every night and are not shown.
+# Code, command and variables of each step, compared with what the step had the time before; what it has no more is told too. Inputs change every night
+# and are not shown.
 
 # %%
 changed = reproducing.changes_of(choice.of(reproducing.material(history)))

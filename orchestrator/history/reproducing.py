@@ -47,6 +47,9 @@ _MATERIAL_TYPES = {
     "recorded_at": "text",
 }
 
+_ATTEMPT = ["pipeline", "step", "run_id", "attempt"]
+_CHANGES = ["night", "step", "kind", "name", "change", "before", "after", "run_id"]
+
 _ENVIRONMENTS = """
 SELECT DISTINCT b.digest, CAST(b.bytes AS TEXT) FROM blobs b
 WHERE b.digest IN (SELECT json_extract(data, '$.environment') FROM events WHERE type = 'run.started')
@@ -59,14 +62,46 @@ def material(history: History) -> pd.DataFrame:
 
 
 def changes_of(made: pd.DataFrame) -> pd.DataFrame:
-    """Return where something of *made* differs from what the same step had in the attempt before: `night`, `step`, `kind`, `name`, `before`, `after`."""
-    rows = made.sort_values(["recorded_at", "run_id"], kind="stable")
-    before = rows.groupby(["step", "kind", "name"])["value"].shift()
-    first = rows.groupby("step")["recorded_at"].transform("min")
-    changed = rows.assign(before=before)[(before != rows["value"]) & (before.notna() | (rows["recorded_at"] > first))]
-    found = changed.rename(columns={"value": "after"})
-    columns = ["night", "step", "kind", "name", "before", "after", "run_id"]
-    return found[columns].assign(before=short(found["before"]), after=short(found["after"])).reset_index(drop=True)
+    """
+    Return where the material of an attempt differs from that of the attempt before it of the same step, the two compared as whole sets.
+
+    Args:
+        made: As `material` has it.
+
+    Returns:
+        `night`, `step`, `kind`, `name`, `change` (`changed`, `added` or `removed`), `before`, `after` and `run_id`, in the order of attempts; the night and
+        the run are those of the attempt that had it otherwise, also where it had it no more.
+    """
+    numbers = made.groupby(_ATTEMPT, sort=False).ngroup()
+    attempts = _in_turn(made[[*_ATTEMPT, "night", "recorded_at"]].assign(number=numbers))
+    things = made.groupby(["pipeline", "step", "kind", "name"], sort=False, dropna=False).ngroup()
+    rows = made[["kind", "name", "value"]].assign(thing=things, code=pd.factorize(made["value"])[0], number=numbers)
+    rows = rows.join(attempts, on="number").sort_values(["thing", "turn"], ignore_index=True)
+    held = rows["thing"].eq(rows["thing"].shift()) & rows["turn"].eq(rows["turn"].shift() + 1)
+    added = ~held & (rows["turn"] > 0)
+    changed = held & (rows["code"] != rows["code"].shift())
+    removed = rows["next_run"].notna() & ~held.shift(-1, fill_value=False)
+    present = rows.assign(before=rows["value"].shift().where(held), after=rows["value"])
+    gone = rows.assign(
+        before=rows["value"], after=None, **{name: rows[f"next_{name}"] for name in ("night", "run", "at")}
+    )
+    found = pd.concat([
+        present[changed].assign(change="changed"),
+        present[added].assign(change="added"),
+        gone[removed].assign(change="removed"),
+    ]).sort_values(["at", "run", "step", "kind", "name"], ignore_index=True)  # fmt: skip
+    texts = {name: short(found[name].astype("str")) for name in ("before", "after")}
+    return found.assign(**texts, run_id=found["run"])[_CHANGES]
+
+
+def _in_turn(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return for the `number` of each attempt its `step`, `night`, `run` and time `at`, its `turn` among those of the step, and the same of the `next_` one."""
+    ordered = rows.drop_duplicates("number").sort_values(["recorded_at", "run_id", "attempt"], kind="stable")
+    found = ordered.set_index("number")[["pipeline", "step", "night", "run_id", "recorded_at"]]
+    found = found.rename(columns={"run_id": "run", "recorded_at": "at"})
+    of_step = found.groupby(["pipeline", "step"], sort=False)
+    following = of_step[["night", "run", "at"]].shift(-1).add_prefix("next_")
+    return found.assign(turn=of_step.cumcount()).join(following)
 
 
 def change_words(changes: pd.Series[Any]) -> pd.Series[Any]:
