@@ -84,8 +84,8 @@ charts.table(changed.iloc[::-1].head(30), "")
 # bytes. *Equivalent*: other bytes with the same content. *Different*: neither. *Not reproducible*: something of it is not there any more.
 
 # %%
-verdicts = reproducing.verdicts(history)
-charts_of_reproducing.verdicts_chart(choice.of(verdicts), period)
+verdicts = choice.of(reproducing.verdicts(history))
+charts_of_reproducing.verdicts_chart(verdicts, period)
 
 # %% [markdown]
 # Where reproductions first differ from the original: the step at the top of all that differs. What lies below it differs for that reason.
@@ -95,7 +95,7 @@ columns = ["recorded_at", "night", "run_id", "verdict", "first_step", "first_dat
 charts.table(verdicts[columns].iloc[::-1].head(20), "")
 
 # %%
-charts.table(reproducing.steps_of_verdicts(history), "")
+charts.table(reproducing.steps_of_verdicts(choice.of(reproducing.verdicts_of_steps(history))), "")
 
 # %% [markdown]
 # ## Outputs whose bytes vary

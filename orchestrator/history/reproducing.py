@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from orchestrator.history.frames import columns_of, frame_of
+from orchestrator.history.frames import columns_of
 from orchestrator.history.history import History
 
 VERDICTS = ("identical", "equivalent", "different", "not_reproducible")
@@ -54,6 +55,20 @@ _ENVIRONMENTS = """
 SELECT DISTINCT b.digest, CAST(b.bytes AS TEXT) FROM blobs b
 WHERE b.digest IN (SELECT json_extract(data, '$.environment') FROM events WHERE type = 'run.started')
 """
+
+
+_VERDICTS = """
+SELECT e.recorded_at, json_extract(e.data, '$.run_id'), r.pipeline, json_extract(e.data, '$.verdict'),
+    json_extract(e.data, '$.first.step'), json_extract(e.data, '$.first.dataset'), json_extract(e.data, '$.causes')
+FROM audit_events e LEFT JOIN audit_runs r ON r.run_id = json_extract(e.data, '$.run_id')
+WHERE e.type = 'run.reproduced' ORDER BY e.seq
+"""
+_VERDICTS_OF_STEPS = """
+SELECT e.recorded_at, json_extract(e.data, '$.run_id'), r.pipeline, json_extract(s.value, '$.verdict'), json_extract(s.value, '$.step')
+FROM audit_events e JOIN json_each(e.data, '$.steps') s LEFT JOIN audit_runs r ON r.run_id = json_extract(e.data, '$.run_id')
+WHERE e.type = 'run.reproduced' ORDER BY e.seq, s.key
+"""
+_OF_REPRODUCTION = {"recorded_at": "text", "run_id": "text", "pipeline": "text", "verdict": "text", "step": "text"}
 
 
 def material(history: History) -> pd.DataFrame:
@@ -205,28 +220,34 @@ def varying(attempts: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
 
 def verdicts(history: History) -> pd.DataFrame:
     """Return a row for each time that a run was reproduced, or was to be: the run and its night, the verdict, and the first step and dataset that differ."""
-    events = history.events(types=["run.reproduced"], columns=["recorded_at", "data"])
-    told = [json.loads(text) for text in events["data"]]
-    first = [item.get("first") or {} for item in told]
-    causes = ["; ".join(str(cause.get("message", "")) for cause in item.get("causes", ())) or None for item in told]
-    types = {"run_id": "text", "verdict": "text", "first_step": "text", "first_dataset": "text", "causes": "text"}
-    columns = [
-        [item.get("run_id") for item in told],
-        [item.get("verdict") for item in told],
-        [item.get("step") for item in first],
-        [item.get("dataset") for item in first],
-        causes,
+    found = _of_reproductions(history, _VERDICTS, {"dataset": "text", "causes": "text"})
+    causes = [
+        "; ".join(str(cause.get("message", "")) for cause in json.loads(text)) or None
+        for text in found["causes"].fillna("[]")
     ]
-    frame = frame_of(types, columns, history.zone)
-    frame.insert(0, "recorded_at", events["recorded_at"])
-    return frame.merge(history.runs()[["run_id", "pipeline", "night"]], on="run_id", how="left")
+    found["causes"] = pd.Series(causes, index=found.index, dtype="str")
+    found = found.rename(columns={"step": "first_step", "dataset": "first_dataset"})
+    return found[["recorded_at", "run_id", "verdict", "first_step", "first_dataset", "causes", "pipeline", "night"]]
 
 
-def steps_of_verdicts(history: History) -> pd.DataFrame:
-    """Return for each step that was run again how often it came out in which way."""
-    events = history.events(types=["run.reproduced"], columns=["data"])
-    rows = [
-        (item.get("step"), item.get("verdict")) for text in events["data"] for item in json.loads(text).get("steps", ())
-    ]
-    frame = pd.DataFrame(rows, columns=["step", "verdict"], dtype="str")
-    return frame.groupby(["step", "verdict"], as_index=False).size().rename(columns={"size": "times"})
+def verdicts_of_steps(history: History) -> pd.DataFrame:
+    """Return a row for each step of each reproduction that was run again: `run_id`, `step`, `verdict`, with the pipeline and the night of the run."""
+    found = _of_reproductions(history, _VERDICTS_OF_STEPS, {})
+    return found[["recorded_at", "run_id", "step", "verdict", "pipeline", "night"]]
+
+
+def steps_of_verdicts(steps: pd.DataFrame) -> pd.DataFrame:
+    """Return how often each of the *steps*, as `verdicts_of_steps` has them, came out in which way."""
+    return steps.groupby(["step", "verdict"], as_index=False).size().rename(columns={"size": "times"})
+
+
+def _of_reproductions(history: History, statement: str, more: Mapping[str, str]) -> pd.DataFrame:
+    """
+    Return what *statement* finds with `_OF_REPRODUCTION` and *more* columns, under present names, with the night of the run that was reproduced.
+
+    A run is reproduced under the definition that it had, so that the names are those of its time.
+    """
+    types = {**_OF_REPRODUCTION, **more}
+    found = history.read(types, lambda opened: columns_of(opened.connection, statement))
+    runs = history.runs()[["run_id", "pipeline", "night"]]
+    return found.drop(columns="pipeline").merge(runs, on="run_id", how="left")

@@ -26,7 +26,7 @@ from orchestrator.history import (
 )
 from orchestrator.history.provenance import Provenance
 from orchestrator.projections.read_models import ReadModels
-from tests.orchestrator.history.test_history import DEFINITION
+from tests.orchestrator.history.test_history import DEFINITION, RENAMED
 from tests.programs import program, value_of
 from tests.quarter import Quarter
 from tests.years import BROKEN, CHANGED, FIRST, FLAKY, MISSING, SLOW, Years
@@ -378,7 +378,8 @@ def test_environment_and_verdict(tmp_path: Path) -> None:
     history = History(tmp_path / ".orchestrate", verify=False)
 
     assert reproducing.verdicts(history)[["verdict", "pipeline"]].to_numpy().tolist() == [["identical", "shop"]]
-    assert reproducing.steps_of_verdicts(history).to_dict("records") == [
+    steps = reproducing.verdicts_of_steps(history)
+    assert reproducing.steps_of_verdicts(steps).to_dict("records") == [
         {"step": "load", "verdict": "identical", "times": 1}
     ]
     spans = reproducing.spans(reproducing.started_with(history)).set_index("aspect")["value"]
@@ -387,10 +388,31 @@ def test_environment_and_verdict(tmp_path: Path) -> None:
     assert len(history.runs()) == 1
 
 
+def test_verdicts_have_present_names(tmp_path: Path) -> None:
+    """Given a run whose step and dataset were renamed after it was reproduced, and that is reproduced once more, then both verdicts name them as attempts do."""
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/1.csv").write_text("1\n", encoding="utf-8")
+    runs: list[str] = []
+    for night, text in (("2026-01-01", DEFINITION), ("2026-01-02", RENAMED)):
+        varying = text.replace("cp raw/* bronze/", "cp raw/* bronze/; echo $ORCHESTRATE_RUN_ID > bronze/run")
+        (tmp_path / "pipeline.toml").write_text(varying, encoding="utf-8")
+        runs.append(value_of(program("run", "--json", "--for", night, cwd=tmp_path))["run_id"])
+        assert program("reproduce", runs[0], cwd=tmp_path).returncode == 1
+    history = History(tmp_path / ".orchestrate", verify=False)
+    verdicts, steps = reproducing.verdicts(history), reproducing.verdicts_of_steps(history)
+
+    assert set(history.attempts()["step"]) == {"ingest", "report"}
+    assert (
+        verdicts[["first_step", "first_dataset", "pipeline"]].to_numpy().tolist() == [["ingest", "copper", "store"]] * 2
+    )
+    assert set(steps["pipeline"]) == {"store"}
+    assert set(reproducing.steps_of_verdicts(steps)["step"]) == {"ingest"}
+
+
 def test_empty_ledger(tmp_path: Path) -> None:
     """A ledger without a run has no choice to make; where nothing was reproduced there is no verdict."""
     open_ledger(tmp_path / "ledger.db", projections=[ReadModels()]).close()
     history = History(tmp_path, verify=False)
     assert reproducing.verdicts(history).empty
-    assert reproducing.steps_of_verdicts(history).empty
+    assert reproducing.steps_of_verdicts(reproducing.verdicts_of_steps(history)).empty
     assert "Nobody verified" in Provenance(history.runs().attrs).verdict
