@@ -96,7 +96,7 @@ charts.table(compared, "")
 # the run is over. Making any other step faster changes nothing.
 
 # %%
-chosen = run or replaying.last_attempted(attempts)
+chosen = replaying.chosen_run(runs, attempts, run)
 tasks = replaying.tasks_of_runs(attempts, history.graph([chosen])).get(chosen, [])
 path = schedule.critical_path(tasks)
 charts_of_runs.gantt_chart(attempts[attempts["run_id"] == chosen], path, title=f"The run {chosen}")

@@ -19,7 +19,7 @@ from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.notebooks import executing, page, shipped
 from orchestrator.cli.notebooks.parameters import chosen_parameters, defaults_of
 from orchestrator.core.events import RunReproduced
-from orchestrator.history import IncompleteHistoryWarning
+from orchestrator.history import History, IncompleteHistoryWarning
 from orchestrator.projections.read_models import ReadModels
 from tests.notebook_cells import NAMES, NOTEBOOKS, outputs_of
 from tests.programs import ended, no_traceback, started, wait_until
@@ -197,6 +197,13 @@ class TestCells:
         open_ledger(tmp_path / "ledger.db", projections=[ReadModels()]).close()
         with pytest.raises(ValueError, match="holds no run"):
             outputs_of("history", tmp_path / "ledger.db")
+
+    def test_unknown_run(self, ledgers: dict[str, Path]) -> None:
+        """Given a run that is none of the pipeline and its nights, then that is said, as of a pipeline; one that is, is looked at."""
+        with pytest.raises(ValueError, match="there is no run 'nosuch' of this pipeline in these nights"):
+            outputs_of("history", ledgers["one"], run="nosuch", verify=False)
+        (known,) = History(ledgers["one"], verify=False).runs()["run_id"]
+        assert outputs_of("history", ledgers["one"], run=known, verify=False)
 
     def test_verdicts_are_of_the_chosen_pipeline(self, tmp_path: Path) -> None:
         """Given two pipelines whose runs were reproduced, then the tables of verdicts have those of the chosen one alone, in the chosen nights."""
