@@ -34,7 +34,7 @@ class Collector:
     Answer on `url`, and keep what came.
 
     Attributes:
-        answer: The status of each answer; or `hang` to never answer, `drop` to hang up, `drip` to answer a byte at a time, `garbage` to answer with
+        answer: The status of each answer; or `hang` to never answer, `drop` to hang up, `drip` to answer a byte at a time, `drip_body` to do so with what follows the headers, `garbage` to answer with
             what is no HTTP, `reject` to take all but one.
         requests: Path, headers and the parsed request of each that was taken, in order.
         bodies: As they came over the wire, unpacked.
@@ -107,6 +107,11 @@ class Handler(BaseHTTPRequestHandler):
     def _misbehave(self, how: str) -> None:
         if how == "hang":
             self.state.over.wait(60)
+        elif how == "drip_body":
+            self.send_response(200)
+            self.send_header("Content-Length", "60000")
+            self.end_headers()
+            self._misbehave("drip")
         elif how == "drip":
             with contextlib.suppress(OSError):
                 while not self.state.over.wait(0.05):

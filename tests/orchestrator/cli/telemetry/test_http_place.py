@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -137,6 +138,35 @@ class TestNotTaken:
     def test_other_words(self, error: Exception, word: str) -> None:
         """Given what cannot be had on the loopback, then it has a word too."""
         assert word == error_word(error)
+
+    @pytest.mark.timeout(60)
+    @pytest.mark.parametrize("answer", ["drip", "drip_body"])
+    def test_the_time_is_for_the_whole_request(self, server: Collector, spans: Sequence[Span], answer: str) -> None:
+        """Given a collector that says a byte again and again, then the request ends when its time is over, not when the collector pleases."""
+        server.answer = answer
+        with pytest.raises(NotTakenError, match=r"^timeout$"):
+            place_of(endpoint(server, timeout_ms=300)).send(spans)
+
+    @pytest.mark.timeout(60)
+    def test_the_time_is_for_the_handshake_too(self, spans: Sequence[Span]) -> None:
+        """Given a server that begins a record of TLS and drips the rest of it, then that is over in time as well."""
+        over = threading.Event()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+
+            def drip() -> None:
+                peer, _ = listening.accept()
+                with peer, contextlib.suppress(OSError):
+                    peer.sendall(b"\x16\x03\x03\x40\x00")
+                    while not over.wait(0.05):
+                        peer.sendall(b"\x02")
+
+            thread = threading.Thread(target=drip, daemon=True)
+            thread.start()
+            there = Endpoint(f"https://127.0.0.1:{listening.getsockname()[1]}/", timeout_ms=300)
+            with pytest.raises(NotTakenError, match=r"^timeout$"):
+                place_of(there).send(spans)
+            over.set()
+            thread.join(10)
 
     @pytest.mark.parametrize("answer", ["hang", "drip"])
     def test_hanging_up(self, server: Collector, spans: Sequence[Span], answer: str) -> None:
