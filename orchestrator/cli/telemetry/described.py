@@ -46,6 +46,7 @@ ERRORS: Mapping[str, str] = {
     "network": "Another error of the network.",
     "tls": "No TLS with it, or none that is vouched for.",
     "certificate_file": "A file with a certificate or a key cannot be read.",
+    "unreadable_answer": "It answered with a success that is no answer of OTLP, as a page to log in at is.",
     "http_NNN": "It answered with that status. A redirect is not followed.",
     "rejected": "It has taken a part, and says that it will not take the rest; that is not sent again.",
     "queue_full": "More was waiting than may.",

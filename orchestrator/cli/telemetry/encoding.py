@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -10,6 +11,8 @@ from ledger.errors import MissingExtraError
 from orchestrator.cli.telemetry.settings import Settings, Signal
 
 _PACKAGES = ("opentelemetry.exporter.otlp.proto.common", "opentelemetry.exporter.otlp.json.common")
+_PROTOBUF, _JSON = "application/x-protobuf", "application/json"
+_REJECTED = ("rejectedSpans", "rejectedDataPoints", "rejectedLogRecords")
 
 
 class Encoder(Protocol):
@@ -60,8 +63,23 @@ def require_extra() -> None:
         raise MissingExtraError("otlp", "telemetry by OTLP")
 
 
-def rejected_count(answer: bytes) -> int:
-    """Return how many items a collector says in its *answer* that it has rejected; what cannot be read says none."""
+def rejected_count(answer: bytes, content_type: str | None) -> int:
+    """
+    Return how many items a collector says in its *answer* that it has rejected; an empty one says none.
+
+    Args:
+        content_type: What it says that the answer is, if anything.
+
+    Raises:
+        ValueError: It is no answer of OTLP: whoever gave it, such as a page to log in at, has taken nothing.
+    """
+    if not answer:
+        return 0
+    kind = (content_type or _PROTOBUF).partition(";")[0].strip().lower()
+    if kind == _JSON:
+        return _rejected_in_json(answer)
+    if kind != _PROTOBUF:
+        raise ValueError(f"an answer of the type {kind!r}")
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -69,4 +87,13 @@ def rejected_count(answer: bytes) -> int:
         # The answers of the three signals have one form.
         return max(int(ExportTraceServiceResponse.FromString(answer).partial_success.rejected_spans), 0)
     except DecodeError:
-        return 0
+        raise ValueError("an answer that cannot be decoded") from None
+
+
+def _rejected_in_json(answer: bytes) -> int:
+    try:
+        partial = json.loads(answer).get("partialSuccess") or {}
+        # A whole number of 64 bits stands as a text in JSON.
+        return max([0, *(int(partial.get(name) or 0) for name in _REJECTED)])
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise ValueError("an answer that has another form") from None

@@ -48,7 +48,11 @@ class Collector:
         if self._encoder is None:
             self._encoder = encoder_of(self._signal, self._settings)
         body = self._encoder.encode(items)
-        rejected = rejected_count(self._posted(body))
+        said, content_type = self._posted(body)
+        try:
+            rejected = rejected_count(said, content_type)
+        except ValueError:
+            raise NotTakenError("unreadable_answer") from None
         if rejected:
             raise RejectedError(rejected)
 
@@ -61,8 +65,8 @@ class Collector:
     def close(self) -> None:
         """There is nothing to close: each request has its own connection."""
 
-    def _posted(self, body: bytes) -> bytes:
-        """Return the answer to *body*; it was a success."""
+    def _posted(self, body: bytes) -> tuple[bytes, str | None]:
+        """Return the answer to *body*, which was a success, and the type that it is said to have."""
         headers = {
             "user-agent": f"orchestrate/{__version__}",
             **self._endpoint.headers,
@@ -84,7 +88,7 @@ class Collector:
             raise NotTakenError("timeout" if is_over.is_set() else error_word(error)) from None
         if answer.status not in _GOOD:
             raise NotTakenError(f"http_{answer.status}")
-        return said
+        return said, answer.getheader("content-type")
 
     @contextlib.contextmanager
     def _in_time(self, is_over: threading.Event) -> Iterator[None]:

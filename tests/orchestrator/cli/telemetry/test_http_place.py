@@ -84,6 +84,30 @@ class TestTaken:
             place_of(endpoint(server, timeout_ms=60_000)).send(spans)
         assert 1 == raised.value.count
 
+    @pytest.mark.parametrize(
+        ("body", "content_type"),
+        [
+            (b"", None),
+            (b"", "text/html"),
+            (b"{}", "application/json"),
+            (b'{"partialSuccess": {}}', "application/json; charset=utf-8"),
+            (b"\x0a\x00", "application/x-protobuf"),
+        ],
+    )
+    def test_answers_of_collectors(
+        self, server: Collector, spans: Sequence[Span], body: bytes, content_type: str | None
+    ) -> None:
+        """Given an empty answer, or one that rejects nothing in either form, then all was taken."""
+        server.answer = (body, content_type)
+        place_of(endpoint(server, timeout_ms=60_000)).send(spans)
+
+    def test_rejected_in_json(self, server: Collector, spans: Sequence[Span]) -> None:
+        """Given an answer as JSON that says how many were rejected, as JSON of OTLP has it, then so many are told."""
+        server.answer = (b'{"partialSuccess": {"rejectedSpans": "2", "errorMessage": "too old"}}', "application/json")
+        with pytest.raises(RejectedError) as raised:
+            place_of(endpoint(server, timeout_ms=60_000)).send(spans)
+        assert raised.value.count == 2
+
 
 class TestNotTaken:
     """What goes wrong, in few words."""
@@ -106,6 +130,30 @@ class TestNotTaken:
         with pytest.raises(NotTakenError) as raised:
             place_of(endpoint(server, timeout_ms=patience)).send(spans)
         assert (word, asked + 1) == (raised.value.word, server.asked)
+
+    @pytest.mark.parametrize(
+        ("body", "content_type"),
+        [
+            (b"\xff" * 5, "application/x-protobuf"),
+            (b"\xff" * 5, None),
+            (b"<html><body>Log in</body></html>", "text/html; charset=utf-8"),
+            (b"<html><body>Log in</body></html>", None),
+            (b"OK", "text/plain"),
+            (b"{", "application/json"),
+            (b"[]", "application/json"),
+            (b'{"partialSuccess": [1]}', "application/json"),
+            (b'{"partialSuccess": {"rejectedSpans": 1e999}}', "application/json"),
+            (b"[" * 60_000, "application/json"),
+            (b'{"partialSuccess": {"rejectedSpans": {"a": 1}}}', "application/json"),
+        ],
+    )
+    def test_a_success_that_is_none(
+        self, server: Collector, spans: Sequence[Span], body: bytes, content_type: str | None
+    ) -> None:
+        """Given a status 200 with what is no answer of OTLP, then nothing counts as taken: a page to log in at is no collector."""
+        server.answer = (body, content_type)
+        with pytest.raises(NotTakenError, match=r"^unreadable_answer$"):
+            place_of(endpoint(server, timeout_ms=60_000)).send(spans)
 
     def test_nobody_listens(self, spans: Sequence[Span]) -> None:
         """Given an address where nobody listens, then that is told."""
