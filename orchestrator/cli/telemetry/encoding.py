@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -35,6 +36,8 @@ def encoder_of(signal: Signal, settings: Settings) -> Encoder:
         MissingExtraError: The extra is not installed.
     """
     require_extra()
+    # What the SDK logs, a line for each text that it cuts off, would go to standard error raw, and be mailed by cron; that something was cut stands in the item.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
     if signal == "traces":
         from orchestrator.cli.telemetry.trace_encoding import TraceEncoder
 

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from orchestrator.cli.app import run_command
 from orchestrator.schemas import load_schema
 from tests.collector import Collector, collector
+from tests.programs import program
 
 PIPELINE = """
 [pipeline]
@@ -136,3 +137,12 @@ def test_an_export(server: Collector, tmp_path: Path, capfd: pytest.CaptureFixtu
     Draft202012Validator(load_schema("cli/export")).validate(shown)
     assert count == len(shown["documents"])
     assert 0 == server.asked
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--quiet"]])
+def test_nothing_of_the_sdk_is_said(tmp_path: Path, options: list[str]) -> None:
+    """Given a limit that cuts every text off, then a run says nothing of that, which cron would mail, and what was cut off is sent."""
+    (tmp_path / "pipeline.toml").write_text(f'{PIPELINE}[telemetry]\nfile = "sent.jsonl"\n', encoding="utf-8")
+    done = program("run", *options, cwd=tmp_path, env={"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "5"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"stringValue":"night"' in (tmp_path / "sent.jsonl").read_text(encoding="utf-8")
