@@ -23,7 +23,7 @@ from ledger.schema import FORMAT, SCRIPTS, statements
 from orchestrator.cli.app import COMMANDS
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.lazy_group import LazyGroup
-from orchestrator.cli.telemetry.described import ERRORS, VARIABLES
+from orchestrator.cli.telemetry.described import ERRORS, NOT_READ, VARIABLES
 from orchestrator.core.events import EVENT_TYPES
 from orchestrator.projections.dictionary import DICTIONARY
 from orchestrator.projections.questions import QUESTIONS
@@ -173,6 +173,9 @@ def telemetry_page() -> str:
         "",
         "`{SIGNAL}` is `TRACES`, `METRICS` or `LOGS`. An empty variable counts as none; one that cannot be used is told by its name and never by its value.",
         *table("variable", "meaning", rows=VARIABLES),
+        "",
+        "Not read, and not told either:",
+        *table("variable", "why", rows=NOT_READ),
         "",
         "## Why something was not taken",
         "",

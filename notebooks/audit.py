@@ -142,14 +142,15 @@ charts.table(counts.reset_index(), "")
 # %% [markdown]
 # ## Nights that are missing
 #
-# Between the first and the last night of the pipeline, over all ledgers of the chain.
+# Nights without a run between the first and the last night of the pipeline, over all ledgers of the chain. Where a schedule is recorded, those that were
+# due by the one that was in force, as `orchestrate status` names them; else every night. The view `audit_missing_nights` knows no schedule.
 
 # %%
-calendar = nights.calendar(runs)
+calendar = nights.calendar(runs, history.missing_nights(runs))
 charts_of_evidence.missing_chart(calendar, period)
 
 # %%
-wrong = calendar[~calendar["status"].isin(nights.GOOD)]
+wrong = calendar[~calendar["status"].isin(nights.NOTHING_WRONG)]
 charts.table(wrong[["night", "status", "runs", "run_id"]].head(40), "")
 
 # %% [markdown]

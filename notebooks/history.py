@@ -41,13 +41,14 @@ Provenance(all_runs.attrs)
 # %% [markdown]
 # ## The nights
 #
-# The chosen pipeline and period. A square is a night: a nearly white one had no run at all, which is a question for whoever operates the pipeline.
+# The chosen pipeline and period. A square is a night: a grey one had no run at all, which is a question for whoever operates the pipeline. Where a
+# schedule is recorded, a nearly white one was not due by it.
 
 # %%
 choice = nights.choose(all_runs, pipeline=pipeline, since=since, until=until)
 runs = choice.of(all_runs)
 period = charts.period_of(choice.since, choice.until, history.view("audit_definition_changes"), runs)
-calendar = nights.calendar(runs)
+calendar = nights.calendar(runs, history.missing_nights(runs))
 print(f"{choice}: {len(runs)} runs for {len(calendar)} nights")
 charts_of_runs.calendar_chart(calendar)
 
@@ -95,7 +96,7 @@ charts.table(compared, "")
 # the run is over. Making any other step faster changes nothing.
 
 # %%
-chosen = run or replaying.last_attempted(attempts)
+chosen = replaying.chosen_run(runs, attempts, run)
 tasks = replaying.tasks_of_runs(attempts, history.graph([chosen])).get(chosen, [])
 path = schedule.critical_path(tasks)
 charts_of_runs.gantt_chart(attempts[attempts["run_id"] == chosen], path, title=f"The run {chosen}")

@@ -67,7 +67,8 @@ columns = ["recorded_at", "differences", "changes", "git_commit", "git_dirty", "
 charts.table(own[columns].iloc[::-1].head(20), "The definition has stayed what it was.")
 
 # %% [markdown]
-# Code, command and variables of each step, compared with what the step had the time before. Inputs change every night and are not shown.
+# Code, command and variables of each step, compared with what the step had the time before; what it has no more is told too. Inputs change every night
+# and are not shown.
 
 # %%
 changed = reproducing.changes_of(choice.of(reproducing.material(history)))
@@ -83,8 +84,8 @@ charts.table(changed.iloc[::-1].head(30), "")
 # bytes. *Equivalent*: other bytes with the same content. *Different*: neither. *Not reproducible*: something of it is not there any more.
 
 # %%
-verdicts = reproducing.verdicts(history)
-charts_of_reproducing.verdicts_chart(choice.of(verdicts), period)
+verdicts = choice.of(reproducing.verdicts(history))
+charts_of_reproducing.verdicts_chart(verdicts, period)
 
 # %% [markdown]
 # Where reproductions first differ from the original: the step at the top of all that differs. What lies below it differs for that reason.
@@ -94,7 +95,7 @@ columns = ["recorded_at", "night", "run_id", "verdict", "first_step", "first_dat
 charts.table(verdicts[columns].iloc[::-1].head(20), "")
 
 # %%
-charts.table(reproducing.steps_of_verdicts(history), "")
+charts.table(reproducing.steps_of_verdicts(choice.of(reproducing.verdicts_of_steps(history))), "")
 
 # %% [markdown]
 # ## Outputs whose bytes vary

@@ -34,15 +34,16 @@ class Collector:
     Answer on `url`, and keep what came.
 
     Attributes:
-        answer: The status of each answer; or `hang` to never answer, `drop` to hang up, `drip` to answer a byte at a time, `garbage` to answer with
-            what is no HTTP, `reject` to take all but one.
+        answer: The status of each answer; or `hang` to never answer, `drop` to hang up, `drip` to answer a byte at a time, `drip_body` to do so with what follows the headers, `garbage` to answer with
+            what is no HTTP, `reject` to take all but one; or the body and the type of
+            an answer with the status 200.
         requests: Path, headers and the parsed request of each that was taken, in order.
         bodies: As they came over the wire, unpacked.
         asked: How many requests came, taken or not.
     """
 
     def __init__(self) -> None:
-        self.answer: int | str = 200
+        self.answer: int | str | tuple[bytes, str | None] = 200
         self.requests: list[tuple[str, dict[str, str], Any]] = []
         self.bodies: list[bytes] = []
         self.asked = 0
@@ -85,12 +86,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.state.answer == "reject":
             told = ExportTracePartialSuccess(rejected_spans=1, error_message="one of them is too old")
             self._take(content, 200, ExportTraceServiceResponse(partial_success=told).SerializeToString())
+        elif isinstance(self.state.answer, tuple):
+            self._take(content, 200, *self.state.answer)
         elif isinstance(self.state.answer, int):
             self._take(content, self.state.answer, b"")
         else:
             self._misbehave(self.state.answer)
 
-    def _take(self, content: bytes, status: int, answer: bytes) -> None:
+    def _take(self, content: bytes, status: int, answer: bytes, content_type: str | None = None) -> None:
         if status == 200:
             request = REQUESTS[self.path]()
             request.ParseFromString(content)
@@ -100,6 +103,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         if status == 302:
             self.send_header("Location", "/elsewhere")
+        if content_type is not None:
+            self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
@@ -107,6 +112,11 @@ class Handler(BaseHTTPRequestHandler):
     def _misbehave(self, how: str) -> None:
         if how == "hang":
             self.state.over.wait(60)
+        elif how == "drip_body":
+            self.send_response(200)
+            self.send_header("Content-Length", "60000")
+            self.end_headers()
+            self._misbehave("drip")
         elif how == "drip":
             with contextlib.suppress(OSError):
                 while not self.state.over.wait(0.05):

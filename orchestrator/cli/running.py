@@ -45,6 +45,7 @@ from orchestrator.core.manual import manual_signs, missing_reason
 from orchestrator.core.problems import Problem
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState
+from orchestrator.core.tracing import chosen_propagators
 from orchestrator.projections.environments import last_secrets
 from orchestrator.projections.queries import baselines_for, load_blob, load_json, pipeline_row
 from orchestrator.runtime.assembly import graph_document, run_plan
@@ -348,6 +349,7 @@ def run_engine(
             redact=redactor.redact,
             parent=(parent := trace_of(beginning.state)),
             sampled=run_is_sampled(telemetry.settings, plan.run_id, parent),
+            propagators=chosen_propagators(os.environ.get("OTEL_PROPAGATORS")),
         )
         stack.callback(workbench.close)
         pools = LedgerPools(folder / "locks" / "pools", pipeline.pools)

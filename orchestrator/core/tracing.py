@@ -13,6 +13,10 @@ import attrs
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _TRACESTATE_MAX = 512
+
+PROPAGATORS = ("tracecontext", "baggage")
+"""What context is known here, as `OTEL_PROPAGATORS` calls it."""
+
 _SAMPLED = 1
 
 
@@ -49,6 +53,17 @@ def parse_traceparent(text: str | None, state: str | None = None) -> TraceParent
         return None
     usable = state is not None and 0 < len(state) <= _TRACESTATE_MAX and state.isascii() and state.isprintable()
     return TraceParent(trace_id, span_id, bool(int(flags, 16) & _SAMPLED), state if usable else None)
+
+
+def chosen_propagators(text: str | None) -> frozenset[str]:
+    """
+    Return which of `PROPAGATORS` the variable `OTEL_PROPAGATORS` asks for with *text*: all where it is empty, none where `none` is among the words.
+
+    >>> sorted(chosen_propagators("b3, Baggage"))
+    ['baggage']
+    """
+    words = {word.strip().lower() for word in (text or "").split(",")} - {""}
+    return frozenset() if "none" in words else frozenset(PROPAGATORS).intersection(words or PROPAGATORS)
 
 
 def trace_id_of(run_id: str, parent: TraceParent | None) -> str:

@@ -26,9 +26,10 @@ STATUS_COLOURS: Mapping[str, str] = {
     "cancelled": "#8d83bb",
     "interrupted": "#6d4f41",
     "running": "#4583c4",
-    "no run": "#f1f1ee",
+    "no run": "#e4e4de",
+    "not due": "#fafaf8",
 }
-"""How a run, a step or an attempt ended; a night without a run is nearly white."""
+"""How a run, a step or an attempt ended; a night without a run is grey, and one that was not due nearly white."""
 
 INK, QUIET, ACCENT, ALARM = "#27313a", "#8a949c", "#2f6f9f", "#c9433d"
 WIDTH = 760

@@ -139,12 +139,12 @@ def masked_chart(masked: pd.DataFrame, period: Period) -> Chart | Sentence:
 
 
 def missing_chart(nights: pd.DataFrame, period: Period) -> Chart | Sentence:
-    """Draw the nights that had no run, and those whose last run was not good, on the axis of nights."""
-    from orchestrator.history.nights import GOOD, MISSING
+    """Draw the nights that were due and had no run, and those whose last run was not good, on the axis of nights."""
+    from orchestrator.history.nights import MISSING, NOTHING_WRONG
 
-    wrong = nights[~nights["status"].isin(GOOD)]
+    wrong = nights[~nights["status"].isin(NOTHING_WRONG)]
     if wrong.empty:
-        return Sentence("Every night of the period had a run that ended well.")
+        return Sentence("Every night of the period that was due had a run that ended well.")
     rows = wrong.assign(
         what=wrong["status"].eq(MISSING).map({True: "no run", False: "ended otherwise"}),
         until=wrong["night"] + pd.Timedelta(days=1),

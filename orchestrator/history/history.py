@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ledger.audit.chain import verify_chain
 from ledger.audit.verdict import Options, Verdict
 from ledger.checkpoints import origin_of
 from orchestrator.history.continuity import Chain
+from orchestrator.history.due import RULES, RULES_TYPES, missing_of
 from orchestrator.history.frames import columns_of
 from orchestrator.history.queries import COLUMNS, DATASETS, EVENTS, GRAPH, METRICS
 from orchestrator.history.reading import Opened, Roots, opened, opened_former
@@ -113,6 +115,25 @@ class History:
         """Return the graphs of some runs: a row for each step and each step upstream of it."""
         chosen = json.dumps(list(run_ids))
         return self.read(COLUMNS["graph"], lambda found: columns_of(found.connection, GRAPH, [chosen]))
+
+    def missing_nights(self, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+        """
+        Return a row for each night without a run between the first and the last night of a pipeline: `pipeline`, `night`.
+
+        They are judged as `status` judges them: where the ledger knows a schedule, by the one that was in force then; where it knows none, every night
+        counts. Nights before the first schedule are judged by that one.
+
+        Args:
+            runs: Look at these alone, as `runs` gives them; else at all, of nights that are not more than 20 years apart.
+
+        Raises:
+            MissingExtraError: A schedule is recorded, and what knows cron's fields is not installed.
+        """
+        seen = self.runs() if runs is None else runs
+        rules = self.read(RULES_TYPES, lambda found: columns_of(found.connection, RULES), place="seq")
+        frame = missing_of(seen, rules, datetime.fromisoformat(str(rules.attrs["read_at"])))
+        frame.attrs.update(rules.attrs)
+        return frame
 
     def view(self, name: str) -> pd.DataFrame:
         """

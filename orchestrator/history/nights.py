@@ -10,7 +10,8 @@ SPAN = pd.Timedelta(days=20 * 366)
 """No more nights than that are looked at: a run for a night of another century would make every chart a dot."""
 
 GOOD = ("succeeded", "nothing_to_do")
-MISSING = "no run"
+MISSING, NOT_DUE = "no run", "not due"
+NOTHING_WRONG = (*GOOD, NOT_DUE)
 
 
 class Choice(NamedTuple):
@@ -86,9 +87,12 @@ def _near(runs: pd.DataFrame) -> pd.DataFrame:
     return ordered.iloc[best["begin"] : best["end"]]
 
 
-def calendar(runs: pd.DataFrame) -> pd.DataFrame:
+def calendar(runs: pd.DataFrame, missing: pd.DataFrame | None = None) -> pd.DataFrame:
     """
     Return a row for each night from the first one of *runs* to the last: how its last run ended, or that it had none.
+
+    Args:
+        missing: The nights without a run that were due, as `History.missing_nights` has them; any other one was not. Without them each was due.
 
     Its columns besides `night`: `status`, `runs` (how many), `run_id` (of the last one), and `year`, `week`, `weekday` as a calendar shows them.
     """
@@ -103,6 +107,8 @@ def calendar(runs: pd.DataFrame) -> pd.DataFrame:
             {"status": by_night["status"].last(), "runs": by_night.size(), "run_id": by_night["run_id"].last()}
         ).reindex(nights)
         frame = found.fillna({"status": MISSING, "runs": 0}).astype({"runs": "int64"}).reset_index()
+        if missing is not None:
+            frame.loc[frame["runs"].eq(0) & ~frame["night"].isin(missing["night"]), "status"] = NOT_DUE
     monday = frame["night"] - pd.to_timedelta(frame["night"].dt.day_of_week, unit="D")
     first = pd.to_datetime(frame["night"].dt.year.astype("str") + "-01-01")
     first_monday = first - pd.to_timedelta(first.dt.day_of_week, unit="D")

@@ -33,7 +33,9 @@ WITH marked (run_id, pipeline, definition, first_seq, is_new) AS (
         definition IS NOT lag(definition) OVER (PARTITION BY pipeline ORDER BY first_seq)
     FROM audit_runs
 )
-SELECT m.pipeline, m.first_seq, lead(m.first_seq) OVER (PARTITION BY m.pipeline ORDER BY m.first_seq), CAST(b.bytes AS TEXT)
+-- What is recorded of a pipeline before its first run belongs to that: its definition is.
+SELECT m.pipeline, iif(lag(m.first_seq) OVER (PARTITION BY m.pipeline ORDER BY m.first_seq) IS NULL, 0, m.first_seq),
+    lead(m.first_seq) OVER (PARTITION BY m.pipeline ORDER BY m.first_seq), CAST(b.bytes AS TEXT)
 FROM marked m LEFT JOIN blobs b ON b.digest = m.definition
 WHERE m.is_new ORDER BY m.first_seq
 """

@@ -24,6 +24,18 @@ def last_attempted(attempts: pd.DataFrame) -> str:
     return next((run_id for run_id in reversed(last_runs(attempts, len(counts))) if counts[run_id] >= usual), "")
 
 
+def chosen_run(runs: pd.DataFrame, attempts: pd.DataFrame, run: str = "") -> str:
+    """
+    Return the id of the run that is looked at: *run*, without it that of `last_attempted`.
+
+    Raises:
+        ValueError: It is none of *runs*.
+    """
+    if run and run not in set(runs["run_id"]):
+        raise ValueError(f"there is no run {run!r} of this pipeline in these nights: `orchestrate runs` lists the ids")
+    return run or last_attempted(attempts)
+
+
 def tasks_of_runs(attempts: pd.DataFrame, graph: pd.DataFrame) -> dict[str, list[Task]]:
     """
     Return for each run of *graph* the steps that ran in it, each with what all its attempts took together.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from orchestrator.history.frames import columns_of, frame_of
+from orchestrator.history.frames import columns_of
 from orchestrator.history.history import History
 
 VERDICTS = ("identical", "equivalent", "different", "not_reproducible")
@@ -47,10 +48,27 @@ _MATERIAL_TYPES = {
     "recorded_at": "text",
 }
 
+_ATTEMPT = ["pipeline", "step", "run_id", "attempt"]
+_CHANGES = ["night", "step", "kind", "name", "change", "before", "after", "run_id"]
+
 _ENVIRONMENTS = """
 SELECT DISTINCT b.digest, CAST(b.bytes AS TEXT) FROM blobs b
 WHERE b.digest IN (SELECT json_extract(data, '$.environment') FROM events WHERE type = 'run.started')
 """
+
+
+_VERDICTS = """
+SELECT e.recorded_at, json_extract(e.data, '$.run_id'), r.pipeline, json_extract(e.data, '$.verdict'),
+    json_extract(e.data, '$.first.step'), json_extract(e.data, '$.first.dataset'), json_extract(e.data, '$.causes')
+FROM audit_events e LEFT JOIN audit_runs r ON r.run_id = json_extract(e.data, '$.run_id')
+WHERE e.type = 'run.reproduced' ORDER BY e.seq
+"""
+_VERDICTS_OF_STEPS = """
+SELECT e.recorded_at, json_extract(e.data, '$.run_id'), r.pipeline, json_extract(s.value, '$.verdict'), json_extract(s.value, '$.step')
+FROM audit_events e JOIN json_each(e.data, '$.steps') s LEFT JOIN audit_runs r ON r.run_id = json_extract(e.data, '$.run_id')
+WHERE e.type = 'run.reproduced' ORDER BY e.seq, s.key
+"""
+_OF_REPRODUCTION = {"recorded_at": "text", "run_id": "text", "pipeline": "text", "verdict": "text", "step": "text"}
 
 
 def material(history: History) -> pd.DataFrame:
@@ -59,14 +77,46 @@ def material(history: History) -> pd.DataFrame:
 
 
 def changes_of(made: pd.DataFrame) -> pd.DataFrame:
-    """Return where something of *made* differs from what the same step had in the attempt before: `night`, `step`, `kind`, `name`, `before`, `after`."""
-    rows = made.sort_values(["recorded_at", "run_id"], kind="stable")
-    before = rows.groupby(["step", "kind", "name"])["value"].shift()
-    first = rows.groupby("step")["recorded_at"].transform("min")
-    changed = rows.assign(before=before)[(before != rows["value"]) & (before.notna() | (rows["recorded_at"] > first))]
-    found = changed.rename(columns={"value": "after"})
-    columns = ["night", "step", "kind", "name", "before", "after", "run_id"]
-    return found[columns].assign(before=short(found["before"]), after=short(found["after"])).reset_index(drop=True)
+    """
+    Return where the material of an attempt differs from that of the attempt before it of the same step, the two compared as whole sets.
+
+    Args:
+        made: As `material` has it.
+
+    Returns:
+        `night`, `step`, `kind`, `name`, `change` (`changed`, `added` or `removed`), `before`, `after` and `run_id`, in the order of attempts; the night and
+        the run are those of the attempt that had it otherwise, also where it had it no more.
+    """
+    numbers = made.groupby(_ATTEMPT, sort=False).ngroup()
+    attempts = _in_turn(made[[*_ATTEMPT, "night", "recorded_at"]].assign(number=numbers))
+    things = made.groupby(["pipeline", "step", "kind", "name"], sort=False, dropna=False).ngroup()
+    rows = made[["kind", "name", "value"]].assign(thing=things, code=pd.factorize(made["value"])[0], number=numbers)
+    rows = rows.join(attempts, on="number").sort_values(["thing", "turn"], ignore_index=True)
+    held = rows["thing"].eq(rows["thing"].shift()) & rows["turn"].eq(rows["turn"].shift() + 1)
+    added = ~held & (rows["turn"] > 0)
+    changed = held & (rows["code"] != rows["code"].shift())
+    removed = rows["next_run"].notna() & ~held.shift(-1, fill_value=False)
+    present = rows.assign(before=rows["value"].shift().where(held), after=rows["value"])
+    gone = rows.assign(
+        before=rows["value"], after=None, **{name: rows[f"next_{name}"] for name in ("night", "run", "at")}
+    )
+    found = pd.concat([
+        present[changed].assign(change="changed"),
+        present[added].assign(change="added"),
+        gone[removed].assign(change="removed"),
+    ]).sort_values(["at", "run", "step", "kind", "name"], ignore_index=True)  # fmt: skip
+    texts = {name: short(found[name].astype("str")) for name in ("before", "after")}
+    return found.assign(**texts, run_id=found["run"])[_CHANGES]
+
+
+def _in_turn(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return for the `number` of each attempt its `step`, `night`, `run` and time `at`, its `turn` among those of the step, and the same of the `next_` one."""
+    ordered = rows.drop_duplicates("number").sort_values(["recorded_at", "run_id", "attempt"], kind="stable")
+    found = ordered.set_index("number")[["pipeline", "step", "night", "run_id", "recorded_at"]]
+    found = found.rename(columns={"run_id": "run", "recorded_at": "at"})
+    of_step = found.groupby(["pipeline", "step"], sort=False)
+    following = of_step[["night", "run", "at"]].shift(-1).add_prefix("next_")
+    return found.assign(turn=of_step.cumcount()).join(following)
 
 
 def change_words(changes: pd.Series[Any]) -> pd.Series[Any]:
@@ -170,28 +220,34 @@ def varying(attempts: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
 
 def verdicts(history: History) -> pd.DataFrame:
     """Return a row for each time that a run was reproduced, or was to be: the run and its night, the verdict, and the first step and dataset that differ."""
-    events = history.events(types=["run.reproduced"], columns=["recorded_at", "data"])
-    told = [json.loads(text) for text in events["data"]]
-    first = [item.get("first") or {} for item in told]
-    causes = ["; ".join(str(cause.get("message", "")) for cause in item.get("causes", ())) or None for item in told]
-    types = {"run_id": "text", "verdict": "text", "first_step": "text", "first_dataset": "text", "causes": "text"}
-    columns = [
-        [item.get("run_id") for item in told],
-        [item.get("verdict") for item in told],
-        [item.get("step") for item in first],
-        [item.get("dataset") for item in first],
-        causes,
+    found = _of_reproductions(history, _VERDICTS, {"dataset": "text", "causes": "text"})
+    causes = [
+        "; ".join(str(cause.get("message", "")) for cause in json.loads(text)) or None
+        for text in found["causes"].fillna("[]")
     ]
-    frame = frame_of(types, columns, history.zone)
-    frame.insert(0, "recorded_at", events["recorded_at"])
-    return frame.merge(history.runs()[["run_id", "pipeline", "night"]], on="run_id", how="left")
+    found["causes"] = pd.Series(causes, index=found.index, dtype="str")
+    found = found.rename(columns={"step": "first_step", "dataset": "first_dataset"})
+    return found[["recorded_at", "run_id", "verdict", "first_step", "first_dataset", "causes", "pipeline", "night"]]
 
 
-def steps_of_verdicts(history: History) -> pd.DataFrame:
-    """Return for each step that was run again how often it came out in which way."""
-    events = history.events(types=["run.reproduced"], columns=["data"])
-    rows = [
-        (item.get("step"), item.get("verdict")) for text in events["data"] for item in json.loads(text).get("steps", ())
-    ]
-    frame = pd.DataFrame(rows, columns=["step", "verdict"], dtype="str")
-    return frame.groupby(["step", "verdict"], as_index=False).size().rename(columns={"size": "times"})
+def verdicts_of_steps(history: History) -> pd.DataFrame:
+    """Return a row for each step of each reproduction that was run again: `run_id`, `step`, `verdict`, with the pipeline and the night of the run."""
+    found = _of_reproductions(history, _VERDICTS_OF_STEPS, {})
+    return found[["recorded_at", "run_id", "step", "verdict", "pipeline", "night"]]
+
+
+def steps_of_verdicts(steps: pd.DataFrame) -> pd.DataFrame:
+    """Return how often each of the *steps*, as `verdicts_of_steps` has them, came out in which way."""
+    return steps.groupby(["step", "verdict"], as_index=False).size().rename(columns={"size": "times"})
+
+
+def _of_reproductions(history: History, statement: str, more: Mapping[str, str]) -> pd.DataFrame:
+    """
+    Return what *statement* finds with `_OF_REPRODUCTION` and *more* columns, under present names, with the night of the run that was reproduced.
+
+    A run is reproduced under the definition that it had, so that the names are those of its time.
+    """
+    types = {**_OF_REPRODUCTION, **more}
+    found = history.read(types, lambda opened: columns_of(opened.connection, statement))
+    runs = history.runs()[["run_id", "pipeline", "night"]]
+    return found.drop(columns="pipeline").merge(runs, on="run_id", how="left")

@@ -125,7 +125,7 @@ ORDER BY CASE classification WHEN 'personal' THEN 0 WHEN 'confidential' THEN 1 W
         Question(
             "nights-without-a-run",
             "Nights without a run",
-            "Nights between the first and the last one of each pipeline for which nothing ran, newest first.",
+            "Nights between the first and the last one of each pipeline for which nothing ran, due or not, newest first.",
             "SELECT pipeline, night FROM audit_missing_nights ORDER BY night DESC, pipeline",
         ),
         Question(

@@ -25,6 +25,23 @@ class Rule(NamedTuple):
     timezone: str
 
 
+SCHEDULES = """
+SELECT c.pipeline, 0 AS seq, e.recorded_at, json_extract(CAST(b.bytes AS TEXT), '$.schedule.cron') AS cron,
+    json_extract(CAST(b.bytes AS TEXT), '$.schedule.timezone') AS timezone
+FROM carried_pipelines c JOIN events e ON e.seq = 0 LEFT JOIN blobs b ON b.digest = coalesce(
+    (SELECT before FROM audit_definition_changes WHERE pipeline = c.pipeline ORDER BY seq LIMIT 1),
+    (SELECT definition FROM pipelines WHERE pipeline = c.pipeline))
+UNION ALL
+SELECT d.pipeline, d.seq, d.recorded_at, json_extract(CAST(b.bytes AS TEXT), '$.schedule.cron'), json_extract(CAST(b.bytes AS TEXT), '$.schedule.timezone')
+FROM audit_definition_changes d LEFT JOIN blobs b ON b.digest = d.after
+"""
+"""
+What each definition said of when its pipeline is due, from which event on; `cron` is empty where it said nothing.
+
+A schedule that was carried over from a former ledger is in force from the beginning of this one.
+"""
+
+
 def schedule_rules(connection: sqlite3.Connection, pipeline: str) -> list[Rule]:
     """
     Return the schedules of *pipeline* in the order in which they came into force, each until the next one; empty where it never had one.
@@ -32,28 +49,15 @@ def schedule_rules(connection: sqlite3.Connection, pipeline: str) -> list[Rule]:
     A ledger that continues a former one knows the schedule that was carried over, and counts from its own beginning.
     """
     rows = connection.execute(
-        "SELECT d.recorded_at, json_extract(CAST(b.bytes AS TEXT), '$.schedule.cron'), json_extract(CAST(b.bytes AS TEXT), '$.schedule.timezone')"
-        " FROM audit_definition_changes d LEFT JOIN blobs b ON b.digest = d.after WHERE d.pipeline = ? ORDER BY d.seq",
+        f"SELECT recorded_at, cron, timezone FROM ({SCHEDULES}) WHERE pipeline = ? ORDER BY seq",  # noqa: S608 -- ours
         (pipeline,),
-    ).fetchall()
-    rows = _carried(connection, pipeline) + rows
+    )
     rules: list[Rule] = []
     for since, cron, zone in rows:
         rule = Rule(since, cron, zone or "UTC")
         if not rules or rules[-1][1:] != rule[1:]:
             rules.append(rule)
     return rules if any(rule.cron for rule in rules) else []
-
-
-def _carried(connection: sqlite3.Connection, pipeline: str) -> list[tuple[str, str, str]]:
-    """Return the schedule that *pipeline* was carried over with from a former ledger, in force from the beginning of this one."""
-    return connection.execute(
-        "SELECT e.recorded_at, json_extract(CAST(b.bytes AS TEXT), '$.schedule.cron'), json_extract(CAST(b.bytes AS TEXT), '$.schedule.timezone')"
-        " FROM carried_pipelines c JOIN events e ON e.seq = 0 LEFT JOIN blobs b ON b.digest = coalesce("
-        "  (SELECT before FROM audit_definition_changes WHERE pipeline = c.pipeline ORDER BY seq LIMIT 1),"
-        "  (SELECT definition FROM pipelines WHERE pipeline = c.pipeline)) WHERE c.pipeline = ?",
-        (pipeline,),
-    ).fetchall()
 
 
 def missing_by_schedule(

@@ -194,7 +194,8 @@ FROM runs GROUP BY pipeline, night
 
 MISSING_NIGHTS = View(
     "audit_missing_nights",
-    "One row for each night without a run, between the first and the last night of a pipeline.",
+    "One row for each night without a run, between the first and the last night of a pipeline, whether a schedule made it due or not: a view knows no calendar."
+    " `orchestrate status`, `History.missing_nights` and the notebooks name those alone that were due by the recorded schedule.",
     {"pipeline": RUN["pipeline"], "night": ("text", "The night, an ISO date.")},
     """
 WITH RECURSIVE days (pipeline, night, last) AS (

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.core.printable import as_utf8
-from orchestrator.core.tracing import TraceParent, parse_traceparent
+from orchestrator.core.tracing import TraceParent, chosen_propagators, parse_traceparent
 
 _GIT_TIMEOUT_SECONDS = 5
 _PROCESS = Path("/proc/self")
@@ -59,7 +59,9 @@ def git_state(folder: Path) -> dict[str, object] | None:
 
 
 def caller_trace(environ: Mapping[str, str]) -> TraceParent | None:
-    """Return the trace context that this process was started in (W3C, in environment variables), or None."""
+    """Return the trace context that this process was started in (W3C, in environment variables), or None; also where `OTEL_PROPAGATORS` leaves it out."""
+    if "tracecontext" not in chosen_propagators(environ.get("OTEL_PROPAGATORS")):
+        return None
     return parse_traceparent(environ.get("TRACEPARENT"), environ.get("TRACESTATE"))
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 
 from ledger.folders import make_private
@@ -20,7 +20,7 @@ from orchestrator.core.classification import is_withheld
 from orchestrator.core.decide import Measurement
 from orchestrator.core.report import StepReport, without_texts
 from orchestrator.core.run_plan import RunPlan
-from orchestrator.core.tracing import TraceParent, span_id_of, trace_id_of, traceparent_of
+from orchestrator.core.tracing import PROPAGATORS, TraceParent, span_id_of, trace_id_of, traceparent_of
 from orchestrator.runtime.digests import DatasetPlace, manifest_changes, manifest_files
 from orchestrator.runtime.ports import Launch
 from orchestrator.runtime.result import BadResultError, read_result
@@ -40,9 +40,10 @@ class RunWorkbench:
         redact: Removes secrets from a text.
         parent: The trace context in which the run was started, or None.
         sampled: Whether the trace of the run is kept, as its processes are told; where it is not known, the caller's word counts.
+        propagators: What context its processes are given, see `core.tracing.PROPAGATORS`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- everything that attempts are prepared with, by name
         self,
         plan: RunPlan,
         *,
@@ -53,8 +54,10 @@ class RunWorkbench:
         redact: Callable[[str], str],
         parent: TraceParent | None = None,
         sampled: bool | None = None,
+        propagators: Container[str] = PROPAGATORS,
     ) -> None:
         self._plan = plan
+        self._propagators = propagators
         self._datasets = datasets
         self._environment = environment
         self._manifest = manifest
@@ -135,13 +138,16 @@ class RunWorkbench:
 
     def _trace_context(self, step: str, attempt: int) -> dict[str, str]:
         """Return what puts spans of the process below the span of its attempt."""
-        parent, span_id = self._parent, span_id_of(self._plan.run_id, step=step, attempt=attempt)
-        state = {} if parent is None or parent.state is None else {"TRACESTATE": parent.state}
-        return {
-            "TRACEPARENT": traceparent_of(self._trace_id, span_id, sampled=self._sampled),
-            **state,
-            "BAGGAGE": f"orchestrate.run_id={self._plan.run_id},orchestrate.step={step},orchestrate.night={self._plan.night}",
-        }
+        context = {}
+        if "tracecontext" in self._propagators:
+            parent, span_id = self._parent, span_id_of(self._plan.run_id, step=step, attempt=attempt)
+            context["TRACEPARENT"] = traceparent_of(self._trace_id, span_id, sampled=self._sampled)
+            if parent is not None and parent.state is not None:
+                context["TRACESTATE"] = parent.state
+        if "baggage" in self._propagators:
+            run_id, night = self._plan.run_id, self._plan.night
+            context["BAGGAGE"] = f"orchestrate.run_id={run_id},orchestrate.step={step},orchestrate.night={night}"
+        return context
 
     def _write_inputs(self, name: str, step: str, measurement: Measurement) -> str:
         path = f"{self._exchange}/{name}.inputs.json"

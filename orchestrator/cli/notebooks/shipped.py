@@ -16,7 +16,7 @@ NOTEBOOKS: Mapping[str, str] = {
 }
 """Each with what it shows."""
 
-_NEEDED = ("altair", "ipykernel", "nbconvert", "pandas", "papermill", "vl_convert")
+_NEEDED = ("altair", "cronsim", "ipykernel", "nbconvert", "pandas", "papermill", "vl_convert")
 
 
 def shipped_notebook(name: str) -> Path:

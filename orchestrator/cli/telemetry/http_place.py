@@ -13,7 +13,7 @@ import http.client
 import socket
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from orchestrator import __version__
@@ -35,7 +35,7 @@ class Collector:
         self._encoder: Encoder | None = None
         self._given_up = False
         self._lock = threading.Lock()
-        self._connection: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None
 
     def send(self, items: Sequence[object]) -> None:
         """
@@ -48,7 +48,11 @@ class Collector:
         if self._encoder is None:
             self._encoder = encoder_of(self._signal, self._settings)
         body = self._encoder.encode(items)
-        rejected = rejected_count(self._posted(body))
+        said, content_type = self._posted(body)
+        try:
+            rejected = rejected_count(said, content_type)
+        except ValueError:
+            raise NotTakenError("unreadable_answer") from None
         if rejected:
             raise RejectedError(rejected)
 
@@ -56,16 +60,13 @@ class Collector:
         """End whatever goes on, from another thread; what is sent after that fails at once."""
         with self._lock:
             self._given_up = True
-            sock = None if self._connection is None else self._connection.sock
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+            _shut(self._socket)
 
     def close(self) -> None:
         """There is nothing to close: each request has its own connection."""
 
-    def _posted(self, body: bytes) -> bytes:
-        """Return the answer to *body*; it was a success."""
+    def _posted(self, body: bytes) -> tuple[bytes, str | None]:
+        """Return the answer to *body*, which was a success, and the type that it is said to have."""
         headers = {
             "user-agent": f"orchestrate/{__version__}",
             **self._endpoint.headers,
@@ -75,40 +76,82 @@ class Collector:
             body, headers["content-encoding"] = gzip.compress(body, mtime=0), "gzip"
         parts = urlsplit(self._endpoint.url)
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        is_over = threading.Event()
         try:
-            connection = self._connected()
-            with contextlib.closing(connection):
+            with self._in_time(is_over), contextlib.closing(self._connected(is_over)) as connection:
                 connection.request("POST", target, body, headers)
                 answer = connection.getresponse()
                 said = answer.read(_ANSWER_BYTES_MAX)
+            if is_over.is_set():
+                raise TimeoutError
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise NotTakenError(error_word(error)) from None
-        finally:
-            with self._lock:
-                self._connection = None
+            raise NotTakenError("timeout" if is_over.is_set() else error_word(error)) from None
         if answer.status not in _GOOD:
             raise NotTakenError(f"http_{answer.status}")
-        return said
+        return said, answer.getheader("content-type")
 
-    def _connected(self) -> http.client.HTTPConnection:
+    @contextlib.contextmanager
+    def _in_time(self, is_over: threading.Event) -> Iterator[None]:
+        """
+        Set *is_over* and shut the socket down where the block takes longer than a request may.
+
+        The time of a socket is for each of its operations: a collector that says a byte now and then would never use it up.
+        """
+
+        def end() -> None:
+            with self._lock:
+                is_over.set()
+                _shut(self._socket)
+
+        timer = threading.Timer(self._endpoint.timeout_ms / 1000, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            with self._lock:
+                self._socket = None
+
+    def _connected(self, is_over: threading.Event) -> http.client.HTTPConnection:
+        """Return a connection to the collector, whose socket can be shut down from now on, also while TLS is agreed on."""
         endpoint, parts = self._endpoint, urlsplit(self._endpoint.url)
         assert parts.hostname is not None
         seconds = endpoint.timeout_ms / 1000
-        connection: http.client.HTTPConnection
-        if parts.scheme == "https":
-            context = ssl.create_default_context(cafile=endpoint.certificate)
-            if endpoint.client_certificate is not None:
-                context.load_cert_chain(endpoint.client_certificate, endpoint.client_key)
-            connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=seconds, context=context)
-        else:
+        if parts.scheme == "http":
             connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=seconds)
-        connection.connect()
-        with self._lock:
-            if self._given_up:
-                connection.close()
-                raise TimeoutError
-            self._connection = connection
+            connection.connect()
+            self._keep(connection.sock, is_over)
+            return connection
+        context = ssl.create_default_context(cafile=endpoint.certificate)
+        if endpoint.client_certificate is not None:
+            context.load_cert_chain(endpoint.client_certificate, endpoint.client_key)
+        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=seconds, context=context)
+        plain = socket.create_connection((connection.host, connection.port), seconds)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        secure = context.wrap_socket(plain, server_hostname=connection.host, do_handshake_on_connect=False)
+        connection.sock = secure
+        self._keep(secure, is_over)
+        try:
+            secure.do_handshake()
+        except BaseException:
+            connection.close()
+            raise
         return connection
+
+    def _keep(self, sock: socket.socket, is_over: threading.Event) -> None:
+        """Take note of *sock*, so that it can be shut down; close it where it is too late for anything."""
+        with self._lock:
+            if self._given_up or is_over.is_set():
+                sock.close()
+                raise TimeoutError
+            self._socket = sock
+
+
+def _shut(sock: socket.socket | None) -> None:
+    if sock is not None:
+        with contextlib.suppress(OSError, ValueError):
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 def error_word(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Records of logs, as the SDK and OTLP have them."""
+"""Records of logs, as the SDK and OTLP have them. Attributes that the variables limit are cut off here, and the SDK counts them; a message is never cut."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.json.common._log_encoder import encode_logs as encode_json
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs as encode_protobuf
@@ -47,6 +48,8 @@ class LogEncoder:
         return [ReadableLogRecord(self._record(item), made[id(item.resource)], SCOPE) for item in records]
 
     def _record(self, item: Record) -> LogRecord:
+        limits = self._settings.limits
+        fields = {_NAMES.get(name, f"orchestrate.{name}"): value for name, value in item.fields.items()}
         return LogRecord(
             timestamp=item.time_ns,
             observed_timestamp=item.time_ns,
@@ -54,7 +57,9 @@ class LogEncoder:
             severity_text=item.level,
             severity_number=None if item.level is None else _SEVERITIES[item.level],
             body=item.message,
-            attributes={_NAMES.get(name, f"orchestrate.{name}"): value for name, value in item.fields.items()},
+            attributes=BoundedAttributes(
+                limits.attributes_of_record, fields, immutable=True, max_value_len=limits.value_length_of_record
+            ),
             event_name=f"orchestrate.{item.message}" if item.is_event else None,
         )
 

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import attrs
 
 from orchestrator.cli.telemetry.variables import Variables
+from orchestrator.core.tracing import PROPAGATORS
 
 Signal: TypeAlias = Literal["traces", "metrics", "logs", "step_output"]
 SIGNALS: tuple[Signal, ...] = ("traces", "metrics", "logs")
@@ -61,7 +62,7 @@ class Endpoint:
 
 @attrs.frozen
 class Limits:
-    """State how much a span carries at most; None for no limit. What is cut off is counted in the span."""
+    """State how much a span, or a record of a log, carries at most; None for no limit. What is cut off is counted in it."""
 
     attributes: int | None = 128
     value_length: int | None = None
@@ -69,6 +70,8 @@ class Limits:
     links: int | None = 128
     attributes_of_event: int | None = 128
     attributes_of_link: int | None = 128
+    attributes_of_record: int | None = 128
+    value_length_of_record: int | None = None
 
 
 @attrs.frozen
@@ -139,6 +142,7 @@ def telemetry_settings(environ: Mapping[str, str], file: str | None = None) -> S
     if variables.flag("OTEL_SDK_DISABLED"):
         return Settings()
     endpoints = {signal: found for signal in SIGNALS if (found := _endpoint(variables, signal)) is not None}
+    _check_propagators(variables)
     sampler = variables.choice("OTEL_TRACES_SAMPLER", SAMPLERS) or DEFAULT_SAMPLER
     files: tuple[Signal, ...] = () if file is None else SIGNALS
     if sampler == "always_off":
@@ -290,16 +294,27 @@ def _limits(variables: Variables) -> Limits:
     def count(*names: str) -> int | None:
         return variables.number(*names, default=128)
 
+    def length(own: str) -> int | None:
+        return variables.number(own, "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", default=None)
+
     return Limits(
         attributes=count("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT"),
-        value_length=variables.number(
-            "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", default=None
-        ),
+        value_length=length("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
         events=count("OTEL_SPAN_EVENT_COUNT_LIMIT"),
         links=count("OTEL_SPAN_LINK_COUNT_LIMIT"),
         attributes_of_event=count("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT"),
         attributes_of_link=count("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT"),
+        attributes_of_record=count("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT"),
+        value_length_of_record=length("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
     )
+
+
+def _check_propagators(variables: Variables) -> None:
+    """Tell what `OTEL_PROPAGATORS` names in vain; who takes context and hands it on reads the variable himself, also where nothing is sent."""
+    words = {word.strip().lower() for word in (variables.text("OTEL_PROPAGATORS") or "").split(",")}
+    if words - {"", "none", *PROPAGATORS}:
+        known = " and ".join((*PROPAGATORS, "none"))
+        variables.wrong("OTEL_PROPAGATORS", f"names what is not there and is left out: {known} are")
 
 
 def _batching(variables: Variables, processor: str, default: Batching) -> Batching:

@@ -18,11 +18,12 @@ from orchestrator.cli.app import run_command
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.notebooks import executing, page, shipped
 from orchestrator.cli.notebooks.parameters import chosen_parameters, defaults_of
-from orchestrator.history import IncompleteHistoryWarning
+from orchestrator.core.events import RunReproduced
+from orchestrator.history import History, IncompleteHistoryWarning
 from orchestrator.projections.read_models import ReadModels
 from tests.notebook_cells import NAMES, NOTEBOOKS, outputs_of
 from tests.programs import ended, no_traceback, started, wait_until
-from tests.quarter import Quarter
+from tests.quarter import ACTOR, Quarter
 from tests.years import Years
 
 
@@ -196,6 +197,28 @@ class TestCells:
         open_ledger(tmp_path / "ledger.db", projections=[ReadModels()]).close()
         with pytest.raises(ValueError, match="holds no run"):
             outputs_of("history", tmp_path / "ledger.db")
+
+    def test_unknown_run(self, ledgers: dict[str, Path]) -> None:
+        """Given a run that is none of the pipeline and its nights, then that is said, as of a pipeline; one that is, is looked at."""
+        with pytest.raises(ValueError, match="there is no run 'nosuch' of this pipeline in these nights"):
+            outputs_of("history", ledgers["one"], run="nosuch", verify=False)
+        (known,) = History(ledgers["one"], verify=False).runs()["run_id"]
+        assert outputs_of("history", ledgers["one"], run=known, verify=False)
+
+    def test_verdicts_are_of_the_chosen_pipeline(self, tmp_path: Path) -> None:
+        """Given two pipelines whose runs were reproduced, then the tables of verdicts have those of the chosen one alone, in the chosen nights."""
+        quarter = Quarter(tmp_path / "ledger.db")
+        for day in ("2026-01-01", "2026-01-02"):
+            for pipeline, step in (("shop", f"sell{day[-2:]}"), ("mart", "stock")):
+                run = quarter.at(day).run(day, pipeline=pipeline)
+                told = RunReproduced(
+                    pipeline, run, None, "different", ({"step": step, "verdict": "different"},), (), {}, ACTOR, {"step": step}
+                )  # fmt: skip
+                quarter.record(f"pipeline/{pipeline}", told)
+        shown = "".join(outputs_of("reproducibility", tmp_path / "ledger.db", pipeline="shop", until="2026-01-01"))
+        assert shown.count(">sell01<") == 2
+        assert "sell02" not in shown
+        assert "stock" not in shown
 
     @pytest.mark.slow
     @pytest.mark.timeout(600)

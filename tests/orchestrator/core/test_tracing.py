@@ -7,9 +7,36 @@ import doctest
 import pytest
 
 from orchestrator.core import tracing
-from orchestrator.core.tracing import TraceParent, parse_traceparent, span_id_of, trace_id_of, traceparent_of
+from orchestrator.core.tracing import (
+    TraceParent,
+    chosen_propagators,
+    parse_traceparent,
+    span_id_of,
+    trace_id_of,
+    traceparent_of,
+)
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+class TestPropagators:
+    """`OTEL_PROPAGATORS`."""
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            (None, {"tracecontext", "baggage"}),
+            (" ", {"tracecontext", "baggage"}),
+            ("TraceContext", {"tracecontext"}),
+            ("tracecontext,baggage,b3", {"tracecontext", "baggage"}),
+            ("b3", set()),
+            ("none", set()),
+            ("tracecontext,none", set()),
+        ],
+    )
+    def test_chosen(self, text: str | None, expected: set[str]) -> None:
+        """Given words, then those that are known count, both where there is none, and none with `none`."""
+        assert chosen_propagators(text) == expected
 
 
 class TestParse:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import altair as alt
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -24,12 +26,15 @@ from orchestrator.history import (
 )
 from orchestrator.history.provenance import Provenance
 from orchestrator.projections.read_models import ReadModels
-from tests.orchestrator.history.test_history import DEFINITION
+from tests.orchestrator.history.test_history import DEFINITION, RENAMED
 from tests.programs import program, value_of
 from tests.quarter import Quarter
 from tests.years import BROKEN, CHANGED, FIRST, FLAKY, MISSING, SLOW, Years
 
 NIGHTS = 420
+Things: TypeAlias = list[tuple[str, str, str | None]]
+SECONDS_OF_A_LONG_HISTORY = 10
+"""Ten times what it takes: what goes through the attempts one by one takes longer."""
 
 
 @pytest.fixture(scope="module", name="history")
@@ -296,6 +301,53 @@ class TestReproducing:
         assert set(changes["kind"]) == {"code"}
         assert reproducing.spans(reproducing.started_with(history).head(0)).empty
 
+    def test_what_is_removed_and_what_comes_back(self) -> None:
+        """Given attempts whose material loses something, gains something, and has it back as it was, then each is a change of the attempt that was first without or with it."""
+        a, b, x = (
+            ("code", "a.py", f"sha256:{'1' * 64}"),
+            ("code", "b.py", f"sha256:{'2' * 64}"),
+            ("variables", "X", '{"value":"1"}'),
+        )
+        y = ("variables", "X", '{"value":"2"}')
+        made = attempts_with([a, b, x], [a], [a, b, y], [a, b, y], [b, x])
+
+        found = reproducing.changes_of(made)
+        assert found[["run_id", "name", "change", "before", "after"]].fillna("-").to_numpy().tolist() == [
+            ["1", "b.py", "removed", "2" * 8, "-"],
+            ["1", "X", "removed", '{"value":"1"}', "-"],
+            ["2", "b.py", "added", "-", "2" * 8],
+            ["2", "X", "added", "-", '{"value":"2"}'],
+            ["4", "a.py", "removed", "1" * 8, "-"],
+            ["4", "X", "changed", '{"value":"2"}', '{"value":"1"}'],
+        ]
+        assert found["night"].dt.day.tolist() == [2, 2, 3, 3, 5, 5]
+        assert set(found["step"]) == {"s"}
+        assert reproducing.changes_of(made.head(0)).empty
+        assert list(reproducing.changes_of(made.head(0))) == list(found)
+
+    def test_steps_and_pipelines_are_compared_with_themselves(self) -> None:
+        """Given two steps and two pipelines whose attempts take turns, then what one has and another has not is no change; nor is it where a value is not known."""
+        even: Things = [("code", "a.py", "sha256:1"), ("command", "cwd", None)]
+        odd: Things = [("code", "b.py", "sha256:2")]
+        made = attempts_with(even, odd, even, odd, even, odd)
+        for apart in ("step", "pipeline"):
+            turns = made.assign(**{apart: made["run_id"].map(lambda run: "even" if int(run) % 2 == 0 else "odd")})
+            assert reproducing.changes_of(turns).empty
+
+    def test_changes_of_a_long_history(self) -> None:
+        """Given tens of thousands of attempts with ten things each, then they are compared in seconds."""
+        many, things = 20_000, 10
+        rows = np.arange(many * things)
+        run = rows // things
+        made = pd.DataFrame({
+            "run_id": run.astype("str"), "pipeline": "p", "night": pd.Timestamp("2026-01-01"), "step": "s", "attempt": 1,
+            "kind": "code", "name": (rows % things).astype("str"), "value": (run // 1000).astype("str"),
+            "recorded_at": pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(run, unit="s"),
+        })  # fmt: skip
+        before = time.process_time()
+        assert len(reproducing.changes_of(made)) == (many // 1000 - 1) * things
+        assert time.process_time() - before < SECONDS_OF_A_LONG_HISTORY
+
     def test_varying(self) -> None:
         """Other bytes under one key are the step's own doing; what was made once says nothing."""
         attempts = pd.DataFrame({"run_id": list("abcd"), "step": "s", "attempt": 1, "key": ["k", "k", "k", "m"]})
@@ -303,6 +355,17 @@ class TestReproducing:
         table = reproducing.varying(attempts, data).set_index("dataset")
         assert table["verdict"].to_dict() == {"y": "varies", "x": "the same bytes"}
         assert table.loc["x", ["keys_used_again", "made"]].tolist() == [1, 3]
+
+
+def attempts_with(*materials: Things) -> pd.DataFrame:
+    """Return the rows of attempts of one step, a night and a run each, with the given kinds, names and values."""
+    rows = [
+        (str(number), "p", pd.Timestamp("2026-01-01") + pd.Timedelta(days=number), "s", 1, *thing)
+        for number, things in enumerate(materials)
+        for thing in things
+    ]
+    frame = pd.DataFrame(rows, columns=["run_id", "pipeline", "night", "step", "attempt", "kind", "name", "value"])
+    return frame.assign(recorded_at=frame["night"].dt.tz_localize("UTC")).astype({"value": "str"})
 
 
 def test_environment_and_verdict(tmp_path: Path) -> None:
@@ -315,7 +378,8 @@ def test_environment_and_verdict(tmp_path: Path) -> None:
     history = History(tmp_path / ".orchestrate", verify=False)
 
     assert reproducing.verdicts(history)[["verdict", "pipeline"]].to_numpy().tolist() == [["identical", "shop"]]
-    assert reproducing.steps_of_verdicts(history).to_dict("records") == [
+    steps = reproducing.verdicts_of_steps(history)
+    assert reproducing.steps_of_verdicts(steps).to_dict("records") == [
         {"step": "load", "verdict": "identical", "times": 1}
     ]
     spans = reproducing.spans(reproducing.started_with(history)).set_index("aspect")["value"]
@@ -324,10 +388,31 @@ def test_environment_and_verdict(tmp_path: Path) -> None:
     assert len(history.runs()) == 1
 
 
+def test_verdicts_have_present_names(tmp_path: Path) -> None:
+    """Given a run whose step and dataset were renamed after it was reproduced, and that is reproduced once more, then both verdicts name them as attempts do."""
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/1.csv").write_text("1\n", encoding="utf-8")
+    runs: list[str] = []
+    for night, text in (("2026-01-01", DEFINITION), ("2026-01-02", RENAMED)):
+        varying = text.replace("cp raw/* bronze/", "cp raw/* bronze/; echo $ORCHESTRATE_RUN_ID > bronze/run")
+        (tmp_path / "pipeline.toml").write_text(varying, encoding="utf-8")
+        runs.append(value_of(program("run", "--json", "--for", night, cwd=tmp_path))["run_id"])
+        assert program("reproduce", runs[0], cwd=tmp_path).returncode == 1
+    history = History(tmp_path / ".orchestrate", verify=False)
+    verdicts, steps = reproducing.verdicts(history), reproducing.verdicts_of_steps(history)
+
+    assert set(history.attempts()["step"]) == {"ingest", "report"}
+    assert (
+        verdicts[["first_step", "first_dataset", "pipeline"]].to_numpy().tolist() == [["ingest", "copper", "store"]] * 2
+    )
+    assert set(steps["pipeline"]) == {"store"}
+    assert set(reproducing.steps_of_verdicts(steps)["step"]) == {"ingest"}
+
+
 def test_empty_ledger(tmp_path: Path) -> None:
     """A ledger without a run has no choice to make; where nothing was reproduced there is no verdict."""
     open_ledger(tmp_path / "ledger.db", projections=[ReadModels()]).close()
     history = History(tmp_path, verify=False)
     assert reproducing.verdicts(history).empty
-    assert reproducing.steps_of_verdicts(history).empty
+    assert reproducing.steps_of_verdicts(reproducing.verdicts_of_steps(history)).empty
     assert "Nobody verified" in Provenance(history.runs().attrs).verdict

@@ -222,6 +222,7 @@ class TestContinuity:
         assert set(data["dataset"]) == {"raw", "copper"}
         assert set(history.metrics()["dataset"].dropna()) == {"copper"}
         assert history.view("audit_nights")["pipeline"].tolist() == ["store"] * 3
+        assert set(history.view("audit_definition_changes")["pipeline"]) == {"store"}
         (former,) = runs.attrs["former"]
         assert (former["verified"], former["problem"]) == (True, None)
         assert former["origin"] != runs.attrs["origin"]

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from orchestrator.cli.app import run_command
 from orchestrator.schemas import load_schema
 from tests.collector import Collector, collector
+from tests.programs import data_of, ledger_of, program, value_of
 
 PIPELINE = """
 [pipeline]
@@ -136,3 +137,44 @@ def test_an_export(server: Collector, tmp_path: Path, capfd: pytest.CaptureFixtu
     Draft202012Validator(load_schema("cli/export")).validate(shown)
     assert count == len(shown["documents"])
     assert 0 == server.asked
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--quiet"]])
+def test_nothing_of_the_sdk_is_said(tmp_path: Path, options: list[str]) -> None:
+    """Given a limit that cuts every text off, then a run says nothing of that, which cron would mail, and what was cut off is sent."""
+    (tmp_path / "pipeline.toml").write_text(f'{PIPELINE}[telemetry]\nfile = "sent.jsonl"\n', encoding="utf-8")
+    done = program("run", *options, cwd=tmp_path, env={"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "5"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"stringValue":"night"' in (tmp_path / "sent.jsonl").read_text(encoding="utf-8")
+
+
+def test_limits_of_records(tmp_path: Path) -> None:
+    """Given limits for records of logs, then texts in their attributes are cut, those that are too many are counted, and spans stay as they are."""
+    (tmp_path / "pipeline.toml").write_text(f'{PIPELINE}[telemetry]\nfile = "sent.jsonl"\n', encoding="utf-8")
+    env = {"OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": "4", "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": "2"}
+    assert program("run", "--quiet", cwd=tmp_path, env=env).returncode == 0
+    documents = [json.loads(line) for line in (tmp_path / "sent.jsonl").read_text(encoding="utf-8").splitlines()]
+    records = [
+        record
+        for document in documents
+        for of_resource in document.get("resourceLogs", ())
+        for of_scope in of_resource["scopeLogs"]
+        for record in of_scope["logRecords"]
+    ]
+    texts = [item["value"].get("stringValue", "") for record in records for item in record["attributes"]]
+    assert max(len(text) for text in texts) == 4
+    assert max(len(record["attributes"]) for record in records) == 2
+    assert any(record.get("droppedAttributesCount") for record in records)
+    assert '"stringValue":"nightly"' in (tmp_path / "sent.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("propagators", "names"), [("none", ""), ("baggage", "BAGGAGE"), ("", "BAGGAGE TRACEPARENT")])
+def test_propagators(tmp_path: Path, propagators: str, names: str) -> None:
+    """Given propagators, then a step gets the context of those alone, and the caller's trace is taken with its own alone."""
+    step = "shell = \"env | cut -d= -f1 | grep -Ex 'BAGGAGE|TRACEPARENT' | sort | xargs > got\""
+    (tmp_path / "pipeline.toml").write_text(f'[pipeline]\nname = "p"\n[steps.one]\n{step}\n', encoding="utf-8")
+    caller = {"TRACEPARENT": f"00-{'a' * 32}-{'b' * 16}-01", "OTEL_PROPAGATORS": propagators}
+    value_of(program("run", "--json", cwd=tmp_path, env=caller))
+    assert (tmp_path / "got").read_text(encoding="utf-8").strip() == names
+    traces = [data.get("traceparent") for data in data_of(ledger_of(tmp_path), "run.started")]
+    assert [trace is not None for trace in traces] == ["TRACEPARENT" in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -83,6 +84,30 @@ class TestTaken:
             place_of(endpoint(server, timeout_ms=60_000)).send(spans)
         assert 1 == raised.value.count
 
+    @pytest.mark.parametrize(
+        ("body", "content_type"),
+        [
+            (b"", None),
+            (b"", "text/html"),
+            (b"{}", "application/json"),
+            (b'{"partialSuccess": {}}', "application/json; charset=utf-8"),
+            (b"\x0a\x00", "application/x-protobuf"),
+        ],
+    )
+    def test_answers_of_collectors(
+        self, server: Collector, spans: Sequence[Span], body: bytes, content_type: str | None
+    ) -> None:
+        """Given an empty answer, or one that rejects nothing in either form, then all was taken."""
+        server.answer = (body, content_type)
+        place_of(endpoint(server, timeout_ms=60_000)).send(spans)
+
+    def test_rejected_in_json(self, server: Collector, spans: Sequence[Span]) -> None:
+        """Given an answer as JSON that says how many were rejected, as JSON of OTLP has it, then so many are told."""
+        server.answer = (b'{"partialSuccess": {"rejectedSpans": "2", "errorMessage": "too old"}}', "application/json")
+        with pytest.raises(RejectedError) as raised:
+            place_of(endpoint(server, timeout_ms=60_000)).send(spans)
+        assert raised.value.count == 2
+
 
 class TestNotTaken:
     """What goes wrong, in few words."""
@@ -105,6 +130,30 @@ class TestNotTaken:
         with pytest.raises(NotTakenError) as raised:
             place_of(endpoint(server, timeout_ms=patience)).send(spans)
         assert (word, asked + 1) == (raised.value.word, server.asked)
+
+    @pytest.mark.parametrize(
+        ("body", "content_type"),
+        [
+            (b"\xff" * 5, "application/x-protobuf"),
+            (b"\xff" * 5, None),
+            (b"<html><body>Log in</body></html>", "text/html; charset=utf-8"),
+            (b"<html><body>Log in</body></html>", None),
+            (b"OK", "text/plain"),
+            (b"{", "application/json"),
+            (b"[]", "application/json"),
+            (b'{"partialSuccess": [1]}', "application/json"),
+            (b'{"partialSuccess": {"rejectedSpans": 1e999}}', "application/json"),
+            (b"[" * 60_000, "application/json"),
+            (b'{"partialSuccess": {"rejectedSpans": {"a": 1}}}', "application/json"),
+        ],
+    )
+    def test_a_success_that_is_none(
+        self, server: Collector, spans: Sequence[Span], body: bytes, content_type: str | None
+    ) -> None:
+        """Given a status 200 with what is no answer of OTLP, then nothing counts as taken: a page to log in at is no collector."""
+        server.answer = (body, content_type)
+        with pytest.raises(NotTakenError, match=r"^unreadable_answer$"):
+            place_of(endpoint(server, timeout_ms=60_000)).send(spans)
 
     def test_nobody_listens(self, spans: Sequence[Span]) -> None:
         """Given an address where nobody listens, then that is told."""
@@ -137,6 +186,35 @@ class TestNotTaken:
     def test_other_words(self, error: Exception, word: str) -> None:
         """Given what cannot be had on the loopback, then it has a word too."""
         assert word == error_word(error)
+
+    @pytest.mark.timeout(60)
+    @pytest.mark.parametrize("answer", ["drip", "drip_body"])
+    def test_the_time_is_for_the_whole_request(self, server: Collector, spans: Sequence[Span], answer: str) -> None:
+        """Given a collector that says a byte again and again, then the request ends when its time is over, not when the collector pleases."""
+        server.answer = answer
+        with pytest.raises(NotTakenError, match=r"^timeout$"):
+            place_of(endpoint(server, timeout_ms=300)).send(spans)
+
+    @pytest.mark.timeout(60)
+    def test_the_time_is_for_the_handshake_too(self, spans: Sequence[Span]) -> None:
+        """Given a server that begins a record of TLS and drips the rest of it, then that is over in time as well."""
+        over = threading.Event()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+
+            def drip() -> None:
+                peer, _ = listening.accept()
+                with peer, contextlib.suppress(OSError):
+                    peer.sendall(b"\x16\x03\x03\x40\x00")
+                    while not over.wait(0.05):
+                        peer.sendall(b"\x02")
+
+            thread = threading.Thread(target=drip, daemon=True)
+            thread.start()
+            there = Endpoint(f"https://127.0.0.1:{listening.getsockname()[1]}/", timeout_ms=300)
+            with pytest.raises(NotTakenError, match=r"^timeout$"):
+                place_of(there).send(spans)
+            over.set()
+            thread.join(10)
 
     @pytest.mark.parametrize("answer", ["hang", "drip"])
     def test_hanging_up(self, server: Collector, spans: Sequence[Span], answer: str) -> None:

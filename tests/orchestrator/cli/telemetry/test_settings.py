@@ -167,6 +167,14 @@ class TestReference:
 class TestProblems:
     """What cannot be used is told, and does no harm."""
 
+    def test_propagators(self) -> None:
+        """Given propagators of which one is not there, then that is told, without its name; those that are, are no problem."""
+        assert telemetry_settings({**HERE, "OTEL_PROPAGATORS": "tracecontext, Baggage,none"}).problems == ()
+        (problem,) = telemetry_settings({**HERE, "OTEL_PROPAGATORS": "tracecontext,b3"}).problems
+        assert (
+            problem == "OTEL_PROPAGATORS names what is not there and is left out: tracecontext and baggage and none are"
+        )
+
     @pytest.mark.parametrize(
         ("name", "value", "told"),
         [
@@ -248,11 +256,19 @@ class TestNumbers:
         """Given limits, then those of spans count before the general ones."""
         assert Limits() == telemetry_settings(HERE).limits
         general = {"OTEL_ATTRIBUTE_COUNT_LIMIT": "5", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "50"}
-        assert Limits(5, 50, 128, 128, 5, 5) == telemetry_settings({**HERE, **general}).limits
+        assert Limits(5, 50, 128, 128, 5, 5, 5, 50) == telemetry_settings({**HERE, **general}).limits
         own = {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "6", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "60"}
         own |= {"OTEL_SPAN_EVENT_COUNT_LIMIT": "1", "OTEL_SPAN_LINK_COUNT_LIMIT": "0"}
         own |= {"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": "3", "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT": "4"}
-        assert Limits(6, 60, 1, 0, 3, 4) == telemetry_settings({**HERE, **general, **own}).limits
+        assert Limits(6, 60, 1, 0, 3, 4, 5, 50) == telemetry_settings({**HERE, **general, **own}).limits
+
+    def test_limits_of_records(self) -> None:
+        """Given limits, then those of records of logs count before the general ones, and not for spans."""
+        general = {"OTEL_ATTRIBUTE_COUNT_LIMIT": "5", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "50"}
+        own = {"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": "7", "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": "8"}
+        limits = telemetry_settings({**HERE, **general, **own}).limits
+        assert (limits.attributes, limits.value_length) == (5, 50)
+        assert (limits.attributes_of_record, limits.value_length_of_record) == (7, 8)
 
     def test_batches(self) -> None:
         """Given sizes, then a batch is never larger than the queue."""
