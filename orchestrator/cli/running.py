@@ -44,8 +44,9 @@ from orchestrator.core.printable import as_utf8
 from orchestrator.core.problems import Problem
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState
+from orchestrator.projections.baseline_rows import baselines_for
 from orchestrator.projections.environments import last_secrets
-from orchestrator.projections.queries import baselines_for, load_blob, load_json, pipeline_row
+from orchestrator.projections.queries import load_blob, load_json, pipeline_row
 from orchestrator.runtime.assembly import graph_document, run_plan
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.digest_cache import DigestCache

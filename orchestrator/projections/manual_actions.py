@@ -57,6 +57,16 @@ def unacknowledged(connection: sqlite3.Connection, pipeline: str) -> tuple[int, 
     return count, rows
 
 
+def accepted_since(connection: sqlite3.Connection, run: Row) -> list[str]:
+    """Return the steps of *run* whose outputs somebody has accepted since they had their end in it, whichever run that was about."""
+    rows = connection.execute(
+        "SELECT DISTINCT a.step FROM acceptances a JOIN steps s ON s.run_id = ? AND s.step = a.step"
+        " WHERE a.pipeline = ? AND a.night IN ('', ?) AND a.seq > s.finished_seq ORDER BY a.step",
+        (run["run_id"], run["pipeline"], run["night"]),
+    )
+    return [step for (step,) in rows]
+
+
 def moves_before(connection: sqlite3.Connection, run_id: str) -> list[Row]:
     """Return by which moves the run *run_id* came to where it ran: those since its pipeline's run before it, in order."""
     return _rows(

@@ -34,6 +34,7 @@ from orchestrator.core.events import (
     event_type,
 )
 from orchestrator.projections import manual_actions, queries, reproductions
+from orchestrator.projections.baseline_rows import baselines_for
 from orchestrator.projections.dictionary import DICTIONARY
 from orchestrator.projections.estimates import duration_history
 from orchestrator.projections.questions import QUESTIONS
@@ -283,7 +284,7 @@ class TestRows:
         ]
         assert [row["reproduction"] for row in reproductions.verdicts_on(connection, "r4")] == ["r4"]
         assert reproductions.verdicts_on(connection, "r5") == []
-        baselines = queries.baselines_for(connection, "shop")
+        baselines = baselines_for(connection, "shop")
         assert (baselines["load", ""]["last_run_id"], baselines["load", ""]["run_id"]) == ("r2", "r2")
         assert queries.run_row(connection, "r4")["status"] == "succeeded"
         assert (
@@ -392,6 +393,7 @@ READERS: Mapping[str, tuple[Callable[[sqlite3.Connection], object], set[str]]] =
             "notes",
             "acknowledgements",
             "moves",
+            "acceptances",
             "checkpoints",
             "reproductions",
             "verdicts",
