@@ -19,9 +19,10 @@ FAILURES = ("failed", "timed_out", "cancelled", "interrupted")
 
 LISTED_AT_MOST = 31
 
+# A run that is resumed may fail again: what was acknowledged is the end that it had then.
 _NOT_ACKNOWLEDGED = (
-    " FROM audit_runs WHERE pipeline = ? AND status IN ('failed', 'timed_out', 'cancelled', 'interrupted')"
-    " AND run_id NOT IN (SELECT run_id FROM acknowledgements WHERE pipeline = ?)"
+    " FROM audit_runs u WHERE pipeline = ? AND status IN ('failed', 'timed_out', 'cancelled', 'interrupted')"
+    " AND NOT EXISTS (SELECT 1 FROM acknowledgements k WHERE k.run_id = u.run_id AND k.seq > u.last_seq)"
 )
 
 
@@ -35,10 +36,11 @@ def notes_of(connection: sqlite3.Connection, run_id: str, step: str | None = Non
 
 
 def acknowledgement_of(connection: sqlite3.Connection, run_id: str) -> Row | None:
-    """Return who acknowledged the end of the run *run_id*, when and why, or None where nobody did."""
+    """Return who acknowledged the end of the run *run_id*, when and why, or None where nobody did, or only one that it had before it was resumed."""
     rows = _rows(
         connection,
-        "SELECT seq, status, recorded_at, reason, actor FROM acknowledgements WHERE run_id = ? ORDER BY seq LIMIT 1",
+        "SELECT k.seq, k.status, k.recorded_at, k.reason, k.actor FROM acknowledgements k JOIN audit_runs r ON r.run_id = k.run_id"
+        " WHERE k.run_id = ? AND k.seq > r.last_seq ORDER BY k.seq LIMIT 1",
         (run_id,),
     )
     return rows[0] if rows else None
@@ -46,13 +48,13 @@ def acknowledgement_of(connection: sqlite3.Connection, run_id: str) -> Row | Non
 
 def unacknowledged(connection: sqlite3.Connection, pipeline: str) -> tuple[int, list[Row]]:
     """Return how many runs of *pipeline* did not end well and are not acknowledged, and the newest 31 of them."""
-    (count,) = connection.execute(f"SELECT count(*){_NOT_ACKNOWLEDGED}", (pipeline, pipeline)).fetchone()
+    (count,) = connection.execute(f"SELECT count(*){_NOT_ACKNOWLEDGED}", (pipeline,)).fetchone()
     if not count:
         return 0, []
     rows = _rows(
         connection,
         f"SELECT run_id, night, status, finished_at{_NOT_ACKNOWLEDGED} ORDER BY first_seq DESC LIMIT ?",
-        (pipeline, pipeline, LISTED_AT_MOST),
+        (pipeline, LISTED_AT_MOST),
     )
     return count, rows
 
