@@ -137,6 +137,16 @@ def lateness_terms(connection: sqlite3.Connection, pipeline: str) -> bool:
     return row is not None and bool(row[0])
 
 
+def asks_for_digest(connection: sqlite3.Connection, pipeline: str) -> bool:
+    """Whether the definition that *pipeline* last ran with has a rule for a daily digest; the definition is not read for it."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM pipelines p JOIN blobs b ON b.digest = p.definition, json_each(CAST(b.bytes AS TEXT), '$.alerts.rules') r,"
+        " json_each(r.value, '$.on') o WHERE p.pipeline = ? AND o.value = 'digest')",
+        (pipeline,),
+    ).fetchone()
+    return bool(row[0])
+
+
 def requires_reason(document: Row) -> bool:
     """Whether the definition *document* refuses manual actions that give no reason."""
     audit = document.get("audit")

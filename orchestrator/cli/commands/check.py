@@ -66,7 +66,7 @@ def command(
             raise
         render.out(f"ORCHESTRATE UNKNOWN - {printable(str(error)).replace('|', '/')}")
         return 3
-    if checked.findings and checked.path is not None:
+    if checked.path is not None and (checked.findings or checked.digest):
         from orchestrator.cli.alerting import tell_lateness
 
         findings = [finding._asdict() for finding in checked.findings]

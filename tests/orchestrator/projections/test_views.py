@@ -376,6 +376,7 @@ READERS: Mapping[str, tuple[Callable[[sqlite3.Connection], object], set[str]]] =
     "definition_changes": (queries.definition_changes, {"moves"}),
     "moves_before": (lambda connection: manual_actions.moves_before(connection, "r3"), {"moves"}),
     "unacknowledged": (lambda connection: manual_actions.unacknowledged(connection, "shop"), {"acknowledgements"}),
+    "asks_for_digest": (lambda connection: manual_actions.asks_for_digest(connection, "shop"), {"pipelines", "blobs"}),
     "last_host": (lambda connection: manual_actions.last_host(connection, ["shop"]), set()),
     "duration_history": (lambda connection: duration_history(connection, ["shop"], before="r3"), {"steps"}),
     "pipeline_overview": (
