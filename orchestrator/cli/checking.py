@@ -14,7 +14,7 @@ from orchestrator.core.durations import format_duration
 from orchestrator.core.explain import next_command
 from orchestrator.core.names import shown
 from orchestrator.projections.manual_actions import asks_for_digest
-from orchestrator.projections.queries import pipeline_overview
+from orchestrator.projections.queries import has_settings, pipeline_overview
 from orchestrator.projections.schedules import failed_nights, renamed_pipelines
 
 Severity = Literal["critical", "warning", "unknown"]
@@ -124,6 +124,8 @@ def _findings(row: Row, view: View, max_age_us: int | None) -> Iterator[Finding]
     if row["alive"] is False:
         message = f"run {row['last_run']['run_id']} lost its orchestrator"
         again = f"orchestrate run --for {row['last_run']['night']}{where}"
+        if has_settings(view.connection, str(row["last_run"]["run_id"])):
+            again = f"orchestrate resume {row['last_run']['run_id']}{where}"
         yield Finding(name, "lost_run", "critical", message, [row["last_run"]["night"]], [again])
     yield from _failed(row, view, where)
     if row["missing_nights"]:

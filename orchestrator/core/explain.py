@@ -78,16 +78,17 @@ def next_command(detail: Mapping[str, object]) -> list[str]:
     Args:
         detail: A run as `projections.queries.run_detail` gives it; its `where` (optional) are options that name pipeline and ledger,
             its `accepted_since` (optional) the steps whose outputs somebody has accepted since they ended; its `is_newest` (optional)
-            whether it is the newest run of its pipeline, which alone can be resumed.
+            whether it is the newest run of its pipeline, which alone can be resumed; its `has_settings` (optional) whether it was started with
+            --set, which a resumed run keeps and another one lacks.
             Nothing is left to do for a night that a later run has repaired.
     """
     run_id, where = str(detail["run_id"]), str(detail.get("where") or "")
     status = detail["status"]
     steps = _steps(detail)
     original = detail.get("reproduces")
-    again = (
-        f"orchestrate reproduce {original}{where}" if original else f"orchestrate run --for {detail['night']}{where}"
-    )
+    new = f"orchestrate reproduce {original}{where}" if original else f"orchestrate run --for {detail['night']}{where}"
+    resume = f"orchestrate resume {run_id}{where}" if detail.get("is_newest") else new
+    again = resume if detail.get("has_settings") else new
     if status == "running":
         return [f"orchestrate logs {run_id} --follow{where}"]
     if detail.get("repaired_by"):
@@ -96,13 +97,12 @@ def next_command(detail: Mapping[str, object]) -> list[str]:
         return [again]
     failed = _first_failure(detail, steps)
     accepted = _names(detail, "accepted_since")
-    resume = f"orchestrate resume {run_id}{where}" if detail.get("is_newest") else again
     if failed is not None and failed["status"] == "failed":
         name = failed["step"]
         if name in accepted:
             return [resume]
         if _is_forbidden(failed):
-            return [f'orchestrate accept {run_id} {name} --reason "…"{where}', f"{again} --force --only {name}"]
+            return [f'orchestrate accept {run_id} {name} --reason "…"{where}', f"{new} --force --only {name}"]
         return [f"orchestrate logs {run_id} {name}{where}", f"orchestrate explain {run_id} {name}{where}", again]
     if failed is not None:
         writer = None if original else _writer_of(detail, failed)
@@ -113,7 +113,7 @@ def next_command(detail: Mapping[str, object]) -> list[str]:
     selection = detail.get("selection")
     if status == "nothing_to_do" and isinstance(selection, Mapping) and _selects(selection):
         chosen = "".join(f" --{option} {name}" for option in CHOOSING for name in _names(selection, option))
-        return [f"{again}{chosen} --force"]
+        return [f"{new}{chosen} --force"]
     return []
 
 

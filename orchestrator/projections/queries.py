@@ -96,6 +96,7 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
     detail["notes"], detail["moves"] = notes_of(connection, run_id), moves_before(connection, run_id)
     detail["acknowledged"], detail["verdicts"] = acknowledgement_of(connection, run_id), verdicts_on(connection, run_id)
     detail["accepted_since"], detail["is_newest"] = accepted_since(connection, run), _is_newest(connection, run)
+    detail["has_settings"] = has_settings(connection, run_id)
     detail["checkpoint"] = checkpoint_over(connection, run["last_seq"])
     detail["classes"] = step_classes(connection, run_id)
     detail.update(graph=graph, steps=steps, counts=detail["counts"] or _counts(steps))
@@ -108,6 +109,16 @@ def run_row(connection: sqlite3.Connection, run_id: str) -> Row:
 
     run = _with_seconds(any_run(connection, run_id))
     return {name: run[name] for name in _LISTED.split(", ")}
+
+
+def has_settings(connection: sqlite3.Connection, run_id: str) -> bool:
+    """Whether the run *run_id* was started with values given by --set, which a new run of its night lacks and a resumed one has."""
+    (found,) = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM events e, json_each(e.data, '$.variables') v WHERE e.stream = 'run/' || ?"
+        " AND e.type = 'run.started' AND json_extract(v.value, '$.origin') = '--set')",
+        (run_id,),
+    ).fetchone()
+    return bool(found)
 
 
 def show_json(detail: Mapping[str, object]) -> Row:

@@ -273,6 +273,14 @@ class TestNextCommand:
         """Given a run, then what to type next."""
         assert commands == next_command(run)
 
+    def test_a_run_with_settings(self) -> None:
+        """Given a run that was started with --set, then it is to be resumed, which keeps that, as long as it is the newest."""
+        more = {"has_settings": True, "is_newest": True}
+        assert next_command(detail("interrupted", **more)) == ["orchestrate resume R"]
+        assert next_command(detail("interrupted", **more | {"is_newest": False})) == [AGAIN]
+        lost = detail("failed", ("a", "failed", "lost", 0), **more)
+        assert next_command(lost)[1] == f"{AGAIN} --force --only a"
+
     def test_lost_with_its_orchestrator(self) -> None:
         """Given a step that was lost with the orchestrator, and not left alone since, then nobody is asked to accept it."""
         step = {"step": "a", "status": "failed", "reason": "lost", "attempts": 1, "evidence": {"survivors": []}}
