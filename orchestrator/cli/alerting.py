@@ -119,7 +119,7 @@ def tell_lateness(
     path: Path, rows: Sequence[Mapping[str, Any]], findings: Sequence[Mapping[str, Any]], *, say: Say
 ) -> None:
     """
-    Tell people of what `check` found in the ledger at *path*; the same is told once, or once a day, however often one looks.
+    Tell people of what `check` found in the ledger at *path*, and of the digest that is due; the same is told once, or once a day, however often one looks.
 
     A run that did not end well was told at its end, unless that was cut off: then it is told here. The ledger is opened to write only where somebody is to be told.
 
@@ -138,9 +138,8 @@ def tell_lateness(
         occasions += [stale_occasion(name, subject, text=text, day=day) for subject, text in texts]
         ended = [str(night["run_id"]) for night in row["failed_nights"][:_RUNS_LOOKED_AT]]
         lost = None if last is None or row["alive"] is not False else str(last["run_id"])
-        if occasions or ended or lost:
-            with harmless(say):
-                _tell_findings(path, name, occasions, say, ended=ended, lost=lost)
+        with harmless(say):
+            _tell_findings(path, name, occasions, say, ended=ended, lost=lost)
 
 
 def _tell_findings(
@@ -157,6 +156,8 @@ def _tell_findings(
         reach = recorded_reach(reader.connection, path, pipeline)
         if lost is not None:
             occasions = [_lost(reader.connection, lost), *occasions]
+        if reach is not None:
+            occasions = [*occasions, *_due_digests(reader.connection, reach.pipeline)]
         names = (pipeline, *(() if reach is None else reach.pipeline.formerly))
         untold = [run_id for run_id in ended if _due_of_run(reader.connection, run_id, names)]
     if reach is None or not (untold or any(told_channels(reach.pipeline.alerts, occasion) for occasion in occasions)):
@@ -206,6 +207,12 @@ def digests(pipeline: Pipeline) -> list[Occasion]:
         return []
     now = datetime.now(ZoneInfo(pipeline.timezone))
     return [digest_occasion(pipeline.name, now.date().isoformat(), f"{now:%H:%M}")]
+
+
+def _due_digests(connection: sqlite3.Connection, pipeline: Pipeline) -> list[Occasion]:
+    """Return the digest of today where somebody is to be told and was not, so that a ledger is not opened to write for it all day."""
+    found, known = digests(pipeline), outbox_of(connection, pipeline.name)
+    return found if due_alerts(pipeline.name, pipeline.alerts, found, known) else []
 
 
 def raise_alerts(ledger: Ledger, pipeline: str, alerts: Alerts, occasions: Sequence[Occasion]) -> list[AlertRaised]:

@@ -13,7 +13,8 @@ from orchestrator.cli.reading import View, complete_from_former
 from orchestrator.core.durations import format_duration
 from orchestrator.core.explain import next_command
 from orchestrator.core.names import shown
-from orchestrator.projections.queries import pipeline_overview
+from orchestrator.projections.manual_actions import asks_for_digest
+from orchestrator.projections.queries import has_settings, pipeline_overview
 from orchestrator.projections.schedules import failed_nights, renamed_pipelines
 
 Severity = Literal["critical", "warning", "unknown"]
@@ -43,11 +44,18 @@ class Finding(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What was looked at, one row for each pipeline, and what was found; in which ledger, or None where there is nothing to tell anybody of in one."""
+    """
+    What was looked at, one row for each pipeline, and what was found.
+
+    Attributes:
+        path: In which ledger, or None where there is nothing to tell anybody of in one.
+        digest: One of the pipelines asks for a daily digest, so that people may have to be told where nothing was found.
+    """
 
     pipelines: Sequence[Row]
     findings: Sequence[Finding]
     path: Path | None = None
+    digest: bool = False
 
 
 def check_all(view: View, now: datetime, *, max_age_us: int | None, ignored: Collection[str]) -> Checked:
@@ -80,7 +88,8 @@ def check_all(view: View, now: datetime, *, max_age_us: int | None, ignored: Col
         findings.append(
             Finding(None, "never_ran", "critical", f"the ledger {view.path} holds no pipeline: no night has run")
         )
-    return Checked(rows, findings, view.path)
+    digest = any(asks_for_digest(view.connection, str(row["pipeline"])) for row in rows)
+    return Checked(rows, findings, view.path, digest)
 
 
 def _row(entry: Row, view: View, now: datetime) -> Row:
@@ -115,6 +124,8 @@ def _findings(row: Row, view: View, max_age_us: int | None) -> Iterator[Finding]
     if row["alive"] is False:
         message = f"run {row['last_run']['run_id']} lost its orchestrator"
         again = f"orchestrate run --for {row['last_run']['night']}{where}"
+        if has_settings(view.connection, str(row["last_run"]["run_id"])):
+            again = f"orchestrate resume {row['last_run']['run_id']}{where}"
         yield Finding(name, "lost_run", "critical", message, [row["last_run"]["night"]], [again])
     yield from _failed(row, view, where)
     if row["missing_nights"]:

@@ -8,12 +8,14 @@ standard error, in words of ours, since those of others may repeat the address. 
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
 import ssl
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any
 
@@ -51,6 +53,9 @@ def _asked(request: dict[str, Any]) -> str | None:
         data = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
         headers["Content-Type"] = "application/json; charset=utf-8"
     try:
+        url, authorization = _without_user(url)
+        if authorization is not None and "authorization" not in {name.lower() for name in headers}:
+            headers["Authorization"] = authorization
         opener = urllib.request.build_opener(_NoRedirects())
         with opener.open(urllib.request.Request(url, data, headers), timeout=_SILENCE_SECONDS) as answer:  # noqa: S310 - checked above
             return None if answer.status in _GOOD else f"HTTP {answer.status}"
@@ -62,6 +67,17 @@ def _asked(request: dict[str, Any]) -> str | None:
         return "the connection was dropped, or what came was no HTTP"
     except (OSError, ValueError) as error:
         return _reason(error)
+
+
+def _without_user(url: str) -> tuple[str, str | None]:
+    """Return *url* without user and password, and the header that says them to the server; None where it has none."""
+    parts = urllib.parse.urlsplit(url)
+    user_info, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, None
+    user, _, password = user_info.partition(":")
+    plain = b":".join(urllib.parse.unquote_to_bytes(part) for part in (user, password))
+    return urllib.parse.urlunsplit(parts._replace(netloc=host)), f"Basic {base64.b64encode(plain).decode('ascii')}"
 
 
 def _reason(reason: object) -> str:

@@ -18,7 +18,7 @@ import click
 from ledger.errors import LedgerError
 from ledger.reader import LedgerReader
 from orchestrator.cli import render
-from orchestrator.cli.alerting import Say, harmless, ping, tell
+from orchestrator.cli.alerting import Say, digests, harmless, ping, tell
 from orchestrator.cli.direct_alerts import send_directly
 from orchestrator.cli.errors import RefusedError, UsageRefusedError, exit_code_of, problems_of
 from orchestrator.cli.exit_codes import ExitCode
@@ -93,7 +93,7 @@ def _tell(options: Options, error: Exception, say: Say) -> None:
             occasion = _occasion(reach, code, problems, last_begun(store.connection, name), about)
             if switched is not None:
                 ping(switched, "failure", run_id=None, ledger=store, say=say)
-            tell(store, reach, [occasion], say=say)
+            tell(store, reach, [occasion, *digests(reach.pipeline)], say=say)
             return
     if switched is not None:
         ping(switched, "failure", run_id=None, ledger=None, say=say)

@@ -46,8 +46,9 @@ from orchestrator.core.problems import Problem
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState
 from orchestrator.core.tracing import chosen_propagators
+from orchestrator.projections.baseline_rows import baselines_for
 from orchestrator.projections.environments import last_secrets
-from orchestrator.projections.queries import baselines_for, load_blob, load_json, pipeline_row
+from orchestrator.projections.queries import load_blob, load_json, pipeline_row
 from orchestrator.runtime.assembly import graph_document, run_plan
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.digest_cache import DigestCache

@@ -40,7 +40,7 @@ class Occasion:
         what: In one line, without secrets.
         also: Further kinds whose rules it answers to.
         about: Place in the ledger of the event that it is about.
-        nights: How many nights are missing.
+        nights: How many nights are missing in all, also such as another occasion tells.
         time: Of day, `HH:MM`, for a digest.
     """
 
@@ -165,7 +165,7 @@ def missing_occasions(pipeline: str, missing: Sequence[str], last_night: str | N
             first, last, count = group[0], group[-1], len(group)
             what = f"night {last} has no run" if count == 1 else f"{count} nights have no run, {first} to {last}"
             facts = {"nights": group}
-            found.append(Occasion("missing", last, f"{pipeline}: {what}", facts=facts, nights=count))
+            found.append(Occasion("missing", last, f"{pipeline}: {what}", facts=facts, nights=len(nights)))
     return found
 
 

@@ -66,6 +66,7 @@ def _baseline(
     if last_status in _MEASURED and (row["run_id"], row["attempt"]) != (row["last_run_id"], row["last_attempt"]):
         # Its orchestrator died before it had looked at what the attempt left: nobody can say what that was.
         last_status = "lost"
+    vouched_run, vouched_night = row.get("vouched_run"), row.get("vouched_night")
     return Baseline(
         key=None if key is None else str(key),
         components=components,
@@ -75,4 +76,6 @@ def _baseline(
         success=None if row["run_id"] is None else f"{row['run_id']}/{row['attempt']}",
         last_status=last_status,
         last_attempt=None if row["last_run_id"] is None else f"{row['last_run_id']}/{row['last_attempt']}",
+        vouched_run=None if vouched_run is None else str(vouched_run),
+        vouched_night=None if vouched_night is None else str(vouched_night),
     )

@@ -43,6 +43,8 @@ class Baseline:
         success: `run_id/attempt` of the last success.
         last_status: How its last attempt of any outcome ended, or None where there was none.
         last_attempt: `run_id/attempt` of that attempt.
+        vouched_run: The run about which that attempt was accepted, where it had been lost; None otherwise.
+        vouched_night: The night of that attempt, in the same case.
     """
 
     key: str | None = None
@@ -51,6 +53,8 @@ class Baseline:
     success: str | None = None
     last_status: str | None = None
     last_attempt: str | None = None
+    vouched_run: str | None = None
+    vouched_night: str | None = None
 
 
 NEVER_RUN = Baseline()
@@ -120,6 +124,8 @@ class Facts:
         selected: The step is part of this run.
         forced: `--force` was given.
         attempted: It was attempted in this run before that was resumed, so that its last attempt is one of this run.
+        vouched: It must not be attempted twice (`rerun = "never"`), and its lost attempt was accepted in this run or is of this night: it counts as
+            done here as if it had succeeded in this run.
         retried: The attempt of this run that failed and is now to be tried again, as `run_id/attempt`, or None.
         ending: Why the run is ending (`cancelled`, `deadline`, `fail_fast`), or None.
         sources: The datasets that it reads and nobody writes.
@@ -135,6 +141,7 @@ class Facts:
     selected: bool = True
     forced: bool = False
     attempted: bool = False
+    vouched: bool = False
     retried: str | None = None
     ending: str | None = None
     sources: frozenset[str] = frozenset()
@@ -246,10 +253,11 @@ def _decide_key(facts: Facts, measurement: Measurement) -> Decision:
         return Run(reason, {"attempt": baseline.last_attempt, "status": baseline.last_status, **overwritten})
     if baseline.key is None:
         return Run("never_succeeded", overwritten)
-    if not facts.step.reads and not facts.step.needs and not facts.attempted:
+    if not facts.step.reads and not facts.step.needs and not facts.attempted and not facts.vouched:
         return Run("no_inputs", overwritten)
     components = measurement.components_like(baseline.components)
-    difference = first_difference(baseline.components, components)
+    # What was accepted in place of a lost attempt is not done again because something else has changed since.
+    difference = None if facts.vouched else first_difference(baseline.components, components)
     if difference is not None:
         evidence = _difference_evidence(difference, measurement)
         kind, _, name = difference.component.partition(":")
@@ -261,9 +269,10 @@ def _decide_key(facts: Facts, measurement: Measurement) -> Decision:
     new = new_output(baseline, measurement.outputs)
     if new is not None:
         return Run("output_new", new)
+    key = baseline.key if facts.vouched else key_digest(components)
     return Skip(
         "no_new_data" if facts.sources else "up_to_date",
-        {"key": key_digest(components), "since": baseline.success, **({"strength": facts.weak} if facts.weak else {})},
+        {"key": key, "since": baseline.success, **({"strength": facts.weak} if facts.weak else {})},
     )
 
 

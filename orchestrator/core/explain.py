@@ -6,7 +6,7 @@ The words are made here once, for the terminal, the reports, `plan` and `explain
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from orchestrator.core.durations import format_duration
 from orchestrator.core.ended import CHOOSING, is_whole
@@ -76,16 +76,19 @@ def next_command(detail: Mapping[str, object]) -> list[str]:
     Return the commands to type next, the most useful one first; empty where nothing is left to do.
 
     Args:
-        detail: A run as `projections.queries.run_detail` gives it; its `where` (optional) are options that name pipeline and ledger.
+        detail: A run as `projections.queries.run_detail` gives it; its `where` (optional) are options that name pipeline and ledger,
+            its `accepted_since` (optional) the steps whose outputs somebody has accepted since they ended; its `is_newest` (optional)
+            whether it is the newest run of its pipeline, which alone can be resumed; its `has_settings` (optional) whether it was started with
+            --set, which a resumed run keeps and another one lacks.
             Nothing is left to do for a night that a later run has repaired.
     """
     run_id, where = str(detail["run_id"]), str(detail.get("where") or "")
     status = detail["status"]
     steps = _steps(detail)
     original = detail.get("reproduces")
-    again = (
-        f"orchestrate reproduce {original}{where}" if original else f"orchestrate run --for {detail['night']}{where}"
-    )
+    new = f"orchestrate reproduce {original}{where}" if original else f"orchestrate run --for {detail['night']}{where}"
+    resume = f"orchestrate resume {run_id}{where}" if detail.get("is_newest") else new
+    again = resume if detail.get("has_settings") else new
     if status == "running":
         return [f"orchestrate logs {run_id} --follow{where}"]
     if detail.get("repaired_by"):
@@ -93,19 +96,24 @@ def next_command(detail: Mapping[str, object]) -> list[str]:
     if status in ("cancelled", "interrupted", "timed_out") and not detail.get("root_cause"):
         return [again]
     failed = _first_failure(detail, steps)
+    accepted = _names(detail, "accepted_since")
     if failed is not None and failed["status"] == "failed":
         name = failed["step"]
-        if failed["reason"] == "lost" and not failed["attempts"]:
-            return [f'orchestrate accept {run_id} {name} --reason "…"{where}', f"{again} --force --only {name}"]
+        if name in accepted:
+            return [resume]
+        if _is_forbidden(failed):
+            return [f'orchestrate accept {run_id} {name} --reason "…"{where}', f"{new} --force --only {name}"]
         return [f"orchestrate logs {run_id} {name}{where}", f"orchestrate explain {run_id} {name}{where}", again]
     if failed is not None:
         writer = None if original else _writer_of(detail, failed)
+        if writer in accepted:
+            return [resume]
         accept = [] if writer is None else [f'orchestrate accept {run_id} {writer} --reason "…"{where}']
         return [f"orchestrate explain {run_id} {failed['step']}{where}", *accept, again]
     selection = detail.get("selection")
     if status == "nothing_to_do" and isinstance(selection, Mapping) and _selects(selection):
         chosen = "".join(f" --{option} {name}" for option in CHOOSING for name in _names(selection, option))
-        return [f"{again}{chosen} --force"]
+        return [f"{new}{chosen} --force"]
     return []
 
 
@@ -115,6 +123,12 @@ def _first_failure(detail: Mapping[str, object], steps: list[Mapping[str, object
     cause = detail.get("root_cause")
     first = cause.get("step") if isinstance(cause, Mapping) else None
     return next((step for step in failures if step["step"] == first), failures[0] if failures else None)
+
+
+def _is_forbidden(step: Mapping[str, object]) -> bool:
+    """Whether *step* was not attempted, since an attempt of it was lost and `rerun = "never"`."""
+    evidence = step["evidence"]
+    return step["reason"] == "lost" and isinstance(evidence, Mapping) and "attempt" in evidence
 
 
 def _writer_of(detail: Mapping[str, object], step: Mapping[str, object]) -> object:
@@ -129,8 +143,8 @@ def _selects(selection: Mapping[str, object]) -> bool:
     return not selection.get("force") and not is_whole(selection)
 
 
-def _names(selection: Mapping[str, object], option: str) -> Iterable[object]:
-    names = selection.get(option)
+def _names(table: Mapping[str, object], key: str) -> Sequence[object]:
+    names = table.get(key)
     return names if isinstance(names, list | tuple) else ()
 
 

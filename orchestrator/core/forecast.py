@@ -54,7 +54,7 @@ def forecast(plan: RunPlan, measure: Callable[[str], Measurement]) -> list[Forec
         if isinstance(decision, Measure):
             decision = _decide_measured(facts, measure(name), plan, outlooks)
         assert not isinstance(decision, Measure)
-        entry = _entry(plan, name, decision, outlooks)
+        entry = _entry(plan, facts, decision, outlooks)
         outlooks[name] = entry.outlook
         if entry.outlook in _MAY_WRITE or above.attempted:
             attempted.add(name)
@@ -85,12 +85,13 @@ def _decide_measured(
     return decide(attrs.evolve(facts, measurement=attrs.evolve(measurement, material=material)))
 
 
-def _entry(plan: RunPlan, name: str, decision: Run | Skip | Fail, outlooks: Mapping[str, str]) -> Forecast:
+def _entry(plan: RunPlan, facts: Facts, decision: Run | Skip | Fail, outlooks: Mapping[str, str]) -> Forecast:
+    name = facts.step.name
     above = [other for other in plan.graph.upstream[name] if outlooks[other] in _MAY_WRITE]
     if not isinstance(decision, Skip):
         outlook: Outlook = "run" if isinstance(decision, Run) else "fail"
         return Forecast(name, outlook, decision.reason, decision.evidence)
-    if not above or decision.reason not in _MAY_CHANGE:
+    if not above or facts.vouched or decision.reason not in _MAY_CHANGE:
         return Forecast(name, "skip", decision.reason, decision.evidence)
     again = next((other for other in plan.steps[name].step.needs if outlooks[other] == "run"), None)
     # A success of a step that it needs is a new one in any case; what a writer leaves may be the same again.

@@ -58,7 +58,8 @@ def classify(  # noqa: PLR0913 -- one argument for each thing that is seen of an
     Return the outcome of an attempt: the first of these that holds.
 
     It never started; it was cancelled; its time was up; a signal ended it; its exit code says so; its report is unreadable; its report says so; it
-    succeeded, unless its outputs say otherwise (`core.output_contract`).
+    succeeded, unless its outputs say otherwise (`core.output_contract`). An exit code that means `no_new_data` counts as 0 where the report is unreadable
+    or says that the step failed.
 
     Args:
         not_started: Why it could not be started, or None.
@@ -79,9 +80,10 @@ def classify(  # noqa: PLR0913 -- one argument for each thing that is seen of an
         error_class = "infrastructure" if signal == _SIGKILL else "permanent"
         return Outcome("failed", "signal", error_class, reported)
     mapped = exit_codes.get(exit_code or 0)
-    if mapped == "no_new_data":
+    nothing_new = mapped == "no_new_data"
+    if nothing_new and bad_result is None and (report is None or report.status != "failed"):
         return Outcome("no_new_data", message=reported)
-    if exit_code:
+    if exit_code and not nothing_new:
         stated = None if report is None else report.error_class
         error_class = stated or mapped or _CLASS_OF_EXIT_CODE.get(exit_code, "permanent")
         return Outcome("failed", "exit", error_class, reported or bad_result)

@@ -105,6 +105,7 @@ class RunPlan:
             selected=name in self.selected,
             forced=self.forced,
             attempted=known.attempt > 0,
+            vouched=self._is_vouched(plan),
             retried=self.retried(name, state),
             ending=ending,
             sources=plan.sources,
@@ -153,6 +154,12 @@ class RunPlan:
         if step.attempt_status in ("succeeded", "no_new_data") and step.status in ("succeeded", "skipped"):
             return f"{self.run_id}/{step.attempt}"
         return self.steps[name].baseline.success
+
+    def _is_vouched(self, plan: StepPlan) -> bool:
+        """Whether somebody has accepted the lost attempt of a step that must not be attempted twice, in this run or for its night."""
+        baseline = plan.baseline
+        here = self.run_id == baseline.vouched_run or self.night == baseline.vouched_night
+        return here and plan.step.rerun == "never"
 
     def _weak_of(self, step: Step) -> dict[str, str]:
         return {name: self._weak[name] for name in (*step.reads, *step.writes) if name in self._weak}

@@ -122,17 +122,14 @@ def _of_run(detail: Mapping[str, Any], tail: Tail | None) -> Message:
         "night": detail["night"],
         "status": detail["status"],
         "root_cause": None if cause is None else {**cause, "text": cause_text(detail) or ""},
-        "skipped": 0 if cause is None else sum(_follows(entry, cause["step"]) for entry in detail["steps"]),
+        "skipped": sum(
+            entry["reason"] == "upstream_failed" and entry["status"] == "skipped" for entry in detail["steps"]
+        ),
         "problems": [_others(detail, cause)] if _other_failures(detail, cause) else [],
         "next": next_command(detail),
         "tail": {"step": step["step"], "log": step["log"], "lines": lines} if step is not None and lines else None,
         "checkpoint": detail["checkpoint"],
     }
-
-
-def _follows(step: Mapping[str, Any], root: str) -> bool:
-    evidence: Mapping[str, object] = step["evidence"]
-    return step["reason"] == "upstream_failed" and evidence.get("root", evidence.get("step")) == root
 
 
 def _other_failures(detail: Mapping[str, Any], cause: Mapping[str, Any] | None) -> list[str]:
@@ -185,7 +182,8 @@ def _lines(message: Message) -> Iterator[str]:
         yield f"first failure: {message['root_cause']['text']}"
     if message["skipped"]:
         were = "was" if message["skipped"] == 1 else "were"
-        yield f"{_counted(message['skipped'], 'step')} {were} skipped because of it"
+        cause = "what failed" if message["problems"] else "it"
+        yield f"{_counted(message['skipped'], 'step')} {were} skipped because of {cause}"
     yield from message["problems"]
     yield from message["pipelines"]
     if message["kind"] in ("failed", "deadline") and message["status"] in WELL:

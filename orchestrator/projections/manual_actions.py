@@ -19,9 +19,10 @@ FAILURES = ("failed", "timed_out", "cancelled", "interrupted")
 
 LISTED_AT_MOST = 31
 
+# A run that is resumed may fail again: what was acknowledged is the end that it had then.
 _NOT_ACKNOWLEDGED = (
-    " FROM audit_runs WHERE pipeline = ? AND status IN ('failed', 'timed_out', 'cancelled', 'interrupted')"
-    " AND run_id NOT IN (SELECT run_id FROM acknowledgements WHERE pipeline = ?)"
+    " FROM audit_runs u WHERE pipeline = ? AND status IN ('failed', 'timed_out', 'cancelled', 'interrupted')"
+    " AND NOT EXISTS (SELECT 1 FROM acknowledgements k WHERE k.run_id = u.run_id AND k.seq > u.last_seq)"
 )
 
 
@@ -35,10 +36,11 @@ def notes_of(connection: sqlite3.Connection, run_id: str, step: str | None = Non
 
 
 def acknowledgement_of(connection: sqlite3.Connection, run_id: str) -> Row | None:
-    """Return who acknowledged the end of the run *run_id*, when and why, or None where nobody did."""
+    """Return who acknowledged the end of the run *run_id*, when and why, or None where nobody did, or only one that it had before it was resumed."""
     rows = _rows(
         connection,
-        "SELECT seq, status, recorded_at, reason, actor FROM acknowledgements WHERE run_id = ? ORDER BY seq LIMIT 1",
+        "SELECT k.seq, k.status, k.recorded_at, k.reason, k.actor FROM acknowledgements k JOIN audit_runs r ON r.run_id = k.run_id"
+        " WHERE k.run_id = ? AND k.seq > r.last_seq ORDER BY k.seq LIMIT 1",
         (run_id,),
     )
     return rows[0] if rows else None
@@ -46,15 +48,25 @@ def acknowledgement_of(connection: sqlite3.Connection, run_id: str) -> Row | Non
 
 def unacknowledged(connection: sqlite3.Connection, pipeline: str) -> tuple[int, list[Row]]:
     """Return how many runs of *pipeline* did not end well and are not acknowledged, and the newest 31 of them."""
-    (count,) = connection.execute(f"SELECT count(*){_NOT_ACKNOWLEDGED}", (pipeline, pipeline)).fetchone()
+    (count,) = connection.execute(f"SELECT count(*){_NOT_ACKNOWLEDGED}", (pipeline,)).fetchone()
     if not count:
         return 0, []
     rows = _rows(
         connection,
         f"SELECT run_id, night, status, finished_at{_NOT_ACKNOWLEDGED} ORDER BY first_seq DESC LIMIT ?",
-        (pipeline, pipeline, LISTED_AT_MOST),
+        (pipeline, LISTED_AT_MOST),
     )
     return count, rows
+
+
+def accepted_since(connection: sqlite3.Connection, run: Row) -> list[str]:
+    """Return the steps of *run* whose outputs somebody has accepted since they had their end in it, whichever run that was about."""
+    rows = connection.execute(
+        "SELECT DISTINCT a.step FROM acceptances a JOIN steps s ON s.run_id = ? AND s.step = a.step"
+        " WHERE a.pipeline = ? AND a.night IN ('', ?) AND a.seq > s.finished_seq ORDER BY a.step",
+        (run["run_id"], run["pipeline"], run["night"]),
+    )
+    return [step for (step,) in rows]
 
 
 def moves_before(connection: sqlite3.Connection, run_id: str) -> list[Row]:
@@ -123,6 +135,16 @@ def lateness_terms(connection: sqlite3.Connection, pipeline: str) -> bool:
         (pipeline,),
     ).fetchone()
     return row is not None and bool(row[0])
+
+
+def asks_for_digest(connection: sqlite3.Connection, pipeline: str) -> bool:
+    """Whether the definition that *pipeline* last ran with has a rule for a daily digest; the definition is not read for it."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM pipelines p JOIN blobs b ON b.digest = p.definition, json_each(CAST(b.bytes AS TEXT), '$.alerts.rules') r,"
+        " json_each(r.value, '$.on') o WHERE p.pipeline = ? AND o.value = 'digest')",
+        (pipeline,),
+    ).fetchone()
+    return bool(row[0])
 
 
 def requires_reason(document: Row) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 from orchestrator.core.ended import WELL
 from orchestrator.projections.estimates import expected_seconds, history_of_graph
 from orchestrator.projections.manual_actions import (
+    accepted_since,
     acknowledgement_of,
     moves_as_changes,
     moves_before,
@@ -94,6 +95,8 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
     detail["repaired_by"] = None if run["reproduces"] else _repaired_by(connection, run)
     detail["notes"], detail["moves"] = notes_of(connection, run_id), moves_before(connection, run_id)
     detail["acknowledged"], detail["verdicts"] = acknowledgement_of(connection, run_id), verdicts_on(connection, run_id)
+    detail["accepted_since"], detail["is_newest"] = accepted_since(connection, run), _is_newest(connection, run)
+    detail["has_settings"] = has_settings(connection, run_id)
     detail["checkpoint"] = checkpoint_over(connection, run["last_seq"])
     detail["classes"] = step_classes(connection, run_id)
     detail.update(graph=graph, steps=steps, counts=detail["counts"] or _counts(steps))
@@ -106,6 +109,16 @@ def run_row(connection: sqlite3.Connection, run_id: str) -> Row:
 
     run = _with_seconds(any_run(connection, run_id))
     return {name: run[name] for name in _LISTED.split(", ")}
+
+
+def has_settings(connection: sqlite3.Connection, run_id: str) -> bool:
+    """Whether the run *run_id* was started with values given by --set, which a new run of its night lacks and a resumed one has."""
+    (found,) = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM events e, json_each(e.data, '$.variables') v WHERE e.stream = 'run/' || ?"
+        " AND e.type = 'run.started' AND json_extract(v.value, '$.origin') = '--set')",
+        (run_id,),
+    ).fetchone()
+    return bool(found)
 
 
 def show_json(detail: Mapping[str, object]) -> Row:
@@ -207,36 +220,6 @@ def accepted_basis(connection: sqlite3.Connection, run_id: str, step: str, *, pe
         (started, pipeline, step, counted),
     )
     return rows[0] | {"outputs": _parsed(rows[0]["outputs"]) or {}} if rows else None
-
-
-def baselines_for(
-    connection: sqlite3.Connection, pipeline: str, formerly: Sequence[str] = (), *, night: str | None = None
-) -> dict[tuple[str, str], Row]:
-    """
-    Return what the steps of *pipeline* compare themselves with, by step and counted night.
-
-    Args:
-        formerly: Former names of the pipeline; what is known under the present name goes first.
-        night: Leave out what is counted by another night.
-    """
-    found: dict[tuple[str, str], Row] = {}
-    for name in (*reversed(formerly), pipeline):
-        rows = _rows(
-            connection,
-            "SELECT b.step, b.night, b.run_id, b.attempt, b.key, b.outputs, b.last_run_id, b.last_attempt,"
-            " coalesce(s.components, cs.components) AS components, CASE WHEN b.accepted THEN 'accepted'"
-            " WHEN coalesce(l.reason, cl.reason) = 'lost' THEN 'lost' ELSE coalesce(l.status, cl.status) END AS last_status"
-            " FROM baselines b"
-            " LEFT JOIN attempts s ON s.run_id = b.run_id AND s.step = b.step AND s.attempt = b.attempt"
-            " LEFT JOIN attempts l ON l.run_id = b.last_run_id AND l.step = b.step AND l.attempt = b.last_attempt"
-            # What a former ledger knows of attempts that this one compares with.
-            " LEFT JOIN carried_attempts cs ON cs.run_id = b.run_id AND cs.step = b.step AND cs.attempt = b.attempt"
-            " LEFT JOIN carried_attempts cl ON cl.run_id = b.last_run_id AND cl.step = b.step AND cl.attempt = b.last_attempt"
-            " WHERE b.pipeline = ? AND (? IS NULL OR b.night IN ('', ?))",
-            (name, night, night),
-        )
-        found.update({(str(row["step"]), str(row["night"])): row for row in rows})
-    return found
 
 
 def pipeline_row(connection: sqlite3.Connection, pipeline: str) -> Row | None:
@@ -380,6 +363,12 @@ def _repaired_by(connection: sqlite3.Connection, run: Row) -> str | None:
         (run["pipeline"], run["night"], run["first_seq"]),
     ).fetchone()
     return None if row is None else str(row[0])
+
+
+def _is_newest(connection: sqlite3.Connection, run: Row) -> bool:
+    """Whether *run* is the newest of its pipeline, so that it may be resumed; one that reproduces another is none of the pipeline's."""
+    newest = list_runs(connection, pipeline=str(run["pipeline"]), limit=1)
+    return bool(newest) and newest[0]["run_id"] == run["run_id"]
 
 
 def _cause(value: object) -> Row | None:

@@ -110,10 +110,11 @@ def renamed_pipelines(connection: sqlite3.Connection) -> set[str]:
 def failed_nights(connection: sqlite3.Connection, pipeline: str) -> list[Row]:
     """Return the nights whose newest run did not end well and which nobody has acknowledged, newest first, 31 at most: `night, run_id, status`."""
     rows = connection.execute(
-        "SELECT night, last_run_id, last_status FROM audit_nights WHERE pipeline = ?"
-        " AND last_status NOT IN ('succeeded', 'nothing_to_do', 'running')"
-        " AND last_run_id NOT IN (SELECT run_id FROM acknowledgements WHERE pipeline = ?) ORDER BY night DESC LIMIT 31",
-        (pipeline, pipeline),
+        "SELECT n.night, n.last_run_id, n.last_status FROM audit_nights n WHERE n.pipeline = ?"
+        " AND n.last_status NOT IN ('succeeded', 'nothing_to_do', 'running')"
+        " AND NOT EXISTS (SELECT 1 FROM acknowledgements k JOIN audit_runs r ON r.run_id = k.run_id"
+        "  WHERE k.run_id = n.last_run_id AND k.seq > r.last_seq) ORDER BY n.night DESC LIMIT 31",
+        (pipeline,),
     )
     return [{"night": night, "run_id": run_id, "status": status} for night, run_id, status in rows]
 

@@ -57,6 +57,7 @@ class _Attempt:
     name: str
     key: str
     components: Mapping[str, Any]
+    night: str | None
     status: str = "running"
 
 
@@ -69,6 +70,7 @@ class _Row:
     key: str | None = None
     outputs: Mapping[str, Any] = attrs.field(factory=dict)
     is_accepted: bool = False
+    accepted_run: str | None = None
 
 
 @attrs.define(eq=False)
@@ -83,6 +85,12 @@ class _Run:
 
     def counted_night(self, step: str) -> str:
         return self.night if self.graph.get(step, {}).get("per_night") else ""
+
+    def is_vouched(self, step: str, row: _Row) -> bool:
+        """Whether *step* must not be attempted twice, and the lost attempt in *row* was accepted in this run or is of its night."""
+        here = self.run_id == row.accepted_run or self.night == row.last.night
+        never = self.document.get("steps", {}).get(step, {}).get("rerun") == "never"
+        return row.is_accepted and row.last.status == "lost" and here and never
 
     def former(self, table: str) -> dict[str, str]:
         """Return former names of datasets or of steps with the present ones."""
@@ -186,9 +194,10 @@ class SkipAudit:
             components = json.loads(item["components"])
             status = "lost" if item["reason"] == "lost" else str(item["status"])
             name = f"{item['run_id']}/{item['attempt']}"
-            attempts[item["step"], name] = _Attempt(name, str(item["key"]), components, status)
+            attempts[item["step"], name] = _Attempt(name, str(item["key"]), components, None, status)
         for item in state.get("baselines", ()):
             last = attempts[item["step"], f"{item['last_run_id']}/{item['last_attempt']}"]
+            last.night = item["night"] or None
             success = attempts.get((item["step"], f"{item['run_id']}/{item['attempt']}"))
             outputs = json.loads(item["outputs"]) if item["outputs"] else {}
             row = _Row(last, success, item["key"], outputs, is_accepted=bool(item["accepted"]))
@@ -196,7 +205,7 @@ class SkipAudit:
 
     def _start(self, run: _Run, event: AttemptStarted) -> None:
         run.attempted.add(event.step)
-        attempt = _Attempt(f"{run.run_id}/{event.attempt}", event.key, event.components)
+        attempt = _Attempt(f"{run.run_id}/{event.attempt}", event.key, event.components, run.night)
         place = (run.pipeline, event.step, run.counted_night(event.step))
         row = self._rows.get(place)
         if row is None:
@@ -208,6 +217,7 @@ class SkipAudit:
         row = self._rows.get((event.pipeline, event.step, event.night))
         if row is not None:
             row.success, row.outputs, row.is_accepted = row.last, event.outputs, True
+            row.accepted_run = event.run_id
             row.key = event.key or row.key
 
     # What is checked
@@ -245,10 +255,17 @@ class SkipAudit:
         if key_digest(renamed) != event.evidence.get("key"):
             yield f"its key is {short_digest(event.evidence.get('key'))}, the material of its last success has {short_digest(key_digest(renamed))}"
         outputs = {datasets.get(name, name): digest for name, digest in row.outputs.items()}
-        yield from self._check_certificate(run, event, renamed, outputs)
+        is_vouched = run.is_vouched(event.step, row)
+        yield from self._check_certificate(run, event, renamed, outputs, is_vouched=is_vouched)
 
     def _check_certificate(
-        self, run: _Run, event: StepFinished, renamed: Mapping[str, Any], outputs: Mapping[str, Any]
+        self,
+        run: _Run,
+        event: StepFinished,
+        renamed: Mapping[str, Any],
+        outputs: Mapping[str, Any],
+        *,
+        is_vouched: bool,
     ) -> Iterator[str]:
         digest = event.evidence.get("certificate")
         if not isinstance(digest, str):
@@ -261,7 +278,7 @@ class SkipAudit:
         yield from problems
         if not certificate:
             return
-        if key != event.evidence.get("key"):
+        if key != event.evidence.get("key") and not is_vouched:
             difference = first_difference(renamed, self._material(certificate["components"]))
             what = "" if difference is None else f", first in {difference.component}"
             yield f"its certificate has the key {short_digest(key)}, which differs from that of its last success{what}"
@@ -272,7 +289,7 @@ class SkipAudit:
             if expected is not None and expected != actual:
                 yield f"output {name} was {short_digest(actual)}, its last success had left {short_digest(expected)}: it was to run"
         inputs = self._material(certificate["components"]).get("inputs", {})
-        if not inputs and "needs" not in renamed and event.step not in run.attempted:
+        if not inputs and "needs" not in renamed and event.step not in run.attempted and not is_vouched:
             yield "it reads and needs nothing: it was to run"
         written = {name for entry in run.graph.values() for name in entry.get("writes", ())}
         reason = "no_new_data" if inputs.keys() - written else "up_to_date"

@@ -25,8 +25,9 @@ from ledger.errors import StorageError
 from ledger.events import RecordedEvent
 from orchestrator.core.events import event_from_data
 from orchestrator.core.state import RESUMABLE, RunState, fold
+from orchestrator.projections.baseline_rows import baselines_for
 from orchestrator.projections.blob_names import blob_names
-from orchestrator.projections.queries import baselines_for, load_json
+from orchestrator.projections.queries import load_json
 from orchestrator.projections.read_models import ReadModels
 from orchestrator.runtime.assembly import graph_document
 from orchestrator.runtime.engine import Engine

@@ -19,7 +19,8 @@ from orchestrator.core.definition import Pipeline
 from orchestrator.core.forecast import Forecast, forecast
 from orchestrator.core.run_plan import RunPlan
 from orchestrator.core.state import RunState, initial_state
-from orchestrator.projections.queries import baselines_for, load_json
+from orchestrator.projections.baseline_rows import baselines_for
+from orchestrator.projections.queries import load_json
 from orchestrator.runtime.ports import MeasureRequest
 from orchestrator.runtime.recovery import reconcile
 from tests.pipelines import data_pipeline, graphs

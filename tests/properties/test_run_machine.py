@@ -26,7 +26,8 @@ from orchestrator.core.definition import Pipeline
 from orchestrator.core.events import AttemptStarted, Event, RunResumed, StepFinished, event_from_data
 from orchestrator.core.graph import build_graph
 from orchestrator.core.state import FINAL, RESUMABLE, RunState, fold
-from orchestrator.projections.queries import baselines_for, load_json
+from orchestrator.projections.baseline_rows import baselines_for
+from orchestrator.projections.queries import load_json
 from orchestrator.projections.read_models import ReadModels
 from orchestrator.projections.skip_audit import TYPES, SkipAudit
 from orchestrator.runtime.assembly import graph_document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 import attrs
@@ -100,7 +101,7 @@ def command(
         if dry_run:
             render.out_lines(f"{night.night}  {_WORDS.get(night.status, night.status)}" for night in nights)
         if not quiet or code:
-            render.out_lines(_ending(nights, project, since, until))
+            render.out_lines(_ending(nights, project, options, since, until))
     return code
 
 
@@ -123,7 +124,7 @@ def _show(night: Night, ending: Ending | None, *, quiet: bool) -> None:
             show_summary(ending)
 
 
-def _ending(nights: list[Night], project: Project, since: str, until: str) -> Iterable[str]:
+def _ending(nights: list[Night], project: Project, options: Options, since: str, until: str) -> Iterable[str]:
     """Yield how many nights ended how, and how to go on where some were not reached."""
     if not nights:
         yield f"no night of {project.pipeline.name} is due from {since} to {until}"
@@ -135,4 +136,12 @@ def _ending(nights: list[Night], project: Project, since: str, until: str) -> It
     yield f"{len(nights)} nights: {', '.join(f'{count} {word}' for word, count in counts.items())}"
     left = [night.night for night in nights if night.status not in (*WELL, "done_before", "planned")]
     if any(night.status == "not_reached" for night in nights):
-        yield f"go on with: orchestrate backfill --since {left[0]} --until {until}{where(project.definition, project.ledger)}"
+        rest = f"{where(project.definition, project.ledger)}{_repeated(options)}"
+        yield printable(f"go on with: orchestrate backfill --since {left[0]} --until {until}{rest}")
+
+
+def _repeated(options: Options) -> str:
+    """Return what the nights that are left need as those before did, as it was typed; a secret is no value of --set."""
+    given = {"--only": options.selection.only, "--set": options.settings, "--env-file": options.env_files}
+    words = "".join(f" {option} {shlex.quote(value)}" for option, values in given.items() for value in values)
+    return f"{words} --force" if options.selection.force else words

@@ -27,10 +27,31 @@ Examples:
   orchestrate check --max-age 26h --ignore experiments --json
   orchestrate check --max-age 26h --nagios
 """
+_UNKNOWN = 3
 _CODES = {"ok": ExitCode.OK, "warning": ExitCode.OK, "stale": ExitCode.STALE, "unknown": ExitCode.REFUSED}
 
 
-@click.command(epilog=EXAMPLES)
+class _Plugin(click.Command):
+    """A command that says in the words of Nagios too that it was called in a wrong way."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse *args*; with `--nagios` among them, what is wrong with them is unknown (3) and a line, not a usage error, which would be critical."""
+        is_plugin = "--nagios" in args and "--json" not in args
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if not is_plugin:
+                raise
+            render.out(_unknown(error.format_message()))
+            raise click.exceptions.Exit(_UNKNOWN) from None
+
+
+def _unknown(problem: str) -> str:
+    """Return the line that says why nothing can be told."""
+    return f"ORCHESTRATE UNKNOWN - {' '.join(printable(problem).replace('|', '/').split())}"
+
+
+@click.command(cls=_Plugin, epilog=EXAMPLES)
 @pipeline_option
 @ledger_option
 @click.option(
@@ -64,9 +85,9 @@ def command(
     except Exception as error:
         if not nagios or exit_code_of(error) is None:
             raise
-        render.out(f"ORCHESTRATE UNKNOWN - {printable(str(error)).replace('|', '/')}")
-        return 3
-    if checked.findings and checked.path is not None:
+        render.out(_unknown(str(error)))
+        return _UNKNOWN
+    if checked.path is not None and (checked.findings or checked.digest):
         from orchestrator.cli.alerting import tell_lateness
 
         findings = [finding._asdict() for finding in checked.findings]

@@ -50,7 +50,7 @@ class TestAccept:
         assert "accepted by " in text
 
     def test_step_that_was_lost_and_must_not_run_again(self, tmp_path: Path) -> None:
-        """Given rerun = "never" and a lost attempt, then the step fails as lost until its outputs are accepted."""
+        """Given rerun = "never" and a lost attempt, then the step fails as lost until its outputs are accepted; then it is left to the next night."""
         definition = (
             '[pipeline]\nname = "p"\n[datasets.out]\npath = "out"\n'
             "[steps.pay]\nshell = 'mkdir -p out; echo paid > out/x; echo $$ > p; mv p pid; exec sleep 60'\n"
@@ -71,6 +71,8 @@ class TestAccept:
         accepted = value_of(program("accept", "latest", "pay", *REASON, "--json", cwd=tmp_path), "accept")
         assert (accepted["before"], list(accepted["outputs"])) == ({}, ["out"])
         value = value_of(program("run", "--json", cwd=tmp_path), "run")
+        assert [step["status"] for step in value["steps"]] == ["skipped"]
+        value = value_of(program("run", "--for", "2026-01-31", "--json", cwd=tmp_path), "run")
         assert [step["status"] for step in value["steps"]] == ["succeeded"]
 
     def test_secret_in_the_reason_is_masked(self, shop: Path) -> None:

@@ -9,11 +9,13 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from orchestrator.cli import alerting
 from orchestrator.cli.alerting import raise_alerts, tell_lateness
 from orchestrator.cli.direct_alerts import send_directly
 from orchestrator.cli.opening import open_to_write
@@ -105,6 +107,11 @@ def follows_schema(message: Json) -> None:
 def kinds(folder: Path) -> list[str]:
     """Return what the channel `ops` was told of, in order."""
     return [message["kind"] for message in told(folder)]
+
+
+def kinds_of(folder: Path) -> list[str]:
+    """Return the types of the events about alerts, in order."""
+    return [event["type"] for event in events_of(ledger_of(folder)) if event["type"].startswith("alert.")]
 
 
 def listed(folder: Path) -> list[Json]:
@@ -895,6 +902,41 @@ class TestLateness:
         write(folder, alerts)
         (folder / "ok").touch()
         assert program("run", "--for", "2026-01-29", cwd=folder).returncode == 0
+
+    def test_digest_whose_time_comes_after_the_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given a night that ends before the time of the digest, when one checks after it and again, then it comes once, also where all is well."""
+        zone = "UTC" if datetime.now(UTC).hour < 12 else "Pacific/Honolulu"  # where it is not yet a minute to midnight
+        rule = '[[alerts.rules]]\non = ["digest"]\nat = "23:59"\n'
+        self.ran(tmp_path, f'[schedule]\ncron = "0 2 * * *"\ntimezone = "{zone}"\n{to_file(rule)}')
+        assert self.late(tmp_path) == []
+        assert (kinds(tmp_path), kinds_of(tmp_path)) == ([], [])
+
+        class Later(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+                return datetime.now(tz).replace(hour=23, minute=59)
+
+        monkeypatch.setattr(alerting, "datetime", Later)
+        for _ in range(2):
+            assert self.late(tmp_path) == []
+        assert (kinds(tmp_path), kinds_of(tmp_path)) == (["digest"], ["alert.raised", "alert.delivered"])
+
+    def test_digest_that_the_run_could_not_raise(self, tmp_path: Path) -> None:
+        """Given a night that ended well and whose program was killed before it could tell, when one checks, then the digest goes out, though nothing is found."""
+        write(tmp_path, to_file('[[alerts.rules]]\non = ["digest"]\n') + KILLED_BEFORE_RAISING)
+        (tmp_path / "ok").touch()
+        assert program("run", cwd=tmp_path).returncode == -9
+        assert kinds(tmp_path) == []
+        assert program("check", "--max-age", "1d", cwd=tmp_path).returncode == 0
+        assert kinds(tmp_path) == ["digest"]
+
+    def test_digest_with_a_refusal(self, tmp_path: Path) -> None:
+        """Given that the digest is due, when a start is refused, then it goes out with the refusal."""
+        self.ran(tmp_path, "")
+        steps = '[datasets.raw]\npath = "raw"\n' + STEPS.replace("[steps.clean]", '[steps.clean]\nreads = ["raw"]')
+        write(tmp_path, to_file('[[alerts.rules]]\non = ["digest", "refused"]\n'), steps=steps)
+        assert program("run", cwd=tmp_path).returncode == 2
+        assert sorted(kinds(tmp_path)) == ["digest", "refused"]
 
     def test_missing_and_stale_once(self, tmp_path: Path) -> None:
         """Given nights without a run, stale data and an old success, when one looks again and again, then each is told once; one more night is news."""

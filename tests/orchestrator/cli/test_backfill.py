@@ -127,6 +127,22 @@ class TestRange:
 class TestFailure:
     """Nights that do not end well."""
 
+    def test_the_command_that_goes_on_has_the_options(self, folder: Path) -> None:
+        """Given a night that fails, then what is to be typed has the settings, files and steps of the range, and that of the run keeps its settings."""
+        params = '[params.must]\ntype = "string"\n[params.other]\ntype = "string"\ndefault = "x"\n'
+        (folder / "pipeline.toml").write_text(TEXT + params, encoding="utf-8")
+        (folder / "broken-2026-01-02").touch()
+        (folder / "more.env").touch(0o600)
+        given = ("--only", "a", "--set", "must=1 2", "--env-file", "more.env", "--force")
+        done = program("backfill", *RANGE, *given, cwd=folder)
+        rest = "--only a --set 'must=1 2' --env-file more.env --force"
+        assert done.stdout.splitlines()[-1] == (
+            f"go on with: orchestrate backfill --since 2026-01-02 --until 2026-01-04 {rest}"
+        )
+        (entry,) = value_of(program("status", "--json", cwd=folder), "status")
+        assert f"orchestrate resume {entry['last_run']['run_id']}" in entry["next"]
+        assert not [command for command in entry["next"] if "run --for" in command]
+
     def test_first_failure_is_the_end(self, folder: Path) -> None:
         """Given a night that fails, then no later one is started, exit 1, and the command that goes on is shown."""
         (folder / "broken-2026-01-02").touch()

@@ -409,6 +409,12 @@ class TestNagios:
         )
         assert "not a duration" in self.line(program("check", "--nagios", "--max-age", "1x", cwd=tmp_path), 3)
 
+    @pytest.mark.parametrize("wrong", [("NOSUCH",), ("--nosuch",), ("--max-age",)])
+    def test_called_in_a_wrong_way(self, tmp_path: Path, wrong: tuple[str, ...]) -> None:
+        """Given what `check` does not take, then 3 and one line, since 2 would say that something is critical; without --nagios it is a usage error."""
+        assert self.line(program("check", "--nagios", *wrong, cwd=tmp_path), 3).startswith("ORCHESTRATE UNKNOWN - ")
+        assert program("check", *wrong, cwd=tmp_path).returncode == 2
+
     def test_not_with_json(self, tmp_path: Path) -> None:
         """Given both forms, then exit 2."""
         assert refused(program("check", "--nagios", "--json", cwd=tmp_path))[0]["kind"] == "usage"

@@ -230,6 +230,21 @@ class TestAck:
         assert " was acknowledged by " in problem["message"]
         assert len(data_of(ledger_of(failed), "run.acknowledged")) == 1
 
+    def test_failing_again_is_another_end(self, failed: Path) -> None:
+        """Given an acknowledged run that is resumed and fails again, then check and status ask for the new end, and it can be acknowledged in its turn."""
+        program("ack", "latest", *WHY, cwd=failed)
+        assert ".failed'=0;" in program("check", "--nagios", cwd=failed).stdout
+        assert program("resume", "latest", "-q", cwd=failed).returncode == 1
+        checked = program("check", "--nagios", cwd=failed)
+        assert (checked.returncode, ".failed'=1;" in checked.stdout) == (2, True)
+        (entry,) = value_of(program("status", "--json", cwd=failed), "status")
+        assert (entry["unacknowledged_count"], entry["acknowledged"]) == (1, None)
+        assert value_of(program("ack", "latest", "--json", cwd=failed), "ack")["reason"] is None
+        assert program("ack", "latest", cwd=failed).returncode == 2
+        (entry,) = value_of(program("status", "--json", cwd=failed), "status")
+        assert (entry["unacknowledged_count"], entry["acknowledged"]["reason"]) == (0, None)
+        assert ".failed'=0;" in program("check", "--nagios", cwd=failed).stdout
+
     def test_many_at_once_leave_one(self, failed: Path) -> None:
         """Given several people at the same time, then one of them is recorded and the others are told."""
         codes: list[int] = []

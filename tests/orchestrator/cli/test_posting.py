@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import ssl
 import subprocess
@@ -76,6 +77,27 @@ class TestAsked:
         problem = posting._asked({"url": server.url, "headers": {"Authorization": f"{SECRET}\nx"}})
         assert problem == "its address or a header cannot be used: a sign in it is not allowed"
         assert server.requests == []
+
+    @pytest.mark.parametrize(
+        ("user_info", "headers", "sent"),
+        [
+            (f"user:{SECRET}", {}, f"user:{SECRET}"),
+            ("user:a%2Fb%40c", {}, "user:a/b@c"),
+            ("token", {}, "token:"),
+            ("user:pass", {"authorization": "Bearer x"}, None),
+        ],
+    )
+    def test_user_and_password(
+        self, server: Loopback, user_info: str, headers: dict[str, str], sent: str | None
+    ) -> None:
+        """Given an address with user and password, then they are sent as a header, a header that is given goes first, and the server is that of the address."""
+        url = f"{server.url.replace('://', f'://{user_info}@')}/f?q=a@b"
+        assert posting._asked({"url": url, "headers": headers}) is None
+        (request,) = server.requests
+        expected = "Bearer x" if sent is None else f"Basic {base64.b64encode(sent.encode()).decode()}"
+        seen = {name.lower(): value for name, value in request["headers"].items()}
+        assert (request["path"], seen["authorization"]) == ("/f?q=a@b", expected)
+        assert SECRET not in seen["host"]
 
     def test_nobody_listens(self) -> None:
         """Given no server, then the system's words are repeated."""

@@ -260,6 +260,40 @@ class TestRerunNever:
         assert program("resume", "latest", "-q", cwd=tmp_path).returncode == 0
         assert ran(tmp_path).count("hangs") == 1
 
+    @pytest.mark.parametrize("needs", ["", 'needs = ["first"]\n'])
+    def test_lost_in_one_run_and_accepted_in_the_next(self, tmp_path: Path, needs: str) -> None:
+        """Given a run that failed for the loss of another one and was accepted, then no run of the night attempts the step, and a later night does."""
+        definition = NEVER.replace('needs = ["first"]\n', needs).replace("test -e fine", "true")
+        (tmp_path / "pipeline.toml").write_text(definition, encoding="utf-8")
+        lose(tmp_path, "run", "-q", "--for", "2026-01-31")
+        assert program("run", "-q", "--for", "2026-01-31", cwd=tmp_path).returncode == 1
+        assert "next: orchestrate accept " in program("explain", "latest", "hangs", cwd=tmp_path).stdout
+        assert program("accept", "latest", "hangs", "--reason", "done", cwd=tmp_path).returncode == 0
+        told = program("explain", "latest", "hangs", cwd=tmp_path).stdout
+        assert "next: orchestrate resume " in told
+        assert "orchestrate accept" not in told
+        planned = value_of(program("plan", "--for", "2026-01-31", "--json", cwd=tmp_path), "plan")
+        (entry,) = [step for step in planned["steps"] if step["step"] == "hangs"]
+        assert (entry["outlook"], entry["reason"]) == ("skip", "up_to_date")
+        assert program("resume", "latest", "-q", cwd=tmp_path).returncode == 0
+        assert program("run", "-q", "--for", "2026-01-31", cwd=tmp_path).returncode == 0
+        assert ran(tmp_path).count("hangs") == 1
+        skips = program("audit", "verify", "--skips", cwd=tmp_path)
+        assert skips.returncode == 0, skips.stdout
+        (tmp_path / "ok").touch()
+        assert program("run", "-q", "--for", "2026-02-01", cwd=tmp_path).returncode == 0
+        assert ran(tmp_path).count("hangs") == 2
+
+    def test_accepted_for_a_night_that_is_not_that_of_the_loss(self, tmp_path: Path) -> None:
+        """Given that a later night failed for it, then the run that it was accepted in leaves it alone as well."""
+        (tmp_path / "pipeline.toml").write_text(NEVER.replace("test -e fine", "true"), encoding="utf-8")
+        lose(tmp_path, "run", "-q", "--for", "2026-01-31")
+        assert program("run", "-q", "--for", "2026-02-01", cwd=tmp_path).returncode == 1
+        assert program("accept", "latest", "hangs", "--reason", "done", cwd=tmp_path).returncode == 0
+        assert program("resume", "latest", "-q", cwd=tmp_path).returncode == 0
+        assert ran(tmp_path).count("hangs") == 1
+        assert program("audit", "verify", "--skips", cwd=tmp_path).returncode == 0
+
 
 class TestDefinition:
     """The definition that a run goes on with."""

@@ -164,7 +164,18 @@ class TestFindings:
         assert before.what == "shop: night 2026-01-27 has no run"
         assert (since.subject, before.subject) == ("2026-01-31", "2026-01-27")
         alerts = Alerts({"ops": OPS}, (AlertRule(on=("missing",), nights=2),))
-        assert [told_channels(alerts, occasion) for occasion in (since, before)] == [["ops"], []]
+        assert [told_channels(alerts, occasion) for occasion in (since, before)] == [["ops"], ["ops"]]
+
+    @pytest.mark.parametrize(
+        ("missing", "expected"), [(["2026-01-05", "2026-01-07"], ["05", "07"]), (["2026-01-05"], [])]
+    )
+    def test_missing_nights_that_are_not_adjacent(self, missing: list[str], expected: list[str]) -> None:
+        """Given a rule for two nights, then two that are missing before and after a run are two; one alone is not told."""
+        alerts = Alerts({"ops": OPS}, (AlertRule(on=("missing",), nights=2),))
+        told = [
+            occasion for occasion in missing_occasions("p", missing, "2026-01-06") if told_channels(alerts, occasion)
+        ]
+        assert sorted(occasion.subject[-2:] for occasion in told) == expected
 
     def test_nights_that_are_missing_are_told_again_only_with_another(self) -> None:
         """Given nights that are missing, when one more is, then that is news; when a run comes after them, or nothing is missing, nothing is."""

@@ -69,6 +69,14 @@ class TestStepBaselines:
 
             assert (found.last_status, found.success) == (expected, "run-0/2")
 
+    def test_a_lost_attempt_that_was_accepted(self) -> None:
+        """Given one, then the run that it was accepted in and the night that it was for are known."""
+        row = {**ROW, "last_status": "accepted", "vouched_run": "run-2", "vouched_night": "2026-01-01"}
+
+        found = baseline(Step("a", ("x",)), {("a", ""): row})
+
+        assert (found.vouched_run, found.vouched_night) == ("run-2", "2026-01-01")
+
     def test_a_renaming_changes_no_key(self) -> None:
         """Given renamed datasets, steps and the step itself, then its history counts, under the present names."""
         datasets = (Dataset("data", formerly=("old_data",)), Dataset("out", formerly=("old_out",)))

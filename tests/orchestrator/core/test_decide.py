@@ -123,8 +123,8 @@ CASES: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
     ("13", lambda f: f.baseline.key is None and f.baseline.last_status in (None, *SUCCESSES)),
     ("14", lambda f: f.baseline.last_status in LOST),
     ("15", lambda f: f.baseline.last_status not in SUCCESSES),
-    ("16", lambda f: not f.step.reads and not f.step.needs and not f.attempted),
-    ("17", differs),
+    ("16", lambda f: not f.step.reads and not f.step.needs and not f.attempted and not f.vouched),
+    ("17", lambda f: not f.vouched and differs(f)),
     ("18", lambda f: touched(f) == "changed"),
     ("19", lambda f: touched(f) == "gone"),
     ("20", lambda f: "out" not in f.baseline.outputs),
@@ -190,6 +190,7 @@ def facts(draw: st.DrawFn) -> Facts:
         selected=among(True, st.booleans()),
         forced=among(False, st.booleans()),
         attempted=draw(st.booleans()),
+        vouched=draw(st.booleans()),
         retried=among(None, st.sampled_from([None, "run-1/1"])),
         ending=among(None, st.sampled_from([None, "cancelled"])),
         sources=frozenset(reads) & {"raw"},
@@ -328,6 +329,14 @@ class TestEvidence:
         )
 
         assert decision == Run("no_inputs")
+
+    def test_accepted_in_place_of_a_lost_attempt(self) -> None:
+        """Given another key than the attempt had that was accepted in its place, then the evidence of the skip is the key that was accepted."""
+        step = Step(name="s", command=("true",), rerun="never")
+        baseline = known(material(), last_status="accepted")
+        facts = Facts(step=step, vouched=True, baseline=baseline, measurement=Measurement(material(argv="false")))
+
+        assert decide(facts) == Skip("up_to_date", {"key": baseline.key, "since": "run-0/1"})
 
     def test_accepted_before_it_ever_succeeded(self) -> None:
         """Given outputs that somebody accepted, but no success to compare with, then it runs as one that never succeeded."""

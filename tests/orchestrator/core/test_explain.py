@@ -192,7 +192,8 @@ class TestReasonText:
 def detail(status: str, *steps: tuple[str, str, str | None, int], **more: object) -> dict[str, object]:
     """Return a run as the queries give it; steps are name, status, reason, attempts."""
     names = ("step", "status", "reason", "attempts")
-    listed = [{**dict(zip(names, step, strict=True)), "evidence": {"dataset": "out"}} for step in steps]
+    evidence = {"dataset": "out", "attempt": "R0/1"}
+    listed = [{**dict(zip(names, step, strict=True)), "evidence": evidence} for step in steps]
     return {"run_id": "R", "night": "2026-01-01", "status": status, "steps": listed, **more}
 
 
@@ -226,7 +227,22 @@ class TestNextCommand:
             ),
             (
                 detail("failed", ("a", "failed", "lost", 1)),
-                ["orchestrate logs R a", "orchestrate explain R a", AGAIN],
+                ['orchestrate accept R a --reason "…"', f"{AGAIN} --force --only a"],
+            ),
+            (
+                detail("failed", ("a", "failed", "lost", 1), accepted_since=["a"], is_newest=True),
+                ["orchestrate resume R"],
+            ),
+            (detail("failed", ("a", "failed", "lost", 1), accepted_since=["a"], is_newest=False), [AGAIN]),
+            (
+                detail(
+                    "failed",
+                    ("a", "skipped", "input_untrusted", 0),
+                    graph={"steps": [{"step": "w", "writes": ["out"]}]},
+                    accepted_since=["w"],
+                    is_newest=True,
+                ),
+                ["orchestrate resume R"],
             ),
             (detail("failed", ("a", "skipped", "input_untrusted", 0)), ["orchestrate explain R a", AGAIN]),
             (
@@ -256,3 +272,16 @@ class TestNextCommand:
     def test_commands(self, run: dict[str, object], commands: list[str]) -> None:
         """Given a run, then what to type next."""
         assert commands == next_command(run)
+
+    def test_a_run_with_settings(self) -> None:
+        """Given a run that was started with --set, then it is to be resumed, which keeps that, as long as it is the newest."""
+        more = {"has_settings": True, "is_newest": True}
+        assert next_command(detail("interrupted", **more)) == ["orchestrate resume R"]
+        assert next_command(detail("interrupted", **more | {"is_newest": False})) == [AGAIN]
+        lost = detail("failed", ("a", "failed", "lost", 0), **more)
+        assert next_command(lost)[1] == f"{AGAIN} --force --only a"
+
+    def test_lost_with_its_orchestrator(self) -> None:
+        """Given a step that was lost with the orchestrator, and not left alone since, then nobody is asked to accept it."""
+        step = {"step": "a", "status": "failed", "reason": "lost", "attempts": 1, "evidence": {"survivors": []}}
+        assert next_command(detail("failed") | {"steps": [step]})[0] == "orchestrate logs R a"

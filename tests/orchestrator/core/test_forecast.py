@@ -234,6 +234,14 @@ class TestForecast:
         ] == [(item.step, item.outlook, item.reason) for item in entries]
         assert [{"root": "a"}, {"root": "a"}, {"step": "a"}] == [dict(item.evidence) for item in entries[1:]]
 
+    def test_accepted_in_place_of_a_lost_attempt(self) -> None:
+        """Given that somebody vouched for a lost attempt of the night, then nothing that runs above it makes the step run."""
+        case = Case(data_pipeline({"a": ["raw"], "b": ["a"]}, b={"rerun": "never"}))
+        case.rows["b", ""] = {**case.rows["b", ""], "last_status": "accepted", "vouched_night": "2026-01-01"}
+        case.world.contents["raw"] = "second"
+
+        assert [("a", "run", "input_changed"), ("b", "skip", "up_to_date")] == case.told()
+
     def test_renamed_step_keeps_its_history(self) -> None:
         """Given a step and a dataset that were called otherwise, then their history counts and nothing runs."""
         case = Case()

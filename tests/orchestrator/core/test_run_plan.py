@@ -62,6 +62,23 @@ class TestFacts:
         assert [False, True, True] == [facts[name].selected for name in "abc"]
         assert [{"raw"}, set(), {"raw"}] == [facts[name].sources for name in "abc"]
 
+    @pytest.mark.parametrize(
+        ("rerun", "run", "night", "expected"),
+        [
+            ("never", "run-1", "2025-12-31", True),
+            ("never", "run-0", "2026-01-01", True),
+            ("never", "run-0", "2025-12-31", False),
+            ("never", None, None, False),
+            ("safe", "run-1", "2026-01-01", False),
+        ],
+    )
+    def test_vouched(self, rerun: str, run: str | None, night: str | None, *, expected: bool) -> None:
+        """Given a lost attempt that was accepted, then it counts in that run and for its night, where the step must not run twice."""
+        row = {**SUCCEEDED, "last_status": "accepted", "vouched_run": run, "vouched_night": night}
+        plan = simulated_plan(data_pipeline({"a": ["raw"]}, a={"rerun": rerun}), rows={("a", ""): row})
+
+        assert plan.facts("a", initial_state(), upstream=Upstream(), ending=None).vouched is expected
+
     def test_fail_fast_is_the_pipelines(self) -> None:
         """Given a pipeline that says so, then the first failure ends the run."""
         assert not simulated_plan(chain("a")).fail_fast

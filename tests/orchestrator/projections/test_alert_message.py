@@ -86,12 +86,13 @@ class TestRun:
     """One message a run: the root first, what follows from it counted."""
 
     def test_cascade_and_others(self, failed: tuple[Path, str]) -> None:
-        """Given two failures, then the first is the cause, what it skipped is counted, and the other one is named."""
+        """Given two failures, then the first is the cause, what either of them skipped is counted, and the other one is named."""
         folder, run_id = failed
         with reading(folder) as connection:
             made = message(connection, kind="failed", run_id=run_id, what="shop failed")
         assert made["root_cause"]["step"] == "ingest"
-        assert made["skipped"] == 2
+        assert made["skipped"] == 3
+        assert "\n3 steps were skipped because of what failed\n" in made["text"]
         assert made["problems"] == ["other failed as well"]
         assert made["tail"] is None
 

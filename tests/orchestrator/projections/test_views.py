@@ -34,6 +34,7 @@ from orchestrator.core.events import (
     event_type,
 )
 from orchestrator.projections import manual_actions, queries, reproductions
+from orchestrator.projections.baseline_rows import baselines_for
 from orchestrator.projections.dictionary import DICTIONARY
 from orchestrator.projections.estimates import duration_history
 from orchestrator.projections.questions import QUESTIONS
@@ -283,7 +284,7 @@ class TestRows:
         ]
         assert [row["reproduction"] for row in reproductions.verdicts_on(connection, "r4")] == ["r4"]
         assert reproductions.verdicts_on(connection, "r5") == []
-        baselines = queries.baselines_for(connection, "shop")
+        baselines = baselines_for(connection, "shop")
         assert (baselines["load", ""]["last_run_id"], baselines["load", ""]["run_id"]) == ("r2", "r2")
         assert queries.run_row(connection, "r4")["status"] == "succeeded"
         assert (
@@ -375,6 +376,7 @@ READERS: Mapping[str, tuple[Callable[[sqlite3.Connection], object], set[str]]] =
     "definition_changes": (queries.definition_changes, {"moves"}),
     "moves_before": (lambda connection: manual_actions.moves_before(connection, "r3"), {"moves"}),
     "unacknowledged": (lambda connection: manual_actions.unacknowledged(connection, "shop"), {"acknowledgements"}),
+    "asks_for_digest": (lambda connection: manual_actions.asks_for_digest(connection, "shop"), {"pipelines", "blobs"}),
     "last_host": (lambda connection: manual_actions.last_host(connection, ["shop"]), set()),
     "duration_history": (lambda connection: duration_history(connection, ["shop"], before="r3"), {"steps"}),
     "pipeline_overview": (
@@ -392,6 +394,7 @@ READERS: Mapping[str, tuple[Callable[[sqlite3.Connection], object], set[str]]] =
             "notes",
             "acknowledgements",
             "moves",
+            "acceptances",
             "checkpoints",
             "reproductions",
             "verdicts",
