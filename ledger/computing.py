@@ -53,6 +53,10 @@ def load_schema(connection: sqlite3.Connection, path: Path) -> None:
     try:
         with _limited(connection, _until(_SECONDS)):
             connection.execute("SELECT 1 FROM main.sqlite_schema LIMIT 0").fetchall()
+    except UnicodeDecodeError as error:
+        # What SQLite says of a malformed schema has a name of it in it, byte by byte.
+        what = error.object.decode("utf-8", "backslashreplace")
+        raise DamagedLedgerError(str(path), [what]) from error
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
         if name == "SQLITE_INTERRUPT" or isinstance(error, sqlite3.DataError):

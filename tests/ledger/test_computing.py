@@ -271,6 +271,17 @@ class TestLoading:
             load_schema(connection, path)
 
 
+def test_malformed_schema_whose_name_is_no_text(path: Path) -> None:
+    """Given a bit turned in the name of a table whose definition is malformed, then what SQLite says of it is told, with the byte written out."""
+    with changing(path) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET sql = 'CREATE TABLE (', name = CAST(x'62d46f' AS TEXT) WHERE name = 'blobs'"
+        )
+    with pytest.raises(DamagedLedgerError, match=r"malformed database schema \(b\\xd4o\)"):
+        LedgerReader(path)
+
+
 class TestBounds:
     """How much reading a file may take."""
 
