@@ -81,7 +81,7 @@ def close_lost_runs(ledger: Ledger, pipeline: str, *, say: Say) -> None:
             message = f"run {run_id} of {pipeline} is on in process {process['pid']}, though its lock is free: somebody has removed the lock's file"
             problem = Problem("active", message, suggestion="wait for its end; `orchestrate cancel` asks for it")
             raise RefusedError([problem], ExitCode.ACTIVE)
-    for run_id in reconcile(ledger, unfinished):
+    for run_id in reconcile(ledger, unfinished, folder=ledger.path.parent):
         say(f"run {run_id} had lost its orchestrator; it is interrupted now")
         # What its steps were told and had to report; nobody will ask for it.
         shutil.rmtree(ledger.path.parent / "exchange" / run_id, ignore_errors=True)
@@ -93,7 +93,7 @@ def close_lost_reproductions(ledger: Ledger, pipeline: str, *, say: Say) -> None
         if is_alive(**run_process(ledger.connection, run_id)):
             continue
         with contextlib.suppress(WrongExpectedVersionError):  # Somebody else does the same: nobody holds a lock for it.
-            reconcile(ledger, [run_id])
+            reconcile(ledger, [run_id], folder=ledger.path.parent)
             say(f"reproduction {run_id} had lost its orchestrator; it is interrupted now")
         shutil.rmtree(ledger.path.parent / "exchange" / run_id, ignore_errors=True)
         shutil.rmtree(scratch_folder(ledger, run_id), ignore_errors=True)

@@ -43,12 +43,17 @@ class History(Journal, Protocol):
         ...
 
 
-def reconcile(store: History, run_ids: Sequence[str], *, grace_seconds: float = GRACE_SECONDS) -> list[str]:
+def reconcile(
+    store: History, run_ids: Sequence[str], *, folder: Path | None = None, grace_seconds: float = GRACE_SECONDS
+) -> list[str]:
     """
     End the runs *run_ids*, whose orchestrator is dead, and return those that were ended.
 
     The caller holds the lock of their pipeline. Processes that are left get TERM, *grace_seconds*, then KILL, before anything is
     recorded.
+
+    Args:
+        folder: Of the ledger; see `end_survivors`.
     """
     ended = []
     for run_id in run_ids:
@@ -58,7 +63,7 @@ def reconcile(store: History, run_ids: Sequence[str], *, grace_seconds: float = 
         if state.status != "running":
             continue
         version = state.version
-        survivors = end_survivors(run_id, grace_seconds=grace_seconds)
+        survivors = end_survivors(run_id, folder=folder, grace_seconds=grace_seconds)
         closing = closing_events(state, survivors)
         store.append(
             stream,
@@ -97,9 +102,12 @@ def closing_events(state: RunState, survivors: Sequence[int]) -> list[Event]:
     return events
 
 
-def end_survivors(run_id: str, *, grace_seconds: float) -> list[int]:
+def end_survivors(run_id: str, *, grace_seconds: float, folder: Path | None = None) -> list[int]:
     """
     End every process that has *run_id* in its environment: TERM and CONT, *grace_seconds*, KILL; return their pids.
+
+    A copy of the ledger's *folder* knows the same run, which may have been resumed where it was copied from: a process whose report would go to another
+    folder that exists belongs to that one, and is left. Where that folder exists no more, it was moved.
 
     Looks again until none is left, since a process may start others while it is being ended; twice, since one that ends between being listed and being
     looked at hides what it has started. What cannot be killed is tried once, and left.
@@ -112,7 +120,7 @@ def end_survivors(run_id: str, *, grace_seconds: float) -> list[int]:
     grace = grace_seconds
     empty_looks = 0
     for _ in range(_ROUNDS):
-        found = _processes_of(run_id, living)
+        found = _processes_of(run_id, living, folder)
         if not found:
             empty_looks += 1
             if empty_looks == _EMPTY_LOOKS:
@@ -154,7 +162,7 @@ def _still_there(descriptors: Iterable[int], seconds: float) -> set[int]:
     return left
 
 
-def _processes_of(run_id: str, without: Collection[int]) -> dict[int, int]:
+def _processes_of(run_id: str, without: Collection[int], folder: Path | None) -> dict[int, int]:
     marker = f"ORCHESTRATE_RUN_ID={run_id}".encode()
     found: dict[int, int] = {}
     for entry in os.listdir("/proc"):
@@ -163,7 +171,8 @@ def _processes_of(run_id: str, without: Collection[int]) -> dict[int, int]:
         with contextlib.suppress(OSError):
             descriptor = os.pidfd_open(int(entry))
             try:
-                mine = marker in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
+                variables = Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
+                mine = marker in variables and not _is_of_another(variables, folder)
             except OSError:
                 mine = False
             if mine:
@@ -171,6 +180,18 @@ def _processes_of(run_id: str, without: Collection[int]) -> dict[int, int]:
             else:
                 os.close(descriptor)
     return found
+
+
+def _is_of_another(variables: Iterable[bytes], folder: Path | None) -> bool:
+    """Return whether a process with the environment *variables* reports to a folder that exists and is not *folder*."""
+    if folder is None:
+        return False
+    reports = [os.fsdecode(entry.partition(b"=")[2]) for entry in variables if entry.startswith(b"ORCHESTRATE_RESULT=")]
+    for report in reports:
+        # FOLDER/exchange/RUN/STEP.ATTEMPT.result.json
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            return not os.path.samefile(Path(report).parents[2], folder)
+    return False
 
 
 def _signal_all(descriptors: Iterable[int], number: signal.Signals) -> None:

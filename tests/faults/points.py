@@ -34,8 +34,8 @@ def chosen(points: list[Point], every: int) -> list[Point]:
     return [point for point in points if point[1] in (1, last[point[0]]) or point[1] % every == 0]
 
 
-def found_at(points: list[Point], check: Check, make: Callable[[str], Path], *, at_once: int = 2) -> str:
-    """Return what *check* finds at each of *points*, *at_once* at a time, each in a folder of its own that *make* gives by its name."""
+def found_at(points: list[Point], check: Check, make: Callable[[str], Path]) -> str:
+    """Return what *check* finds at each of *points*, two at a time, each in a folder of its own that *make* gives by its name."""
 
     def checked(point: Point) -> tuple[Point, list[str]]:
         folder = make(f"{point[0]}-{point[1]}")
@@ -44,5 +44,5 @@ def found_at(points: list[Point], check: Check, make: Callable[[str], Path], *, 
             shutil.rmtree(folder)
         return point, found
 
-    with ThreadPoolExecutor(at_once) as pool:
+    with ThreadPoolExecutor(2) as pool:
         return "\n".join(f"{point}: {what}" for point, found in pool.map(checked, points) for what in found)

@@ -53,8 +53,7 @@ class TestResume:
             wrong += expected(program(*RESUME, cwd=folder), 0, 2)
             return wrong + recovered(folder)
 
-        # One at a time: a resume goes on under the id of the run, which all copies share, and what lives of a run is found by it.
-        assert found_at(taken, check, copy, at_once=1) == ""
+        assert found_at(taken, check, copy) == ""
         count("crash points of resume", len(taken))
 
 

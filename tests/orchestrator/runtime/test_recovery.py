@@ -125,6 +125,34 @@ class TestSurvivors:
                 process.wait()
             survivor.stdout.close()
 
+    def test_processes_of_a_copy_are_left(self, tmp_path: Path) -> None:
+        """Given the same run in a copy of the folder, where it was resumed, then only what reports to this folder, or to one that has been moved away, is ended."""
+        own, copy = tmp_path / "own", tmp_path / "copy"
+        (tmp_path / "link").symlink_to(own)
+        for folder in (own, copy):
+            folder.mkdir()
+        reports = [
+            f"{tmp_path}/{name}/exchange/run-copied/a.2.result.json" for name in ("own", "link", "moved", "copy")
+        ]
+        processes = [
+            subprocess.Popen(
+                ["sleep", "300"],
+                env={"PATH": os.environ["PATH"], "ORCHESTRATE_RUN_ID": "run-copied", "ORCHESTRATE_RESULT": report},
+                start_new_session=True,
+            )
+            for report in [*reports, "short"]
+        ]
+        own_ones = [process for process in processes if process is not processes[3]]
+        try:
+            assert set(end_survivors("run-copied", folder=own, grace_seconds=5)) == {each.pid for each in own_ones}
+            assert [each.wait(20) for each in own_ones] == [-signal.SIGTERM] * 4
+            assert processes[3].poll() is None
+        finally:
+            for process in processes:
+                if process.poll() is None:
+                    process.kill()
+                process.wait()
+
 
 class TestTenacity:
     """Who starts others while it is being ended does not get away."""
