@@ -221,6 +221,14 @@ class TestDatasets:
         assert [] == told(sources + STEPS + "reads = ['x', 'y']\nwrites = ['z']\n")
 
 
+def test_written_inside_what_is_read() -> None:
+    """Given an output inside a folder that is read as a whole, then a warning says so; where only files of the folder itself are read, there is none."""
+    steps = "[steps.a]\nshell = 'x'\nreads = ['raw']\nwrites = ['out']\n[datasets.out]\npath = 'raw/out'\n"
+    whole = "[datasets.raw]\npath = 'raw'\n"
+    assert "overlap" in [kind for kind, _ in told(steps + whole)]
+    assert "overlap" not in [kind for kind, _ in told(steps + whole + "pattern = '*.csv'\n")]
+
+
 class TestSteps:
     """Steps name what is there, and nobody waits for themselves."""
 
