@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -79,7 +80,7 @@ def broken_promises(folder: Path, *, finished: bool, now: Callable[[], str] = ut
     if finished:
         wrong += [f"a run is still open: {statuses}"] if "running" in statuses else []
         wrong += [f"left behind: {path.relative_to(folder)}" for path in _unfinished_files(folder)]
-        wrong += [f"process {pid} of run {run_id} lives" for run_id, pid in _living(events)]
+        wrong += [f"process {pid} of run {run_id} lives" for run_id, pid in _living(folder, events)]
     return wrong
 
 
@@ -123,16 +124,20 @@ def _unfinished_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _living(events: list[Recorded]) -> Iterator[tuple[str, int]]:
-    """Yield processes that have the id of a run in their environment."""
+def _living(folder: Path, events: list[Recorded]) -> Iterator[tuple[str, int]]:
+    """Yield processes that have the id of a run in their environment; in a copy of *folder* the same run may have been resumed at this moment."""
     marks = {
         f"ORCHESTRATE_RUN_ID={data['run_id']}".encode(): data["run_id"]
         for _, kind, data in events
         if kind == "run.started"
     }
+    reporting = b"ORCHESTRATE_RESULT="
+    here = reporting + os.fsencode(folder.resolve()) + b"/"
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             with contextlib.suppress(OSError):
-                for entry in (process / "environ").read_bytes().split(b"\0"):
-                    if entry in marks:
-                        yield marks[entry], int(process.name)
+                entries = (process / "environ").read_bytes().split(b"\0")
+                if any(entry.startswith(reporting) and not entry.startswith(here) for entry in entries):
+                    continue
+                for entry in marks.keys() & entries:
+                    yield marks[entry], int(process.name)
