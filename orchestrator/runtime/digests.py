@@ -216,7 +216,7 @@ class FileDigester:
                 else:
                     listed.append(entry)
                     paths.append(path)
-        listed.sort(key=lambda entry: str(entry[0]))
+        listed.sort(key=_by_name_and_content)
         extent = Extent(
             files=len(listed),
             bytes=sum(int(str(entry[1])) for entry in listed),
@@ -321,6 +321,11 @@ class FileDigester:
     def _count_changes(self, before: str, after: bytes | None) -> dict[str, int]:
         changes = manifest_changes(self._load_manifest(before), after)
         return {kind: len(names) for kind, names in changes.items() if kind != "same"}
+
+
+def _by_name_and_content(entry: list[object]) -> list[str]:
+    """Order files whatever order the disk gives them in; without their secrets several may have one name."""
+    return [str(part) for part in entry]
 
 
 def manifest_changes(before: bytes | None, after: bytes | None) -> dict[str, list[str]]:

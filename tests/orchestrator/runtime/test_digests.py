@@ -446,3 +446,13 @@ class TestNames:
         (manifest,) = measured.manifests.values()
         assert ["x_***.csv", "y_***.csv"] == sorted(manifest_files(manifest))
         assert ["***.py"] == list(measured.code)
+
+    def test_names_that_are_written_alike(self, bench: Bench) -> None:
+        """Given two files whose recorded names are equal, then the manifest does not depend on the order in which the disk names them."""
+        digests = []
+        for contents in ("12", "21"):
+            for name, content in zip(("x\udcff.csv", r"x\xff.csv"), contents, strict=True):
+                bench.write(name, content)
+            digests.append(bench.digest())
+
+        assert digests[0] == digests[1]
