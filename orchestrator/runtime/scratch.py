@@ -7,11 +7,12 @@ Nothing is linked: what a step does to its inputs there stays there. Where a dat
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import IO
 
 import attrs
 
@@ -26,6 +27,7 @@ _BY_TIME = "mtime:"
 _UNREADABLE = "unreadable:"
 _SCRIPT, _BINARY = b"#!", b"\x7fELF"
 _NAMED_AT_MOST = 3
+_CLOSED = (errno.EACCES, errno.EPERM, errno.ELOOP)
 
 
 @attrs.frozen
@@ -122,26 +124,34 @@ def _copied(source: str, target: str, size: int, digest: str) -> str | None:
             status = os.fstat(file.fileno())
             if status.st_size != size or (digest.startswith(_BY_TIME) and digest != f"{_BY_TIME}{status.st_mtime_ns}"):
                 return "changed"
-            content = sha256()
             Path(target).parent.mkdir(parents=True, exist_ok=True)
             # Of two datasets that share a file, the first one has brought it.
             is_there = source == target or os.path.lexists(target)
-            with contextlib.nullcontext() if is_there else open(target, "xb", buffering=0, opener=_private) as copy:
-                while chunk := file.read(_CHUNK_BYTES):
-                    content.update(chunk)
-                    if copy is not None:
-                        copy.write(chunk)
+            with contextlib.nullcontext() if is_there else open(target, "xb", opener=_private) as copy:
+                actual = _read_through(file, copy)
     except (FileNotFoundError, NotADirectoryError):
         return "gone"
     except NotAFileError:
         return "changed"
-    except PermissionError:
+    except OSError as error:
+        if error.errno not in _CLOSED:
+            raise
         return "unreadable"
     if not is_there:
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
     if digest.startswith(_BY_TIME):
         return None
-    return None if digest == f"sha256:{content.hexdigest()}" else "changed"
+    return None if digest == actual else "changed"
+
+
+def _read_through(file: IO[bytes], copy: IO[bytes] | None) -> str:
+    """Return the digest of what is left of *file*, which is written to *copy* as it is read, so that what lies there is what was looked at."""
+    content = sha256()
+    while chunk := file.read(_CHUNK_BYTES):
+        content.update(chunk)
+        if copy is not None:
+            copy.write(chunk)
+    return f"sha256:{content.hexdigest()}"
 
 
 def _private(path: str, flags: int) -> int:
@@ -189,20 +199,22 @@ def is_inside(name: str) -> bool:
 def _taken_in_place(source: Path, target: Path, digest: str) -> str | None:
     """Copy a file of code that is still what it was, or link to it where it is a program; return why that cannot be, or None."""
     try:
-        with open_file(source) as file:
-            start, content = file.read(len(_SCRIPT)), sha256()
-            file.seek(0)
-            while chunk := file.read(_CHUNK_BYTES):
-                content.update(chunk)
+        file = open_file(source)
     except NotAFileError:
         return "is no file any more"
     except OSError:
         return "is not there any more"
-    if digest != f"sha256:{content.hexdigest()}":
+    with file:
+        is_script = file.read(len(_SCRIPT)) == _SCRIPT
+        file.seek(0)
+        is_program = os.access(source, os.X_OK) and not is_script
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.nullcontext() if is_program else open(target, "wb", opener=_private) as copy:
+            actual = _read_through(file, copy)
+    if digest != actual:
         return "is not what it was"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if start != _SCRIPT and os.access(source, os.X_OK):
+    if is_program:
         target.symlink_to(source)  # A program finds its libraries beside itself.
     else:
-        shutil.copy(source, target)
+        target.chmod(0o700 if is_script else 0o600)
     return None

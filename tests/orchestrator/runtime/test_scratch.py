@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -144,10 +145,18 @@ class TestInputs:
         """Given a file that may not be read, then that is said."""
 
         def closed(*_: object, **__: object) -> None:
-            raise PermissionError
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
         monkeypatch.setattr("builtins.open", closed)
         assert "cannot be read" in problems_of(read(raw, {"a.csv": A}))[0][1]
+
+    def test_a_link_to_itself(self, raw: Path) -> None:
+        """Given a link that leads nowhere in the place of a file, then that is said."""
+        (raw / "a.csv").unlink()
+        (raw / "a.csv").symlink_to("a.csv")
+        assert problems_of(read(raw, {"a.csv": A})) == [
+            ("input_changed", "input raw: 1 of 1 files cannot be read, or could not then: a.csv")
+        ]
 
 
 class TestCode:
