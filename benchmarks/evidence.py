@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import sqlite3
 import time
@@ -28,11 +27,11 @@ from ledger.projection import Projection, make_objects
 from ledger.schema import FORMAT, SCRIPTS, statements
 from ledger.store import open_ledger
 from ledger.writing import INSERT_EVENT, connect_to_write
+from orchestrator.cli.run_ids import RUN_ID
 from orchestrator.projections.blob_names import blob_names
 from orchestrator.projections.read_models import ReadModels
 
 BATCH = 256
-_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{9}")
 
 Batch = tuple[str, list[NewEvent], dict[str, bytes]]
 Task = Callable[[], float]
@@ -124,7 +123,7 @@ def _again(event: RecordedEvent, number: int) -> NewEvent:
 
 
 def _renamed(text: str, number: int) -> str:
-    return _RUN_ID.sub(lambda match: f"{match[0][:17]}{number:09x}", text)
+    return RUN_ID.sub(lambda match: f"{match[0][:17]}{number:09x}", text)
 
 
 def _fresh(path: Path) -> None:

@@ -15,12 +15,12 @@ import attrs
 from ledger.store import Ledger
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.holding import close_lost_runs, pipeline_lock
+from orchestrator.cli.holding import close_lost_reproductions, close_lost_runs, pipeline_lock
 from orchestrator.core.printable import printable
 from orchestrator.core.problems import Problem
-from orchestrator.projections.queries import run_row
+from orchestrator.projections.reproductions import any_run, reproduced
 from orchestrator.projections.starts import last_start
-from orchestrator.runtime.liveness import boot_id, process_start
+from orchestrator.runtime.liveness import boot_id, is_alive, process_start
 from orchestrator.runtime.provenance import host_name
 
 Say = Callable[[str], None]
@@ -60,19 +60,25 @@ def orchestrator_of(ledger: Ledger, run_id: str, pipeline: str) -> Iterator[Targ
     Find the process that works on the run *run_id*, or give None where that is dead; then the pipeline's lock is held.
 
     Whoever holds the lock says which run it is on; that it is the process which the run was started or resumed by is told by the boot and by the time
-    at which it started.
+    at which it started. A reproduction holds no lock of the pipeline: there that process is all.
 
     Raises:
         RefusedError: Somebody else has the pipeline, or the process is on another machine, hidden from this one, or another user's.
     """
-    lock = pipeline_lock(ledger, pipeline)
-    if lock.acquire():
-        try:
-            yield None
-        finally:
-            lock.release()
+    process = last_start(ledger.connection, run_id)
+    if reproduced(ledger.connection, run_id) is None:
+        lock = pipeline_lock(ledger, pipeline)
+        if lock.acquire():
+            try:
+                yield None
+            finally:
+                lock.release()
+            return
+        _check_holder(process, lock.holder(), run_id, pipeline)
+    elif _is_dead(process):
+        yield None
         return
-    target = _living(last_start(ledger.connection, run_id), lock.holder(), run_id, pipeline)
+    target = _living(process, run_id)
     try:
         yield target
     finally:
@@ -107,27 +113,53 @@ def end_run(ledger: Ledger, run_id: str, target: Target, *, force: bool, seconds
 
 def close_lost_run(ledger: Ledger, run_id: str, *, say: Say) -> None:
     """Give the run *run_id* its end, unless somebody else is about to."""
-    pipeline = str(run_row(ledger.connection, run_id)["pipeline"])
-    lock = pipeline_lock(ledger, pipeline)
-    if lock.acquire():
+    pipeline = str(any_run(ledger.connection, run_id)["pipeline"])
+    # A reproduction has no lock that anybody could hold.
+    lock = None if reproduced(ledger.connection, run_id) else pipeline_lock(ledger, pipeline)
+    if lock is None or lock.acquire():
         try:
-            close_lost_runs(ledger, pipeline, say=say)
+            close_lost(ledger, run_id, pipeline, say=say)
         finally:
-            lock.release()
+            if lock is not None:
+                lock.release()
 
 
-def _living(process: Mapping[str, Any], holder: Mapping[str, object], run_id: str, pipeline: str) -> Target:
+def close_lost(ledger: Ledger, run_id: str, pipeline: str, *, say: Say) -> None:
+    """Give the run *run_id*, whose orchestrator is dead, its end, and with it what else of its kind *pipeline* has lost; see `orchestrator_of`."""
+    if reproduced(ledger.connection, run_id) is None:
+        close_lost_runs(ledger, pipeline, say=say)
+    else:
+        close_lost_reproductions(ledger, pipeline, say=say)
+
+
+def _is_dead(process: Mapping[str, Any]) -> bool:
+    """Whether the *process* that the ledger names has ended; nobody can tell of one of another machine."""
+    known = {"pid": process["pid"], "start": process["process_start"], "boot": process["boot_id"]}
+    return bool(process["host"] == host_name()) and not is_alive(**known)
+
+
+def _check_holder(process: Mapping[str, Any], holder: Mapping[str, object], run_id: str, pipeline: str) -> None:
     """
-    Return the process that the ledger names, if the *holder* of the lock is it.
+    Make sure that the *holder* of the lock is the *process* that the ledger names.
+
+    Raises:
+        RefusedError: It is another one.
+    """
+    who = f"process {process['pid']} on {process['host']}"
+    if (holder.get("run_id"), holder.get("pid"), holder.get("host")) != (run_id, process["pid"], process["host"]):
+        message = f"pipeline {pipeline} is held by run {holder.get('run_id', '(unknown)')}, process {holder.get('pid', '?')}, not by {who}"
+        raise _refused("held", message, "look again with `orchestrate status`", ExitCode.ACTIVE)
+
+
+def _living(process: Mapping[str, Any], run_id: str) -> Target:
+    """
+    Return the *process* that the ledger names.
 
     Raises:
         RefusedError: It cannot be told, or is out of reach.
     """
     pid, here = int(process["pid"]), host_name()
     who = f"process {pid} on {process['host']}"
-    if (holder.get("run_id"), holder.get("pid"), holder.get("host")) != (run_id, pid, process["host"]):
-        message = f"pipeline {pipeline} is held by run {holder.get('run_id', '(unknown)')}, process {holder.get('pid', '?')}, not by {who}"
-        raise _refused("held", message, "look again with `orchestrate status`", ExitCode.ACTIVE)
     if process["host"] != here:
         raise _refused("other_host", f"run {run_id} is on another machine: {who}, this is {here}", "cancel it there")
     try:
@@ -155,12 +187,12 @@ def _refused(kind: str, message: str, hint: str, code: ExitCode = ExitCode.REFUS
 
 
 def _is_on(ledger: Ledger, run_id: str) -> bool:
-    return run_row(ledger.connection, run_id)["status"] == "running"
+    return any_run(ledger.connection, run_id)["status"] == "running"  # type: ignore[no-any-return]
 
 
 def _running_text(ledger: Ledger, run_id: str) -> str:
     rows = ledger.connection.execute(
-        "SELECT step FROM audit_steps WHERE run_id = ? AND status IN ('running', 'retrying') ORDER BY position",
+        "SELECT step FROM steps WHERE run_id = ? AND status IN ('running', 'retrying') ORDER BY position",
         (run_id,),
     ).fetchall()
     names = ", ".join(name for (name,) in rows[:_STEPS_NAMED]) + (", …" if len(rows) > _STEPS_NAMED else "")

@@ -31,7 +31,8 @@ from orchestrator.cli.manual import acting, checked_reason
 from orchestrator.cli.project import Prepared, Project
 from orchestrator.cli.reading import View
 from orchestrator.cli.recorded_run import RecordedRun, not_kept, recorded_run, variables_again
-from orchestrator.cli.running import MakeObservers, Say, new_run_id, run_engine
+from orchestrator.cli.run_ids import new_run_id
+from orchestrator.cli.running import MakeObservers, Say, run_engine
 from orchestrator.cli.scratch_tree import Tree, lay_out, make_tree, outside_problems, with_programs
 from orchestrator.cli.sealing import seal_ledger
 from orchestrator.cli.telemetry.entry import NoTelemetry, telemetry_of_run

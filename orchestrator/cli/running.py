@@ -35,6 +35,7 @@ from orchestrator.cli.reach import prepared_reach
 from orchestrator.cli.refusal_alerts import tell_of_error
 from orchestrator.cli.refusals import record_refusal
 from orchestrator.cli.resuming import Resumption, differing_variables, resumed_state
+from orchestrator.cli.run_ids import new_run_id
 from orchestrator.cli.sealing import check_signer, hold_to_last_seal, missing_key, seal_run
 from orchestrator.cli.telemetry.entry import NoTelemetry, telemetry_of_run
 from orchestrator.cli.telemetry.sampling import run_is_sampled
@@ -90,15 +91,6 @@ class Start:
     wait: bool = False
     moved: bool = False
     reason: str | None = None
-
-
-def new_run_id(now: datetime) -> str:
-    """
-    Return a new run id: the UTC second, then three digits of its fraction (in 4096ths) and six random ones, all hexadecimal.
-
-    Ids sort by time, also those of one second.
-    """
-    return f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond * 4096 // 1_000_000:03x}{os.urandom(3).hex()}"
 
 
 @attrs.frozen

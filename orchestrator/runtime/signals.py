@@ -1,11 +1,13 @@
-"""Signals sent to the orchestrator, as values that its loop takes when it is ready for them."""
+"""Signals sent to the orchestrator, as values that its loop takes when it is ready for them; outside of the loop, as an exception."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
 from collections import deque
+from collections.abc import Iterator
 from types import FrameType
 from typing import Self
 
@@ -13,6 +15,7 @@ from orchestrator.runtime.strays import become_subreaper
 
 _OWN_DESCRIPTORS = 40
 _TAKEN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 _STANDARD_MAX = 2
 """Descriptors up to here are standard input, output and error."""
 
@@ -54,6 +57,29 @@ class SignalInbox:
 
     def _catch(self, number: int, _: FrameType | None) -> None:
         self._taken.append(number)
+
+
+@contextlib.contextmanager
+def left_by_signals() -> Iterator[None]:
+    """
+    Let TERM and HUP leave the block, as INT does, so that what was made in it is cleared up; one that was ignored stays so.
+
+    Raises:
+        SystemExit: With the code that a shell gives to a program that the signal ends.
+    """
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    former = {number: signal.getsignal(number) for number in _ENDING}
+    taken = [number for number in _ENDING if former[number] is not signal.SIG_IGN]
+    for number in taken:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, former[number])
 
 
 def prepare_process() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +19,10 @@ from ledger.verifier import Checkpoint, open_checkpoint, open_vouched
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.keyring import operator_folder, signer_of
+from orchestrator.cli.run_ids import RUN_ID
 from orchestrator.core.printable import printable
 
 _RUNS_NAMED_AT_MOST = 1000
-_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{9}")
-"""As `running.new_run_id` makes them; other folders say nothing about runs."""
 
 
 @attrs.frozen
@@ -145,5 +143,5 @@ def _runs_unknown_to(connection: sqlite3.Connection, path: Path) -> Iterator[str
         with contextlib.suppress(OSError):
             names |= {entry.name for entry in (path.parent / folder).iterdir() if entry.is_dir()}
     for name in names:
-        if name > (after or "") and _RUN_ID.fullmatch(name):
+        if name > (after or "") and RUN_ID.fullmatch(name):  # Other folders say nothing about runs.
             yield name

@@ -8,17 +8,14 @@ import click
 
 from ledger.store import Ledger
 from orchestrator.cli import render
-from orchestrator.cli.cancelling import end_run, orchestrator_of
+from orchestrator.cli.cancelling import close_lost, end_run, orchestrator_of
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.holding import close_lost_runs
 from orchestrator.cli.manual import acting, append_checked, checked_reason, masking
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument
-from orchestrator.cli.reading import View
 from orchestrator.core.durations import parse_duration
 from orchestrator.core.events import RunCancelRequested
-from orchestrator.projections.queries import run_process, run_row
-from orchestrator.projections.reproductions import reproduced
+from orchestrator.projections.reproductions import any_run
 from orchestrator.runtime.provenance import current_actor
 
 EXAMPLES = """\b
@@ -42,14 +39,13 @@ def command(
     """
     End a run that is on: what runs of it is told to end, clean-up still runs, the rest is skipped.
 
-    Needs a ledger alone, and waits until the end is recorded. A run that has lost its orchestrator is closed as interrupted. Exit codes: 0 it has ended, 1 it
+    A run that `reproduce` runs again is one of its own, and is ended by its own id. Needs a ledger alone, and waits until the end is recorded. A run that has lost its orchestrator is closed as interrupted. Exit codes: 0 it has ended, 1 it
     has not within the timeout, 2 it had ended before, or is out of reach, 4 something else has the pipeline.
     """
     seconds = parse_duration(timeout, zero_allowed=True) / 1e6
     with acting(pipeline, ledger) as (view, store):
         run_id = view.find(run)
-        _refuse_reproduction(view, run_id)
-        name = str(run_row(view.connection, run_id)["pipeline"])
+        name = str(any_run(view.connection, run_id)["pipeline"])
         why = checked_reason(view, name, reason, "cancel")
         mask = masking(view, name, os.environ)
         _check_on(store, run_id)
@@ -63,11 +59,11 @@ def command(
         with orchestrator_of(store, run_id, name) as target:
             append_checked(store, name, requested)
             if target is None:
-                close_lost_runs(store, name, say=render.err)
+                close_lost(store, run_id, name, say=render.err)
                 ended = True
             else:
                 ended = end_run(store, run_id, target, force=force, seconds=seconds, say=render.err)
-        status = str(run_row(store.connection, run_id)["status"])
+        status = str(any_run(store.connection, run_id)["status"])
     if as_json:
         render.out_json({"run_id": run_id, "pipeline": name, "status": status, "ended": ended})
     elif ended:
@@ -78,20 +74,6 @@ def command(
     return ExitCode.OK if ended else ExitCode.FAILED
 
 
-def _refuse_reproduction(view: View, run_id: str) -> None:
-    """
-    Make sure that the run is one of its pipeline, whose lock says who works on it.
-
-    Raises:
-        UsageRefusedError: It is one that runs another one again.
-    """
-    original = reproduced(view.connection, run_id)
-    if original is not None:
-        pid = run_process(view.connection, run_id)["pid"]
-        message = f"run {run_id} reproduces run {original}: end it where it was started, with Ctrl-C or a TERM to process {pid}"
-        raise UsageRefusedError("reproduction", message)
-
-
 def _check_on(store: Ledger, run_id: str) -> None:
     """
     Make sure that the run counts as running.
@@ -99,7 +81,7 @@ def _check_on(store: Ledger, run_id: str) -> None:
     Raises:
         UsageRefusedError: It has its end.
     """
-    status = str(run_row(store.connection, run_id)["status"])
+    status = str(any_run(store.connection, run_id)["status"])
     if status != "running":
         message = f"run {run_id} has ended ({status.replace('_', ' ')}): there is nothing to cancel"
         raise UsageRefusedError("has_ended", message)

@@ -83,7 +83,7 @@ def _usage_lines(usage: Mapping[str, Any] | None) -> Iterator[str]:
     header = ("pipeline or run, the largest first", "events", "logs", "reports", "scratch", "all")
     yield from (f"  {line}" for line in (render.table(rows, header) if rows else ()))
     for left in usage["left_folders"]:
-        told = "no run is recorded of it; unless one is being prepared at this moment, it can be removed"
+        told = "no run is recorded of it; `orchestrate prune --apply` removes it, unless it is older than this ledger or was put there by hand"
         yield printable(f"  {left['path']} takes {shown_bytes(left['bytes'])}: {told}")
 
 

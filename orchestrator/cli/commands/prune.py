@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from orchestrator.cli import render
@@ -19,6 +20,7 @@ from orchestrator.runtime.room import shown_bytes
 
 if TYPE_CHECKING:
     from orchestrator.cli.pruning import Done, Part, Wish
+    from orchestrator.runtime.usage import LeftFolder
 
 EXAMPLES = """\b
 Examples:
@@ -57,7 +59,8 @@ def command(
 
     The retention is that of [retention] in the definition with which each pipeline of the ledger last ran; what it does not name is kept for ever. It counts
     from the end of a run. The newest run of a pipeline keeps everything, and datasets are never touched. What goes is recorded with its digest before it
-    goes, so that `audit verify` knows it from what is missing. With --apply refused while a run is on.
+    goes, so that `audit verify` knows it from what is missing. Scratch folders of reproductions that were killed before they began go too, unless --kind
+    is given. With --apply refused while a run is on.
     """
     from orchestrator.cli.pruning import Wish
 
@@ -66,27 +69,32 @@ def command(
     wish = Wish(tuple(dict.fromkeys(kinds)) or KINDS, older_than, time.time_ns() // 1000)
     done, sizes = None, None
     if apply:
-        parts, done, sizes = _applied(pipeline, ledger, wish, reason, vacuum=vacuum)
+        parts, scratch, done, sizes = _applied(pipeline, ledger, wish, reason, vacuum=vacuum, scratch_too=not kinds)
     else:
-        parts = _found(pipeline, ledger, wish)
+        parts, scratch = _found(pipeline, ledger, wish, scratch_too=not kinds)
     code = ExitCode.FAILED if done is not None and done.failed else ExitCode.OK
     if as_json:
-        render.out_json(_json(parts, done, sizes))
+        render.out_json(_json(parts, scratch, done, sizes))
         return code
     for file in [*(file for part in parts for file in part.left), *(() if done is None else done.failed)][
         :_SHOWN_AT_MOST
     ]:
         render.err(printable(f"warning: {file.path} stays: {file.problem}"))
-    render.out_lines(_lines(parts, done, sizes))
+    render.out_lines(_lines(parts, scratch, done, sizes))
     return code
 
 
-def _found(pipeline: str | None, ledger: str | None, wish: Wish) -> Sequence[Part]:
+def _found(
+    pipeline: str | None, ledger: str | None, wish: Wish, *, scratch_too: bool
+) -> tuple[Sequence[Part], Sequence[LeftFolder]]:
+    from orchestrator.cli.left_scratch import left_scratch
     from orchestrator.cli.pruning import parts_past
     from orchestrator.cli.reading import viewing_if_any
 
     with viewing_if_any(pipeline, ledger) as view:
-        return [] if view is None else parts_past(view, wish, read=False)
+        if view is None:
+            return [], []
+        return parts_past(view, wish, read=False), left_scratch(view.connection, view.folder) if scratch_too else []
 
 
 def _applied(
@@ -96,11 +104,13 @@ def _applied(
     reason: str | None,
     *,
     vacuum: bool,
-) -> tuple[Sequence[Part], Done, tuple[int, int] | None]:
+    scratch_too: bool,
+) -> tuple[Sequence[Part], Sequence[LeftFolder], Done, tuple[int, int] | None]:
     from ledger.pruning import vacuum as vacuumed
     from ledger.tree import ledger_size
     from orchestrator.cli.audit.quiet import quiet
     from orchestrator.cli.holding import close_lost_reproductions
+    from orchestrator.cli.left_scratch import left_scratch, remove_scratch
     from orchestrator.cli.locate import definition_path, ledger_path
     from orchestrator.cli.manual import acting
     from orchestrator.cli.pruning import parts_past, pruned_pipelines, removed
@@ -113,13 +123,22 @@ def _applied(
             since = ledger_size(store.connection)
             parts = parts_past(view, wish, read=True)
             done = removed(view, store, parts, since=since, reason=reason)
-        return parts, done, vacuumed(path) if vacuum else None
+            # No reproduction is being prepared: each holds a lock from its first look at the ledger on.
+            scratch = left_scratch(store.connection, view.folder) if scratch_too else []
+            done = attrs.evolve(done, failed=[*done.failed, *remove_scratch(view.folder, scratch)])
+        return parts, scratch, done, vacuumed(path) if vacuum else None
 
 
-def _json(parts: Sequence[Part], done: Done | None, sizes: tuple[int, int] | None) -> Mapping[str, object]:
+def _bytes(parts: Sequence[Part], scratch: Sequence[LeftFolder]) -> int:
+    return sum(part.bytes for part in parts) + sum(folder.bytes for folder in scratch)
+
+
+def _json(
+    parts: Sequence[Part], scratch: Sequence[LeftFolder], done: Done | None, sizes: tuple[int, int] | None
+) -> Mapping[str, object]:
     return {
         "applied": done is not None,
-        "bytes": sum(part.bytes for part in parts),
+        "bytes": _bytes(parts, scratch),
         "events": [] if done is None else list(done.events),
         "parts": [
             {
@@ -135,6 +154,7 @@ def _json(parts: Sequence[Part], done: Done | None, sizes: tuple[int, int] | Non
             }
             for part in parts
         ],
+        "scratch": [folder._asdict() for folder in scratch],
         "left": [
             {"run_id": file.run_id, "path": file.path, "problem": file.problem}
             for file in [*(file for part in parts for file in part.left), *(() if done is None else done.failed)]
@@ -143,9 +163,12 @@ def _json(parts: Sequence[Part], done: Done | None, sizes: tuple[int, int] | Non
     }
 
 
-def _lines(parts: Sequence[Part], done: Done | None, sizes: tuple[int, int] | None) -> Iterator[str]:
+def _lines(
+    parts: Sequence[Part], scratch: Sequence[LeftFolder], done: Done | None, sizes: tuple[int, int] | None
+) -> Iterator[str]:
     if not parts:
         yield "nothing has a retention: [retention] of a definition counts from the next run on, --older-than at once"
+    if not parts and not scratch:
         return
     rows = [
         (
@@ -158,12 +181,14 @@ def _lines(parts: Sequence[Part], done: Done | None, sizes: tuple[int, int] | No
         )
         for part in parts
     ]
-    yield from render.table(rows, ("pipeline", "what", "kept for", "runs past it", "items", "size"))
+    yield from render.table(rows, ("pipeline", "what", "kept for", "runs past it", "items", "size")) if rows else ()
+    for folder in scratch:
+        yield f"{folder.path}: {shown_bytes(folder.bytes)}, of a reproduction that was killed before it began"
     absent = sum(len(part.files) - len(part.there) for part in parts)
     if absent:
         yield f"{absent} more were gone already{'' if done is None else ', which is recorded too'}"
     stays = 0 if done is None else sum(file.bytes for file in done.failed)
-    total = shown_bytes(sum(part.bytes for part in parts) - stays)
+    total = shown_bytes(_bytes(parts, scratch) - stays)
     if done is None:
         yield f"would remove {total}; --apply does it"
     else:

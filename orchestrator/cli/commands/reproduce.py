@@ -16,6 +16,7 @@ from orchestrator.cli.reproducing import Request, Result, reproduce
 from orchestrator.cli.verdict_text import verdict_lines
 from orchestrator.core.events import event_data
 from orchestrator.core.printable import printable
+from orchestrator.runtime.signals import left_by_signals
 
 EXAMPLES = """\b
 Examples:
@@ -73,9 +74,11 @@ def command(
             render.err(f"run {recorded.run_id} of {recorded.name}, night {recorded.night}, is run again")
 
     try:
-        result = reproduce(request, observers=watching.observers, say=render.err, began=began)
-    except KeyboardInterrupt:
-        render.err("interrupted: there is no verdict")
+        with left_by_signals():
+            result = reproduce(request, observers=watching.observers, say=render.err, began=began)
+    except (KeyboardInterrupt, SystemExit) as ending:
+        told = "interrupted" if isinstance(ending, KeyboardInterrupt) else "told to end"
+        render.err(f"{told}: there is no verdict")
         raise
     code = _exit_code(result)
     with render.reader_may_leave():

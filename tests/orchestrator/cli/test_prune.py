@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli.left_scratch import remove_scratch
 from orchestrator.history import History, evidence
+from orchestrator.runtime.usage import LeftFolder
 from tests.nights import SHOP, Nights, write_shop
 from tests.programs import data_of, ledger_of, no_traceback, program, program_at, refused, started, value_of, wait_until
 
@@ -63,6 +65,39 @@ class TestPrune:
         )
         done = program("prune", "--older-than", "0s", cwd=nights.shop)
         assert (done.returncode, "would remove" in done.stdout) == (0, True)
+
+    def test_scratch_that_nobody_owns(self, shop: Path) -> None:
+        """
+        Given what a reproduction left that was killed before it began, then it is told and goes.
+
+        What is older than the ledger, or has another name, stays; so does all of it where --kind asks for something else.
+        """
+        scratch = shop / ".orchestrate" / "reproductions"
+        left, *others = (
+            scratch / name for name in ("29991231T235959Z-0123456ab", "20010101T000000Z-0123456ab", "mine")
+        )
+        for folder in (left, *others):
+            (folder / "raw").mkdir(parents=True)
+            (folder / "raw" / "copy").write_bytes(bytes(1 << 20))
+        (found,) = value_of(program("prune", "--json", cwd=shop), "prune")["scratch"]
+        assert (found["path"], found["bytes"] >> 20) == (f"reproductions/{left.name}", 1)
+        done = program("prune", cwd=shop)
+        told = f"reproductions/{left.name}: 1.0 MiB, of a reproduction that was killed before it began\n"
+        assert done.stdout.splitlines(keepends=True)[1:] == [told, "would remove 1.0 MiB; --apply does it\n"]
+        kept = value_of(program("prune", "--apply", "--kind", "logs", "--json", cwd=shop), "prune")
+        assert (kept["scratch"], left.exists()) == ([], True)
+        value = value_of(program("prune", "--apply", "--json", cwd=shop), "prune")
+        assert (value["scratch"], value["events"], value["left"]) == ([found], [], [])
+        assert [folder.exists() for folder in (left, *others)] == [False, True, True]
+        assert verdict(shop)["ok"]
+
+    def test_scratch_that_cannot_be_removed(self, tmp_path: Path) -> None:
+        """Given a folder that is gone, or closed, by the time it is to be removed, then it is told why it stays."""
+        (failed,) = remove_scratch(tmp_path, [LeftFolder("reproductions/x", 7)])
+        assert (failed.path, failed.problem) == (
+            "reproductions/x",
+            "it cannot be removed: No such file or directory",
+        )
 
     def test_nothing_has_a_retention(self, nights: Nights, tmp_path: Path) -> None:
         """Given no [retention] and no override, or no ledger, then that is said."""

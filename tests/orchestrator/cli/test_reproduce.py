@@ -339,7 +339,7 @@ class TestHistory:
         for path in (path for path in shop.folder.rglob("*") if path.is_file() and path.name != ".env"):
             assert SECRET.encode() not in path.read_bytes(), path
 
-    @pytest.mark.parametrize("command", [("resume",), ("ack",), ("cancel",), ("reproduce",), ("accept", "bronze")])
+    @pytest.mark.parametrize("command", [("resume",), ("ack",), ("reproduce",), ("accept", "bronze")])
     def test_not_for_a_reproduction(self, shop: Shop, command: tuple[str, ...]) -> None:
         """Given the id of a reproduction, then what is done with nights is refused, and it is said what that run is."""
         name, *others = command
@@ -766,6 +766,36 @@ class TestCutOff:
         assert data_of(ledger_of(hanging), "run.reproduced") == []
         assert not (ledger_of(hanging).parent / "reproductions").exists()
 
+    def test_cancelled(self, hanging: Path) -> None:
+        """Given a `cancel` from another terminal, then it ends as by a TERM, and who asked for it is recorded; then there is nothing to cancel."""
+        with started("reproduce", "latest", "--json", cwd=hanging) as process:
+            step = pid_in(away(hanging) / "pid")
+            linked = data_of(ledger_of(hanging), "run.started")[-1]["run_id"]
+            done = program("cancel", linked, "--reason", "ticket 4711", "--json", cwd=hanging)
+            value = value_of(ended(process), "reproduce", code=143)
+        assert value_of(done, "cancel")["status"] == "cancelled"
+        assert f"waiting for the end of run {linked}: 1 step runs (a)\n" in done.stderr
+        assert (value["verdict"], value["status"]) == (None, "cancelled")
+        assert not exists(step)
+        (request,) = data_of(ledger_of(hanging), "run.cancel_requested")
+        assert (request["run_id"], request["reason"]) == (linked, "ticket 4711")
+        verified = value_of(program("audit", "verify", "--json", cwd=hanging), "audit-verify")
+        assert (verified["ok"], verified["projections"]) == (True, "held")
+        (problem,) = refused(program("cancel", linked, "--json", cwd=hanging))
+        assert problem["kind"] == "has_ended"
+
+    def test_cancelled_after_it_was_killed(self, hanging: Path) -> None:
+        """Given a reproduction that is dead, then `cancel` closes it and clears up, also where it dies while it is waited for."""
+        with started("reproduce", "latest", "-q", cwd=hanging) as process:
+            step = pid_in(away(hanging) / "pid")
+            process.kill()
+            ended(process)
+        linked = data_of(ledger_of(hanging), "run.started")[-1]["run_id"]
+        value = value_of(program("cancel", linked, "--json", cwd=hanging), "cancel")
+        assert (value["status"], value["ended"]) == ("interrupted", True)
+        assert not exists(step)
+        assert not (ledger_of(hanging).parent / "reproductions" / linked).exists()
+
     def test_a_run_that_is_on(self, hanging: Path) -> None:
         """Given a run without an end, then it cannot be had again yet."""
         with started("run", "-q", cwd=hanging) as process:
@@ -851,20 +881,32 @@ class TestAsked:
         finally:
             (tmp_path / "1.csv").replace(source)
 
-    def test_interrupted_while_it_prepares(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Given Ctrl-C before anything runs, then that is said, the exit code is 130, and the folder is empty again."""
+    @pytest.mark.parametrize(
+        ("number", "code", "told"),
+        [
+            (signal.SIGINT, 130, "interrupted: there is no verdict"),
+            (signal.SIGTERM, 143, "told to end: there is no verdict"),
+            (signal.SIGHUP, 129, "told to end: there is no verdict"),
+        ],
+    )
+    def test_told_to_end_while_it_prepares(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int, told: str
+    ) -> None:
+        """Given Ctrl-C, TERM or HUP before anything runs, then that is said, the exit code is the signal's, and the folder is empty again."""
         target = shop.folder / "interrupted"
         target.mkdir()
 
         def interrupted(*_: object, **__: object) -> None:
             assert list(target.iterdir())
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
+            wait_until(lambda: False, "the signal has not come")
 
         monkeypatch.setattr(scratch_tree, "lay_out_code", interrupted)
         monkeypatch.chdir(shop.folder)
         said = io.StringIO()
-        with contextlib.redirect_stderr(said):
-            assert run_command(["reproduce", shop.run_id, "-q", "--into", "interrupted"]) == 130
-        assert said.getvalue().strip() == "interrupted: there is no verdict"
+        with contextlib.redirect_stderr(said), pytest.raises(SystemExit) as ending:
+            raise SystemExit(run_command(["reproduce", shop.run_id, "-q", "--into", "interrupted"]))
+        assert ending.value.code == code
+        assert said.getvalue().strip() == told
         assert list(target.iterdir()) == []
         target.rmdir()

@@ -1,0 +1,45 @@
+"""
+Scratch folders of reproductions that were killed before they began: nothing is recorded of them, and nobody comes back for them.
+
+They hold copies of what lies elsewhere, so that nothing is recorded of their end either.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from orchestrator.cli.run_ids import RUN_ID, earliest_run_id
+from orchestrator.runtime.pruning import LeftFile
+from orchestrator.runtime.usage import SCRATCH, LeftFolder, tree_bytes
+
+_KNOWN = "SELECT run_id FROM runs UNION ALL SELECT run_id FROM reproductions"
+_BEGUN = "SELECT recorded_at FROM events WHERE seq = 0"
+
+
+def left_scratch(connection: sqlite3.Connection, folder: Path) -> list[LeftFolder]:
+    """
+    Return the scratch folders in *folder*, the ledger's, of which the ledger behind *connection* knows no run, by name.
+
+    Those from before the ledger began are left out: they may have been kept on purpose by one that it continues. So is what was not named by a reproduction.
+    """
+    try:
+        names = {path.name for path in (folder / SCRATCH).iterdir()}
+    except OSError:
+        return []
+    (begun,) = connection.execute(_BEGUN).fetchone()
+    known = {run_id for (run_id,) in connection.execute(_KNOWN)}
+    first = earliest_run_id(begun)
+    left = sorted(name for name in names - known if RUN_ID.fullmatch(name) and name >= first)
+    return [LeftFolder(f"{SCRATCH}/{name}", tree_bytes(folder / SCRATCH / name)) for name in left]
+
+
+def remove_scratch(folder: Path, left: Sequence[LeftFolder]) -> Iterator[LeftFile]:
+    """Remove the folders *left* below *folder*, whose reproductions are over for certain, and yield each that cannot be, with the reason."""
+    for path, size in left:
+        try:
+            shutil.rmtree(folder / path)
+        except OSError as error:
+            yield LeftFile(path.rpartition("/")[2], path, size, problem=f"it cannot be removed: {error.strerror}")
