@@ -43,7 +43,7 @@ TEXT = "#1f2328"
 """The colour of text on every light fill."""
 
 _RUN_LOOKS = {"nothing_to_do": "skipped", "timed_out": "failed", "interrupted": "failed", "no_new_data": "skipped"}
-_MERMAID_UNSAFE = re.compile(r"[^A-Za-z0-9 _.\u00a1-\U0010ffff-]")
+_MERMAID_UNSAFE = re.compile(r"(?![A-Za-z0-9 _.-])[\x00-\xa0]")
 
 
 def look_name(status: object) -> str:
