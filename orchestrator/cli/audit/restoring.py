@@ -35,6 +35,7 @@ from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.locate import definition_path, ledger_path
 from orchestrator.cli.manual import ledger_reason
 from orchestrator.cli.older import show_as_present
+from orchestrator.cli.opening import refuse_other_users
 from orchestrator.core.events import HistoryCarried, event_data, event_type
 from orchestrator.projections.blob_names import blob_names
 from orchestrator.projections.carried import carried_state
@@ -97,10 +98,12 @@ def restore(
     Raises:
         UsageRefusedError: There is one, it was restored already, or *file* cannot be used.
         RefusedError: A run is on.
+        OtherUserError: The place is another user's.
         UnverifiableLedgerError: The backup is damaged, or is not what is known of it outside.
         StorageError: The disk refused.
     """
     path = ledger_path(ledger, definition_path(pipeline)).resolve()
+    refuse_other_users(path)
     _check_not_the_target(file, path)
     digest = file_digest(file)
     contents = check_file(

@@ -12,6 +12,7 @@ import click
 
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.opening import other_owner, user_name
 
 EXAMPLES = """\b
 Examples:
@@ -111,9 +112,10 @@ def command(directory: str) -> int:
     """
     Write a pipeline that runs into DIR (the present folder where it is not given), to edit.
 
-    Nothing that exists is overwritten: one file in the way refuses all of it.
+    Nothing that exists is overwritten: one file in the way refuses all of it. Nor is anything written into the folder of another user.
     """
     folder = Path(directory)
+    _refuse_other_users(folder)
     in_the_way = next(_obstacles(folder), None)
     if in_the_way is not None:
         raise UsageRefusedError("exists", f"{in_the_way} exists already: nothing was written; name another folder")
@@ -129,6 +131,15 @@ def command(directory: str) -> int:
     inside = "" if folder == Path() else f"cd {shlex.quote(directory)} && "
     render.out(f"next: {inside}orchestrate run")
     return 0
+
+
+def _refuse_other_users(folder: Path) -> None:
+    """Leave a folder to its owner: his steps could not write where root has made the folders."""
+    found = other_owner(folder.absolute() / "pipeline.toml")
+    if found is not None:
+        place, owner, user = found[0], user_name(found[1]), user_name(os.geteuid())
+        message = f"{place} belongs to the user {owner}, and this is {user}: {owner} could not work with what {user} writes there"
+        raise UsageRefusedError("other_user", f"{message}; type `sudo -u {shlex.quote(owner)} orchestrate init …`")
 
 
 def _obstacles(folder: Path) -> Iterator[Path]:

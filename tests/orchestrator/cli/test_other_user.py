@@ -148,6 +148,29 @@ class TestNoLedgerYet:
         assert f"sudo -u {owner} orchestrate" in problem["suggestion"]
         assert everything_in(fresh) == before
 
+    def test_restoring_is_refused(self, fresh: Path, own: Path) -> None:
+        """Given a backup, then root does not restore it in the folder of another user, and leaves nothing behind."""
+        backup = own / "backup.db"
+        assert program("audit", "backup", str(backup), cwd=own).returncode == 0
+        before = everything_in(fresh)
+        (problem,) = refused(program("audit", "restore", str(backup), "--reason", "x", "--json", cwd=fresh))
+        assert (problem["kind"], problem["message"].split(": ")[0]) == (
+            "other_user",
+            f"{fresh} belongs to the user {pwd.getpwuid(NOBODY).pw_name}, and this is root",
+        )
+        assert everything_in(fresh) == before
+
+    @pytest.mark.parametrize("name", [".", "new/deeper"])
+    def test_init_is_refused(self, fresh: Path, name: str) -> None:
+        """Given the folder of another user, then root begins no pipeline in it, whose steps could not write there."""
+        (fresh / "pipeline.toml").unlink()
+        done = program("init", name, cwd=fresh)
+        owner = pwd.getpwuid(NOBODY).pw_name
+        no_traceback(done)
+        assert done.returncode == 2
+        assert f"type `sudo -u {owner} orchestrate init …`" in done.stderr
+        assert everything_in(fresh) == []
+
     def test_doctor_says_so(self, fresh: Path) -> None:
         """Given the same, then `doctor` warns of it."""
         found = value_of(program("doctor", "--json", cwd=fresh), "doctor")
