@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -28,19 +29,19 @@ def ledger_path(option: str | None, definition: Path) -> Path:
     Return where the ledger is: `--ledger`, else `ORCHESTRATE_LEDGER`, else `.orchestrate/ledger.db` beside *definition*.
 
     Raises:
-        UsageRefusedError: The option is empty, or what was chosen is the root of the file system.
+        UsageRefusedError: The option is empty, or what was chosen is the root of the file system, or can be no file: a link to itself, a name that is too long.
     """
     _refuse_empty("--ledger", option)
     chosen = option or os.environ.get("ORCHESTRATE_LEDGER")
     if not chosen:
-        return Path(_recordable(os.path.abspath(definition))).parent / LEDGER
+        return _possible(Path(_recordable(os.path.abspath(definition))).parent / LEDGER)
     path = Path(_recordable(os.path.abspath(chosen)))
     if path == path.parent:
         whose = "--ledger" if option else "ORCHESTRATE_LEDGER"
         raise UsageRefusedError(
             "bad_path", f"{whose} is {chosen!a}: a ledger needs a folder of its own, for its logs too"
         )
-    return path / LEDGER.name if _is_folder(path) else path
+    return _possible(path / LEDGER.name if _is_folder(path) else path)
 
 
 def relative_to_ledger(path: Path, ledger: Path) -> str:
@@ -70,6 +71,21 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:
         return False  # Such as a name that is too long: whoever opens it says so.
+
+
+def _possible(path: Path) -> Path:
+    """
+    Return *path* if a file can be there.
+
+    Raises:
+        UsageRefusedError: Its name is too long, or it is a link that leads back to itself.
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise UsageRefusedError("bad_path", f"{path} can be no ledger: {error.strerror}") from None
+    return path
 
 
 def _recordable(path: str) -> str:

@@ -218,6 +218,20 @@ class TestPlace:
         assert problem["file"] == "my.env"
         assert not (tmp_path / ".orchestrate" / "logs").exists()
 
+    @pytest.mark.parametrize("name", ["loop", "loop/ledger.db", f"{LONG}.db", f"{LONG}/ledger.db"])
+    @pytest.mark.parametrize(
+        "command", ["run", "status", "note latest x", "audit checkpoint", "prune --apply", "doctor"]
+    )
+    def test_ledger_option(self, tmp_path: Path, command: str, name: str) -> None:
+        """Given a link to itself, or a name that is too long, in the place of the ledger, then it is refused for what it is, and nothing is left."""
+        (tmp_path / "pipeline.toml").write_text(GOOD + STEP)
+        (tmp_path / "loop").symlink_to("loop")
+        before = everything_in(tmp_path)
+        (problem,) = refused(program(*command.split(), "--json", "--ledger", name, cwd=tmp_path))
+        assert problem["kind"] == "bad_path"
+        assert problem["message"].startswith(f"{tmp_path / name} can be no ledger: ")
+        assert everything_in(tmp_path) == before
+
     @pytest.mark.parametrize("name", [LONG, "/", "/dev/null", "/dev/null/x", "~", "-", "a/../../b"])
     def test_pipeline_option(self, check: Check, name: str) -> None:
         """Given an option that names no definition, then it is refused."""

@@ -309,10 +309,10 @@ class TestRefusals:
         assert len(data["problems"]) == 100
 
     @pytest.mark.parametrize(
-        ("obstacle", "code"), [("notes", 3), ("folder", 3), ("file above", 5), ("locks", 5), ("long name", 5)]
+        ("obstacle", "code"), [("notes", 3), ("folder", 3), ("file above", 5), ("locks", 5), ("long name", 2)]
     )
     def test_place_of_the_ledger_that_will_not_do(self, shop: Path, obstacle: str, code: int) -> None:
-        """Given something else in place of the ledger or above it, then 3 or 5 and its name; nothing runs."""
+        """Given something else in place of the ledger or above it, then 3 or 5, or 2 where nothing can be there, and its name; nothing runs."""
         place = shop / ".orchestrate"
         ledger = place / "ledger.db"
         match obstacle:
