@@ -23,12 +23,10 @@ from ledger.evidence import (
     seals_around,
     signers_of,
 )
-from ledger.merkle import tree_peaks, tree_root
 from ledger.store import Ledger
 from ledger.verifier import Checkpoint, Frontier, check_bundle
 from tests.ledger.bundles import history, keys_of, prover_of, sealed, write_period, write_run
 from tests.ledger.sealed import filled, leaves
-from tests.ledger.test_merkle import SUBTREE
 
 
 @pytest.fixture
@@ -134,14 +132,6 @@ class TestProver:
                     body = prover.body(seq)
                     assert prover.proof(seq, body).verify(body)[0].size == size
                 assert list(prover.bodies(0, size))[-1] == prover.body(size - 1)
-
-    @pytest.mark.parametrize("start", [0, 1, 2, 3, 7, 64, 100, 129])
-    def test_beginning(self, start: int) -> None:
-        """Given the hashes before an event, then the leaves from there on lead to the root."""
-        frontier = Frontier(start, tree_peaks(start, SUBTREE))
-        for place in range(start, 130):
-            frontier.add(SUBTREE(0, place))
-        assert frontier.root() == tree_root(130, SUBTREE)
 
     def test_beginning_of_a_ledger(self, tmp_path: Path) -> None:
         """Given a ledger, then what stands before an event is its compact range."""

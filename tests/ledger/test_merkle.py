@@ -23,6 +23,7 @@ from ledger.merkle import (
     inclusion_proof,
     leaf_hash,
     node_hash,
+    tree_peaks,
     tree_root,
     verify_consistency,
     verify_inclusion,
@@ -107,6 +108,14 @@ class TestHashes:
             frontier.add(leaf_hash(leaf))
         assert frontier.root() == naive_root([leaf_hash(leaf) for leaf in leaves])
         assert frontier.size == len(leaves)
+
+    @pytest.mark.parametrize("start", [0, 1, 2, 3, 7, 64, 100, 129])
+    def test_frontier_that_begins_later(self, start: int) -> None:
+        """Given the subtrees of the first leaves, then the leaves from there on lead to the root."""
+        frontier = Frontier(start, tree_peaks(start, SUBTREE))
+        for place in range(start, LARGEST):
+            frontier.add(SUBTREE(0, place))
+        assert frontier.root() == tree_root(LARGEST, SUBTREE)
 
 
 class TestInclusion:
