@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from pathlib import Path
 
 DEAD = "ZX"
@@ -30,6 +31,13 @@ def is_alive(*, pid: int, start: str, boot: str) -> bool:
     """Whether the process that had *pid* since *start* in the boot *boot* of this machine still runs; one that has only not been waited for does not."""
     fields = process_fields(pid)
     return boot == boot_id() and bool(fields) and fields[19] == start and fields[0] not in DEAD
+
+
+def has_ended(pidfd: int, seconds: float = 0) -> bool:
+    """Whether the process of the descriptor *pidfd* has ended, or does so within *seconds*; whether anybody has waited for it plays no part."""
+    waiting = select.poll()  # `select.select` takes no number above 1023.
+    waiting.register(pidfd, select.POLLIN)
+    return bool(waiting.poll(seconds * 1000))
 
 
 def process_fields(pid: int) -> list[str]:
