@@ -159,3 +159,9 @@ def _identity(path: Path) -> tuple[int, int, int, int, bytes]:
     with path.open("rb") as file:
         counter = file.read(28)[_CHANGE_COUNTER]
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, counter
+
+
+def kept_blob(connection: sqlite3.Connection, digest: str) -> bytes | None:
+    """Return the bytes that the ledger of *connection* keeps under *digest*, or None."""
+    row: tuple[bytes] | None = connection.execute("SELECT bytes FROM main.blobs WHERE digest = ?", (digest,)).fetchone()
+    return None if row is None else row[0]

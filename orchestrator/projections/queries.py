@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ledger.reader import kept_blob
 from orchestrator.core.ended import WELL
 from orchestrator.projections.estimates import expected_seconds, history_of_graph
 from orchestrator.projections.manual_actions import (
@@ -268,8 +269,8 @@ def attempt_key(connection: sqlite3.Connection, run_id: str, step: str, attempt:
 
 def load_blob(connection: sqlite3.Connection, digest: str) -> dict[str, object] | None:
     """Return the JSON object that is kept under *digest*, or None."""
-    row = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
-    value: dict[str, object] | None = None if row is None else json.loads(row[0])
+    kept = kept_blob(connection, digest)
+    value: dict[str, object] | None = None if kept is None else json.loads(kept)
     return value
 
 

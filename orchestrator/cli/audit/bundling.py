@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from ledger.canonical import blob_digest
 from ledger.checkpoints import Seal
 from ledger.errors import DamagedLedgerError
 from ledger.evidence import BundleWriter, Prover, common_members, covering_seal, known_seals, signers_of
@@ -24,12 +24,12 @@ from orchestrator.cli.audit.new_files import refuse_existing
 from orchestrator.cli.audit.staging import new_bundle, output_path, staged
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.core.classification import is_withheld
+from orchestrator.projections.blob_names import blobs_below
 from orchestrator.projections.evidence_text import run_readme
 from orchestrator.projections.period import run_events
 from orchestrator.projections.reproductions import any_run
 from orchestrator.projections.withheld import step_classes
 
-_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 _LOG = re.compile(r"logs/[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
 _BLOCK = 1 << 20
 
@@ -258,23 +258,7 @@ def _logs(seqs: Sequence[int], bodies: Sequence[bytes]) -> Iterator[tuple[int, d
 
 def _blobs(moment: Moment, bodies: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
     """Yield each blob that *bodies* name, or that one of those names, by digest."""
-    found: dict[str, bytes | None] = {}
-    waiting = list(bodies)
-    while waiting:
-        for name in _DIGEST.findall(waiting.pop()):
-            digest = name.decode()
-            if digest not in found:
-                found[digest] = data = _blob(moment.connection, digest)
-                if data is not None:
-                    waiting.append(data)
-    for digest, data in sorted(found.items()):
-        if data is None:
-            continue
-        if sha256(data).hexdigest() != digest.removeprefix("sha256:"):
+    for digest, data in sorted(blobs_below(moment.connection, bodies).items()):
+        if blob_digest(data) != digest:
             raise DamagedLedgerError(str(moment.path), [f"the blob {digest} is not what its name says"])
         yield digest, data
-
-
-def _blob(connection: sqlite3.Connection, digest: str) -> bytes | None:
-    row = connection.execute("SELECT bytes FROM main.blobs WHERE digest = ?", (digest,)).fetchone()
-    return None if row is None else bytes(row[0])
