@@ -1,13 +1,13 @@
-"""The ends of logs, read from their end."""
+"""Logs as they lie beside the ledger: whole, or their ends, read from the end."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from orchestrator.projections.pruned import pruned_text
 from orchestrator.projections.summary import failed_steps
@@ -16,7 +16,7 @@ from orchestrator.projections.withheld import withheld_text
 _BLOCK_BYTES = 1 << 16
 
 
-def open_log(path: Path) -> IO[bytes]:
+def open_log(path: Path) -> BufferedReader:
     """
     Open the log at *path*: a step may have put a link to something else there, which is not followed, or a pipe, which would be waited for.
 
@@ -28,6 +28,18 @@ def open_log(path: Path) -> IO[bytes]:
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
     raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+def log_blocks(path: Path) -> Iterator[bytes]:
+    """
+    Yield what stands in the log at *path*.
+
+    Raises:
+        OSError: See `open_log`.
+    """
+    with open_log(path) as file:
+        while block := file.read(_BLOCK_BYTES):
+            yield block
 
 
 def last_lines(path: Path, count: int) -> list[str]:

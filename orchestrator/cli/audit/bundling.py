@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from orchestrator.cli.audit.evidence import Moment, one_moment, reading_events
 from orchestrator.cli.audit.new_files import refuse_existing
 from orchestrator.cli.audit.staging import new_bundle, output_path, staged
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.tails import log_blocks, open_log
 from orchestrator.core.classification import is_withheld
 from orchestrator.projections.blob_names import blobs_below
 from orchestrator.projections.evidence_text import run_readme
@@ -31,7 +32,6 @@ from orchestrator.projections.reproductions import any_run
 from orchestrator.projections.withheld import step_classes
 
 _LOG = re.compile(r"logs/[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
-_BLOCK = 1 << 20
 
 
 @attrs.frozen
@@ -196,13 +196,12 @@ def log_state(folder: Path, log: dict[str, Any]) -> str:
     """Return whether the file of *log*, as an event states it, is `intact`, `altered` or `missing`."""
     if not _LOG.fullmatch(str(log["path"])):
         return "missing"
-    digest = sha256()
     try:
-        for block in _blocks(folder / log["path"]):
-            digest.update(block)
+        with open_log(folder / log["path"]) as file:
+            digest = file_digest(file, "sha256").hexdigest()
     except OSError:
         return "missing"
-    return "intact" if digest.hexdigest() == log["sha256"] else "altered"
+    return "intact" if digest == log["sha256"] else "altered"
 
 
 def readable_json(value: object) -> bytes:
@@ -232,7 +231,7 @@ def _fill(
         elif logs:
             state = log_state(moment.path.parent, log)
             if state == "intact":
-                bundle.add(str(log["path"]), _blocks(moment.path.parent / str(log["path"])))
+                bundle.add(str(log["path"]), log_blocks(moment.path.parent / str(log["path"])))
             else:
                 problems.append(f"the log {log['path']} is {state}")
         stated.append({"seq": seq, **log, "file": state})
@@ -241,12 +240,6 @@ def _fill(
         for digest, data in _blobs(moment, bodies):
             bundle.add(f"blobs/{digest.removeprefix('sha256:')}", [data])
     return problems
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            yield block
 
 
 def _logs(seqs: Sequence[int], bodies: Sequence[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
