@@ -77,8 +77,8 @@ def tail_of(detail: Mapping[str, object], step: Mapping[str, object], folder: Pa
     return [pruned_text(told)] if told is not None and not path.exists() else last_lines(path, count)
 
 
-def failed_tails(detail: Mapping[str, object], folder: Path, count: int = 15) -> dict[str, list[str]]:
+def failed_tails(detail: Mapping[str, object], folder: Path) -> dict[str, list[str]]:
     """Return the last lines of the first failed steps' logs, which lie below *folder*; those that are withheld are not read."""
     shown = [step for step in failed_steps(detail) if withheld_text(detail, str(step["step"])) is None]
-    found = {str(step["step"]): tail_of(detail, step, folder, count) for step in shown}
+    found = {str(step["step"]): tail_of(detail, step, folder) for step in shown}
     return {step: lines for step, lines in found.items() if lines}

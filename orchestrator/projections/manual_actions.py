@@ -26,12 +26,12 @@ _NOT_ACKNOWLEDGED = (
 )
 
 
-def notes_of(connection: sqlite3.Connection, run_id: str, step: str | None = None) -> list[Row]:
-    """Return the notes on the run *run_id*, or on one *step* of it alone, in order."""
+def notes_of(connection: sqlite3.Connection, run_id: str) -> list[Row]:
+    """Return the notes on the run *run_id* and on its steps, in order."""
     return _rows(
         connection,
-        "SELECT seq, step, recorded_at, text, reason, actor FROM notes WHERE run_id = ? AND (? IS NULL OR step = ?) ORDER BY seq",
-        (run_id, step, step),
+        "SELECT seq, step, recorded_at, text, reason, actor FROM notes WHERE run_id = ? ORDER BY seq",
+        (run_id,),
     )
 
 
