@@ -13,7 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+from orchestrator.runtime.signals import ENDING, caught_by
+
 _KEPT_BYTES = 1 << 16
 _WORDS_MAX = 500
 _BLOCK_BYTES = 1 << 16
@@ -152,13 +153,10 @@ def _no_survivor() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
         if early:
             raise SystemExit(128 + early[0])
 
-    numbers = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    former = {number: signal.signal(number, leave) for number in numbers}
     try:
-        yield watch
+        with caught_by(leave, ENDING):
+            yield watch
     finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
         for process in watched:
             with process:
                 # Only while its first process is not waited for is the id of the group certainly its own.

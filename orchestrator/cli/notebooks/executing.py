@@ -13,17 +13,18 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.runtime.signals import ENDING, caught_by
 
 Watch = Callable[[int, int], None]
 
 _SOCKET_PATH_MAX = 90
 _STARTED_WITHIN_SECONDS = 300
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def executed(source: Path, parameters: Mapping[str, object], watch: Watch) -> Any:  # noqa: ANN401 - nbformat has no types
@@ -89,16 +90,9 @@ class _Ending:
         self._told: list[int] = []
         self._held = False
 
-    @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
+    def watched(self) -> AbstractContextManager[None]:
         """Listen while the block lasts."""
-        numbers = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-        former = {number: signal.signal(number, self._leave) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
+        return caught_by(self._leave, (signal.SIGINT, *ENDING))
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
