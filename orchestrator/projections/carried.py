@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from ledger.canonical import blob_digest, canonical_bytes
 from ledger.events import RecordedEvent
-from ledger.reader import kept_blob
+from ledger.reader import kept_blob, read_rows
 from orchestrator.core.events import HistoryCarried
 from orchestrator.projections.blob_names import blobs_below
 
@@ -60,9 +60,9 @@ def carried_state(connection: sqlite3.Connection, ledger_id: str, size: int) -> 
 def decision_rows(connection: sqlite3.Connection) -> dict[str, list[Row]]:
     """Return what decisions need of a ledger, as its tables have it: its pipelines, their baselines, and the attempts that those name."""
     return {
-        "pipelines": _rows(connection, _PIPELINES),
-        "baselines": _rows(connection, "SELECT * FROM baselines ORDER BY pipeline, step, night"),
-        "attempts": _rows(connection, _ATTEMPTS),
+        "pipelines": read_rows(connection, _PIPELINES),
+        "baselines": read_rows(connection, "SELECT * FROM baselines ORDER BY pipeline, step, night"),
+        "attempts": read_rows(connection, _ATTEMPTS),
     }
 
 
@@ -108,9 +108,3 @@ def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, object
     names = ", ".join(f'"{name}"' for name in row)
     places = ", ".join("?" * len(row))
     connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", tuple(row.values()))  # noqa: S608 - our own names
-
-
-def _rows(connection: sqlite3.Connection, sql: str) -> list[Row]:
-    cursor = connection.execute(sql)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]

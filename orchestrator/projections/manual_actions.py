@@ -12,6 +12,8 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ledger.reader import read_rows
+
 Row = dict[str, object]
 
 FAILURES = ("failed", "timed_out", "cancelled", "interrupted")
@@ -191,9 +193,7 @@ def _who_and_when(row: Row, time: Callable[[object], str]) -> str:
 
 
 def _rows(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[Row]:
-    cursor = connection.execute(sql, values)
-    names = [column[0] for column in cursor.description]
-    rows = [dict(zip(names, row, strict=True)) for row in cursor]
+    rows = read_rows(connection, sql, values)
     for row in rows:
         if "actor" in row:
             row["actor"] = json.loads(row["actor"])

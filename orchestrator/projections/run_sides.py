@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ledger.reader import kept_blob
+from ledger.reader import kept_blob, read_rows
 from orchestrator.core.reproduction import is_done
 from orchestrator.projections.environments import environment_of
 from orchestrator.projections.queries import load_blob, load_json
@@ -99,9 +99,7 @@ def side_of(connection: sqlite3.Connection, run_id: str) -> Side:
 
 
 def _steps(connection: sqlite3.Connection, run_id: str) -> dict[str, StepSide]:
-    cursor = connection.execute(_STEPS, (run_id,))
-    names = [column[0] for column in cursor.description]
-    return {str(row[0]): _step(connection, dict(zip(names, row, strict=True))) for row in cursor.fetchall()}
+    return {str(row["step"]): _step(connection, row) for row in read_rows(connection, _STEPS, (run_id,))}
 
 
 def _step(connection: sqlite3.Connection, row: Mapping[str, Any]) -> StepSide:
