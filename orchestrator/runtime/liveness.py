@@ -11,10 +11,7 @@ DEAD = "ZX"
 
 def boot_id() -> str:
     """Return the identity of this boot of the machine; empty where the kernel does not give one."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+    return kernel_text(Path("/proc/sys/kernel/random/boot_id")).strip()
 
 
 def process_start(pid: int) -> str | None:
@@ -42,9 +39,25 @@ def has_ended(pidfd: int, seconds: float = 0) -> bool:
 
 def process_fields(pid: int) -> list[str]:
     """Return the state, the parent, the group and what else `/proc` says of the process *pid*, see proc(5); nothing where it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
+    text = kernel_text(Path(f"/proc/{pid}/stat"))
     # The second field is the command's name in brackets and may itself hold brackets and blanks.
     return text.rpartition(")")[2].split()
+
+
+def process_name(pid: int) -> str:
+    """Return the name of the process *pid* as the kernel keeps it; empty where it is gone."""
+    # It may be cut within a character.
+    return (
+        kernel_text(Path(f"/proc/{pid}/comm"))
+        .rstrip("\n")
+        .encode("utf-8", "surrogateescape")
+        .decode("utf-8", "replace")
+    )
+
+
+def kernel_text(path: Path) -> str:
+    """Return what the kernel says in the file *path*, such as one of a process, with names of files as Python has them; empty where it says nothing."""
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
