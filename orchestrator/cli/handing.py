@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from orchestrator.runtime.signals import ENDING, caught_by
+from orchestrator.runtime.signals import ENDING, caught_by, ending_by
 
 _KEPT_BYTES = 1 << 16
 _WORDS_MAX = 500
@@ -136,7 +136,7 @@ def _close(pipe: IO[bytes]) -> None:
 @contextlib.contextmanager
 def _no_survivor() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
     """
-    Give what watches a process: it is killed, with what it has started in its session, where it has not ended with the block, which TERM and HUP end too.
+    Give what watches a process: it is killed, with what it has started in its session, where it has not ended with the block, which INT, TERM and HUP end too.
 
     A signal that comes before there is a process to watch waits for it.
     """
@@ -145,13 +145,13 @@ def _no_survivor() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
 
     def leave(number: int, _: FrameType | None) -> None:
         if watched:
-            raise SystemExit(128 + number)
+            raise ending_by(number)
         early.append(number)
 
     def watch(process: subprocess.Popen[bytes]) -> None:
         watched.append(process)
         if early:
-            raise SystemExit(128 + early[0])
+            raise ending_by(early[0])
 
     try:
         with caught_by(leave, ENDING):

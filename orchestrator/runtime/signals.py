@@ -15,8 +15,8 @@ from orchestrator.runtime.strays import become_subreaper
 
 Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
-ENDING = (signal.SIGTERM, signal.SIGHUP)
-"""What tells a program to end; to INT Python listens by itself."""
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What tells a program to end."""
 
 _OWN_DESCRIPTORS = 40
 _STANDARD_MAX = 2
@@ -28,7 +28,7 @@ class SignalInbox:
 
     def __init__(self) -> None:
         self._taken: deque[int] = deque()
-        self._caught = caught_by(self._catch, (signal.SIGINT, *ENDING))
+        self._caught = caught_by(self._catch, ENDING)
         self.fd, self._write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def __enter__(self) -> Self:
@@ -69,17 +69,22 @@ def caught_by(handler: Handler, numbers: Iterable[int]) -> Iterator[None]:
             signal.signal(number, former[number])
 
 
+def ending_by(number: int) -> BaseException:
+    """Return what ends the program by the signal *number*: what Python has for INT, else the exit code that a shell gives to what it ends."""
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+
+
 @contextlib.contextmanager
 def left_by_signals() -> Iterator[None]:
     """
-    Let TERM and HUP leave the block, as INT does, so that what was made in it is cleared up.
+    Let INT, TERM and HUP leave the block, so that what was made in it is cleared up.
 
     Raises:
-        SystemExit: With the code that a shell gives to a program that the signal ends.
+        KeyboardInterrupt, SystemExit: See `ending_by`.
     """
 
     def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        raise ending_by(number)
 
     with caught_by(leave, ENDING):
         yield

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import tempfile
 import warnings
@@ -19,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from orchestrator.cli.errors import UsageRefusedError
-from orchestrator.runtime.signals import ENDING, caught_by
+from orchestrator.runtime.signals import ENDING, caught_by, ending_by
 
 Watch = Callable[[int, int], None]
 
@@ -92,7 +91,7 @@ class _Ending:
 
     def watched(self) -> AbstractContextManager[None]:
         """Listen while the block lasts."""
-        return caught_by(self._leave, (signal.SIGINT, *ENDING))
+        return caught_by(self._leave, ENDING)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -103,17 +102,12 @@ class _Ending:
         finally:
             self._held = False
         if self._told:
-            self._raise()
+            raise ending_by(self._told[0])
 
     def _leave(self, number: int, _: FrameType | None) -> None:
         self._told.append(number)
         if len(self._told) == 1 and not self._held:
-            self._raise()
-
-    def _raise(self) -> None:
-        if self._told[0] == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + self._told[0])
+            raise ending_by(number)
 
 
 @contextlib.contextmanager
