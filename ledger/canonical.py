@@ -9,10 +9,14 @@ the two together.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 
 from ledger.errors import CanonicalError
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+"""What `blob_digest` returns; where it stands in a text, the text names a blob."""
 
 _SAFE_INTEGER = 2**53 - 1
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -92,14 +92,11 @@ def seal(
         if found is not None:
             return found
         new = Seal(checkpoint, note or checkpoint.text, now())
-        connection.execute(
-            "INSERT INTO checkpoints (size, root, note, recorded_at) VALUES (?, ?, ?, ?)",
-            (size, checkpoint.root, new.note, new.recorded_at),
-        )
+        _insert(connection, new)
     return new
 
 
-def keep_seal(ledger: Ledger, note: str, *, now: Callable[[], str] = utc_now) -> Seal:
+def keep_seal(ledger: Ledger, note: str) -> Seal:
     """
     Keep a *note* that somebody made elsewhere of a checkpoint of this ledger.
 
@@ -107,14 +104,11 @@ def keep_seal(ledger: Ledger, note: str, *, now: Callable[[], str] = utc_now) ->
         ProofError: It is no checkpoint.
     """
     checkpoint, _ = open_checkpoint(note)
-    new = Seal(checkpoint, note, now())
+    new = Seal(checkpoint, note, utc_now())
     with ledger.transaction() as connection:
         known = connection.execute("SELECT 1 FROM checkpoints WHERE note = ?", (note,)).fetchone()
         if known is None:
-            connection.execute(
-                "INSERT INTO checkpoints (size, root, note, recorded_at) VALUES (?, ?, ?, ?)",
-                (checkpoint.size, checkpoint.root, note, new.recorded_at),
-            )
+            _insert(connection, new)
     return new
 
 
@@ -137,6 +131,13 @@ def last_seal(connection: sqlite3.Connection, *, signed: bool = False) -> Seal |
         " ORDER BY size DESC, instr(note, char(10, 10)) > 0 DESC, id DESC LIMIT 1"
     ).fetchone()
     return None if row is None else Seal(open_checkpoint(row[0])[0], *row)
+
+
+def _insert(connection: sqlite3.Connection, new: Seal) -> None:
+    connection.execute(
+        "INSERT INTO checkpoints (size, root, note, recorded_at) VALUES (?, ?, ?, ?)",
+        (new.checkpoint.size, new.checkpoint.root, new.note, new.recorded_at),
+    )
 
 
 def _known(connection: sqlite3.Connection, checkpoint: Checkpoint, note: str | None) -> Seal | None:

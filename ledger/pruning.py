@@ -9,11 +9,11 @@ and what is recorded of it, is for the caller to say.
 from __future__ import annotations
 
 import contextlib
-import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ledger.canonical import DIGEST
 from ledger.events import NewEvent, RecordedEvent
 from ledger.locks import KernelLock
 from ledger.schema import TABLES, statements
@@ -21,7 +21,6 @@ from ledger.store import Ledger
 from ledger.writing import connect_to_write, storage_errors
 
 _GUARD = "blobs_permanent"
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def remove_blobs(
@@ -74,7 +73,7 @@ def vacuum(path: Path) -> tuple[int, int]:
 
 def _named_since(connection: sqlite3.Connection, since: int) -> set[str]:
     bodies = connection.execute("SELECT body FROM events WHERE seq >= ?", (since,))
-    return {digest for (body,) in bodies for digest in _DIGEST.findall(body)}
+    return {digest for (body,) in bodies for digest in DIGEST.findall(body)}
 
 
 def _guard() -> str:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from ledger.computing import load_schema, refuse_computing
@@ -159,3 +159,18 @@ def _identity(path: Path) -> tuple[int, int, int, int, bytes]:
     with path.open("rb") as file:
         counter = file.read(28)[_CHANGE_COUNTER]
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, counter
+
+
+def kept_blob(connection: sqlite3.Connection, digest: str) -> bytes | None:
+    """Return the bytes that the ledger of *connection* keeps under *digest*, or None."""
+    row: tuple[bytes] | None = connection.execute("SELECT bytes FROM main.blobs WHERE digest = ?", (digest,)).fetchone()
+    return None if row is None else row[0]
+
+
+def read_rows(
+    connection: sqlite3.Connection, sql: str, values: Sequence[object] | Mapping[str, object] = ()
+) -> list[dict[str, Any]]:
+    """Return what *sql* selects, each row by the names of its columns."""
+    cursor = connection.execute(sql, values)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]

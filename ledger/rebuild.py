@@ -77,7 +77,6 @@ def rebuild(
     facts: Callable[[sqlite3.Connection], Mapping[str, object]],
     *,
     around: Callable[[Ledger], AbstractContextManager[object]] = contextlib.nullcontext,
-    now: Callable[[], str] = utc_now,
 ) -> tuple[Found, RecordedEvent | None]:
     """
     Replace the tables of *projections* in the ledger at *path* by what its events give, and return what differed and the event that says so.
@@ -99,7 +98,7 @@ def rebuild(
     with storage_errors(path), contextlib.ExitStack() as stack:
         connection = connect_to_write(path)
         stack.callback(connection.close)
-        ledger = Ledger(path, connection, projections, now)
+        ledger = Ledger(path, connection, projections, utc_now)
         stack.pop_all()
         stack.enter_context(ledger)
         with around(ledger), ledger.transaction():

@@ -29,6 +29,7 @@ from ledger.events import NewEvent, RecordedEvent, check_names, event_of_body
 from ledger.locks import KernelLock
 from ledger.new_file import remove_abandoned
 from ledger.projection import Projection, read_events, replay
+from ledger.reader import kept_blob
 from ledger.schema import check_schema, ledger_identity, looks_like_sqlite, registered_projections
 from ledger.times import utc_now
 from ledger.upgrade import Upgrading, bring_up_to_date
@@ -137,10 +138,7 @@ class Ledger:
     def blob(self, digest: str) -> bytes | None:
         """Return the bytes kept under *digest*, or None."""
         with storage_errors(self.path):
-            row: tuple[bytes] | None = self.connection.execute(
-                "SELECT bytes FROM blobs WHERE digest = ?", (digest,)
-            ).fetchone()
-        return None if row is None else row[0]
+            return kept_blob(self.connection, digest)
 
     def rebuild(self) -> None:
         """Make the tables of every projection anew from the events, in one transaction; linear in the events."""

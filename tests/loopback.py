@@ -75,15 +75,21 @@ def loopback() -> Iterator[Loopback]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serving(Handler, state.over) as state.url:
+        yield state
+
+
+@contextlib.contextmanager
+def serving(handler: type[BaseHTTPRequestHandler], over: threading.Event) -> Iterator[str]:
+    """Answer with *handler* on the address that is given until the end of the block, which *over* then tells those that wait."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield state
+        yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
-        state.over.set()
+        over.set()
         server.shutdown()
         server.server_close()
         thread.join()

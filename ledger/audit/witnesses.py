@@ -62,9 +62,9 @@ def _cosigned(note: Note, witness: VerifierKey, seen: Seen, findings: Findings) 
     return Cosigned(witness, note.checkpoint.size, format_utc(time * 1_000_000))
 
 
-def later(at: str, seconds: int = CLOCKS_APART_SECONDS) -> str:
-    """Return the time *at* and some *seconds*."""
-    moment = datetime.fromisoformat(at).astimezone(UTC) + timedelta(seconds=seconds)
+def later(at: str) -> str:
+    """Return what a clock that is as far ahead as clocks may be says at the time *at*."""
+    moment = datetime.fromisoformat(at).astimezone(UTC) + timedelta(seconds=CLOCKS_APART_SECONDS)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

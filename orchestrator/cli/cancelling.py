@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,7 @@ from orchestrator.core.printable import printable
 from orchestrator.core.problems import Problem
 from orchestrator.projections.reproductions import any_run, reproduced
 from orchestrator.projections.starts import last_start
-from orchestrator.runtime.liveness import boot_id, is_alive, process_start
+from orchestrator.runtime.liveness import boot_id, has_ended, is_alive, process_start
 from orchestrator.runtime.provenance import host_name
 
 Say = Callable[[str], None]
@@ -46,12 +45,6 @@ class Target:
         """Send TERM; a process that has just ended needs none."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGTERM)
-
-    def has_ended(self, seconds: float) -> bool:
-        """Wait for its end, *seconds* at most, and return whether it has come."""
-        waiting = select.poll()
-        waiting.register(self.pidfd, select.POLLIN)
-        return bool(waiting.poll(seconds * 1000))
 
 
 @contextlib.contextmanager
@@ -101,7 +94,7 @@ def end_run(ledger: Ledger, run_id: str, target: Target, *, force: bool, seconds
         if text != told:
             say(f"waiting for the end of run {run_id}: {text}")
             told = text
-        if target.has_ended(_LOOK_SECONDS):
+        if has_ended(target.pidfd, _LOOK_SECONDS):
             break
         if time.monotonic() >= until:
             return False

@@ -54,11 +54,6 @@ class DemoNight:
     morning: Morning | None = None
 
     @property
-    def storm(self) -> bool:
-        """Whether the blizzard was on."""
-        return self.night in STORM
-
-    @property
     def runs(self) -> int:
         """How often the pipeline runs for this night."""
         return 1 if self.morning is None else 2

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+from orchestrator.runtime.signals import ENDING, caught_by, ending_by
+
 _KEPT_BYTES = 1 << 16
 _WORDS_MAX = 500
 _BLOCK_BYTES = 1 << 16
@@ -135,7 +136,7 @@ def _close(pipe: IO[bytes]) -> None:
 @contextlib.contextmanager
 def _no_survivor() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
     """
-    Give what watches a process: it is killed, with what it has started in its session, where it has not ended with the block, which TERM and HUP end too.
+    Give what watches a process: it is killed, with what it has started in its session, where it has not ended with the block, which INT, TERM and HUP end too.
 
     A signal that comes before there is a process to watch waits for it.
     """
@@ -144,21 +145,18 @@ def _no_survivor() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
 
     def leave(number: int, _: FrameType | None) -> None:
         if watched:
-            raise SystemExit(128 + number)
+            raise ending_by(number)
         early.append(number)
 
     def watch(process: subprocess.Popen[bytes]) -> None:
         watched.append(process)
         if early:
-            raise SystemExit(128 + early[0])
+            raise ending_by(early[0])
 
-    numbers = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    former = {number: signal.signal(number, leave) for number in numbers}
     try:
-        yield watch
+        with caught_by(leave, ENDING):
+            yield watch
     finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
         for process in watched:
             with process:
                 # Only while its first process is not waited for is the id of the group certainly its own.

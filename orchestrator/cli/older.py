@@ -45,14 +45,14 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def counting(what: str, total: int, *, unit: str = "events", hint: str = "") -> Callable[[int], None]:
+def counting(what: str, total: int, *, unit: str = "events") -> Callable[[int], None]:
     """Return what tells on stderr how far *what* has come, of *total* of the *unit*; it is silent for what is done in a second."""
     next_time = time.monotonic() + PATIENCE_SECONDS
 
     def told(done: int) -> None:
         nonlocal next_time
         if time.monotonic() >= next_time:
-            render.err(f"{what}: {done} of {total} {unit}{hint}")
+            render.err(f"{what}: {done} of {total} {unit}")
             next_time = time.monotonic() + 2 * PATIENCE_SECONDS
 
     return told

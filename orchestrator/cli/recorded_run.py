@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from ledger.canonical import blob_digest, canonical_bytes
+from ledger.reader import kept_blob
 from orchestrator.cli.errors import RefusedError, UsageRefusedError
 from orchestrator.cli.keyring import digest_key, digest_key_path
 from orchestrator.cli.reading import View
@@ -113,9 +114,7 @@ def not_kept(connection: sqlite3.Connection, digest: str) -> str:
 
 
 def _definition_text(connection: sqlite3.Connection, environment: Mapping[str, Any] | None) -> bytes | None:
-    digest = None if environment is None else environment["definition_text"]
-    row = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
-    return None if row is None else bytes(row[0])
+    return None if environment is None else kept_blob(connection, environment["definition_text"])
 
 
 def _definition_problems(

@@ -296,7 +296,7 @@ def _plan(
         night=recorded.night,
         selected=frozenset(again.steps),
         forced=True,
-        max_parallel=min(jobs or pipeline.max_parallel or len(os.sched_getaffinity(0)), parallel_limit()),
+        max_parallel=parallel_limit(jobs or pipeline.max_parallel),
         baselines=again.baselines(pipeline, recorded.steps),
     )
     reaching = child_environment(pipeline, made.prepared.environment, os.environ)

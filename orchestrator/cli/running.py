@@ -250,7 +250,7 @@ def make_plan(
         night=prepared.night,
         selected=prepared.selected,
         forced=options.selection.force,
-        max_parallel=min(jobs or pipeline.max_parallel or len(os.sched_getaffinity(0)), parallel_limit()),
+        max_parallel=parallel_limit(jobs or pipeline.max_parallel),
         baselines=step_baselines(
             pipeline, rows, night=prepared.night, load=lambda value: load_json(connection, value)
         ),

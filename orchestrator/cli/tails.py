@@ -1,13 +1,13 @@
-"""The ends of logs, read from their end."""
+"""Logs as they lie beside the ledger: whole, or their ends, read from the end."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from orchestrator.projections.pruned import pruned_text
 from orchestrator.projections.summary import failed_steps
@@ -16,7 +16,7 @@ from orchestrator.projections.withheld import withheld_text
 _BLOCK_BYTES = 1 << 16
 
 
-def open_log(path: Path) -> IO[bytes]:
+def open_log(path: Path) -> BufferedReader:
     """
     Open the log at *path*: a step may have put a link to something else there, which is not followed, or a pipe, which would be waited for.
 
@@ -28,6 +28,18 @@ def open_log(path: Path) -> IO[bytes]:
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
     raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+def log_blocks(path: Path) -> Iterator[bytes]:
+    """
+    Yield what stands in the log at *path*.
+
+    Raises:
+        OSError: See `open_log`.
+    """
+    with open_log(path) as file:
+        while block := file.read(_BLOCK_BYTES):
+            yield block
 
 
 def last_lines(path: Path, count: int) -> list[str]:
@@ -65,8 +77,8 @@ def tail_of(detail: Mapping[str, object], step: Mapping[str, object], folder: Pa
     return [pruned_text(told)] if told is not None and not path.exists() else last_lines(path, count)
 
 
-def failed_tails(detail: Mapping[str, object], folder: Path, count: int = 15) -> dict[str, list[str]]:
+def failed_tails(detail: Mapping[str, object], folder: Path) -> dict[str, list[str]]:
     """Return the last lines of the first failed steps' logs, which lie below *folder*; those that are withheld are not read."""
     shown = [step for step in failed_steps(detail) if withheld_text(detail, str(step["step"])) is None]
-    found = {str(step["step"]): tail_of(detail, step, folder, count) for step in shown}
+    found = {str(step["step"]): tail_of(detail, step, folder) for step in shown}
     return {step: lines for step, lines in found.items() if lines}

@@ -8,13 +8,12 @@ bounded, and a document that breaks the rules fails the step: a report that nobo
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 import attrs
 
-from ledger.canonical import parse_canonical
+from ledger.canonical import DIGEST, parse_canonical
 from ledger.errors import CanonicalError
 from orchestrator.core.definition import ErrorClass
 from orchestrator.core.errors import OrchestratorError
@@ -31,7 +30,6 @@ ReportStatus: TypeAlias = Literal["succeeded", "no_new_data", "failed"]
 _STATUSES = ("succeeded", "no_new_data", "failed")
 _ERROR_CLASSES = ("transient", "infrastructure", "misuse", "permanent")
 _KEYS = ("status", "error_class", "message", "metrics", "outputs")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class BadReportError(OrchestratorError):
@@ -138,7 +136,7 @@ def _check_claims(facts: Mapping[str, Scalar], where: str) -> None:
     is_count = not isinstance(rows, bool | str) and rows >= 0 and rows == int(rows)
     if not is_count:
         raise BadReportError(f"{where}.rows is {shown(rows)}, expected a whole number, 0 or more")
-    if digest is not None and not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
+    if digest is not None and not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
         raise BadReportError(f"{where}.digest is {shown(digest)}, expected sha256: and 64 digits from 0 to f")
 
 

@@ -8,7 +8,6 @@ attempts are values. An event that the state does not allow is a bug of whoever 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, TypeAlias
 
 import attrs
 
@@ -25,7 +24,6 @@ from orchestrator.core.events import (
     StepFinished,
 )
 
-StepStatus: TypeAlias = Literal["pending", "running", "retrying", "succeeded", "failed", "skipped", "cancelled"]
 FINAL: frozenset[str] = frozenset({"succeeded", "failed", "skipped", "cancelled"})
 RUN_FINAL: frozenset[str] = frozenset({"succeeded", "nothing_to_do", "failed", "timed_out", "cancelled", "interrupted"})
 RESUMABLE: frozenset[str] = RUN_FINAL - {*WELL}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from ledger.reader import read_rows
+
 Row = dict[str, object]
 
 
@@ -20,7 +22,8 @@ def baselines_for(
     """
     found: dict[tuple[str, str], Row] = {}
     for name in (*reversed(formerly), pipeline):
-        cursor = connection.execute(
+        rows = read_rows(
+            connection,
             "SELECT b.step, b.night, b.run_id, b.attempt, b.key, b.outputs, b.last_run_id, b.last_attempt,"
             " coalesce(s.components, cs.components) AS components, CASE WHEN b.accepted THEN 'accepted'"
             " WHEN coalesce(l.reason, cl.reason) = 'lost' THEN 'lost' ELSE coalesce(l.status, cl.status) END AS last_status,"
@@ -38,7 +41,5 @@ def baselines_for(
             " WHERE b.pipeline = ? AND (? IS NULL OR b.night IN ('', ?))",
             (name, night, night),
         )
-        columns = [column[0] for column in cursor.description]
-        rows = (dict(zip(columns, row, strict=True)) for row in cursor)
         found.update({(str(row["step"]), str(row["night"])): row for row in rows})
     return found

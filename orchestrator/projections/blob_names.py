@@ -1,10 +1,13 @@
-"""Which blobs an event names: what verifying makes sure to be there."""
+"""Which blobs an event names: what verifying makes sure to be there, and what goes with the event wherever it is taken."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
 
+from ledger.canonical import DIGEST
 from ledger.events import RecordedEvent
+from ledger.reader import kept_blob
 
 FOR_TABLES: Mapping[str, tuple[str, ...]] = {
     "run.started": ("definition", "graph"),
@@ -37,3 +40,16 @@ def named_in(event: RecordedEvent, fields: Mapping[str, tuple[str, ...]]) -> Ite
     for field in fields.get(event.type, ()):
         if isinstance(digest := event.data.get(field), str):
             yield digest
+
+
+def blobs_below(connection: sqlite3.Connection, texts: Iterable[bytes]) -> dict[str, bytes]:
+    """Return by digest each blob that is kept and that *texts* name anywhere, or that one of those names."""
+    found: dict[str, bytes | None] = {}
+    waiting = list(texts)
+    while waiting:
+        for digest in DIGEST.findall(waiting.pop().decode("utf-8", "replace")):
+            if digest not in found:
+                found[digest] = kept = kept_blob(connection, digest)
+                if kept is not None:
+                    waiting.append(kept)
+    return {digest: kept for digest, kept in found.items() if kept is not None}

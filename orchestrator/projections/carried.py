@@ -8,18 +8,18 @@ made anew from the events like all others.
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from collections.abc import Mapping
 
 from ledger.canonical import blob_digest, canonical_bytes
 from ledger.events import RecordedEvent
+from ledger.reader import kept_blob, read_rows
 from orchestrator.core.events import HistoryCarried
+from orchestrator.projections.blob_names import blobs_below
 
 Row = dict[str, object]
 
 VERSION = 1
-_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 
 # What a run without an end has left: nobody can say how it went on.
 _ATTEMPTS = """
@@ -54,15 +54,15 @@ def carried_state(connection: sqlite3.Connection, ledger_id: str, size: int) -> 
         connection: Its tables are those of this program, made from its *size* events.
     """
     text = canonical_bytes({"version": VERSION, "ledger": ledger_id, "events": size, **decision_rows(connection)})
-    return blob_digest(text), {blob_digest(text): text, **_blobs(connection, text)}
+    return blob_digest(text), {blob_digest(text): text, **blobs_below(connection, [text])}
 
 
 def decision_rows(connection: sqlite3.Connection) -> dict[str, list[Row]]:
     """Return what decisions need of a ledger, as its tables have it: its pipelines, their baselines, and the attempts that those name."""
     return {
-        "pipelines": _rows(connection, _PIPELINES),
-        "baselines": _rows(connection, "SELECT * FROM baselines ORDER BY pipeline, step, night"),
-        "attempts": _rows(connection, _ATTEMPTS),
+        "pipelines": read_rows(connection, _PIPELINES),
+        "baselines": read_rows(connection, "SELECT * FROM baselines ORDER BY pipeline, step, night"),
+        "attempts": read_rows(connection, _ATTEMPTS),
     }
 
 
@@ -91,8 +91,8 @@ def take_carried(
     _models: object, connection: sqlite3.Connection, _recorded: RecordedEvent, event: HistoryCarried
 ) -> None:
     """Fill the tables with the state that *event* names."""
-    found = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (event.state,)).fetchone()
-    state = {} if found is None else json.loads(found[0])
+    kept = kept_blob(connection, event.state)
+    state = {} if kept is None else json.loads(kept)
     for row in state.get("pipelines", []):
         _insert(connection, "pipelines", {key: value for key, value in row.items() if key != "host"})
         _insert(
@@ -108,25 +108,3 @@ def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, object
     names = ", ".join(f'"{name}"' for name in row)
     places = ", ".join("?" * len(row))
     connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", tuple(row.values()))  # noqa: S608 - our own names
-
-
-def _blobs(connection: sqlite3.Connection, text: bytes) -> dict[str, bytes]:
-    """Return every blob that *text* names, and those that they name."""
-    found: dict[str, bytes] = {}
-    open_ = [text]
-    while open_:
-        for match in set(_DIGEST.findall(open_.pop())):
-            digest = match.decode()
-            if digest in found:
-                continue
-            row = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
-            if row is not None:
-                found[digest] = row[0]
-                open_.append(row[0])
-    return found
-
-
-def _rows(connection: sqlite3.Connection, sql: str) -> list[Row]:
-    cursor = connection.execute(sql)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ledger.reader import read_rows
 from orchestrator.core.classification import graph_classes, rank
 from orchestrator.projections.queries import load_blob
 from orchestrator.projections.starts import last_start
@@ -57,11 +58,8 @@ def governance(
 
 def _touched(connection: sqlite3.Connection, pipeline: str | None, since: str | None, until: str | None) -> list[Row]:
     """Return one row for each step, with what it touched, for each way in which it was declared; the highest class first."""
-    cursor = connection.execute(_USE, {"pipeline": pipeline, "since": since, "until": until})
-    names = [column[0] for column in cursor.description]
     attempts: dict[tuple[object, ...], list[Row]] = {}
-    for values in cursor:
-        row = dict(zip(names, values, strict=True))
+    for row in read_rows(connection, _USE, {"pipeline": pipeline, "since": since, "until": until}):
         attempts.setdefault((row["pipeline"], row["step"], row["run_id"], row["started_at"]), []).append(row)
     found: dict[str, Row] = {}
     for rows in attempts.values():

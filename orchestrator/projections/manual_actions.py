@@ -12,6 +12,8 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ledger.reader import read_rows
+
 Row = dict[str, object]
 
 FAILURES = ("failed", "timed_out", "cancelled", "interrupted")
@@ -26,12 +28,12 @@ _NOT_ACKNOWLEDGED = (
 )
 
 
-def notes_of(connection: sqlite3.Connection, run_id: str, step: str | None = None) -> list[Row]:
-    """Return the notes on the run *run_id*, or on one *step* of it alone, in order."""
+def notes_of(connection: sqlite3.Connection, run_id: str) -> list[Row]:
+    """Return the notes on the run *run_id* and on its steps, in order."""
     return _rows(
         connection,
-        "SELECT seq, step, recorded_at, text, reason, actor FROM notes WHERE run_id = ? AND (? IS NULL OR step = ?) ORDER BY seq",
-        (run_id, step, step),
+        "SELECT seq, step, recorded_at, text, reason, actor FROM notes WHERE run_id = ? ORDER BY seq",
+        (run_id,),
     )
 
 
@@ -191,9 +193,7 @@ def _who_and_when(row: Row, time: Callable[[object], str]) -> str:
 
 
 def _rows(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[Row]:
-    cursor = connection.execute(sql, values)
-    names = [column[0] for column in cursor.description]
-    rows = [dict(zip(names, row, strict=True)) for row in cursor]
+    rows = read_rows(connection, sql, values)
     for row in rows:
         if "actor" in row:
             row["actor"] = json.loads(row["actor"])

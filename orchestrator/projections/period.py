@@ -12,6 +12,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ledger.reader import read_rows
+
 Row = dict[str, object]
 
 _WITHIN = "{time} >= :begin AND {time} < :end AND (:pipelines IS NULL OR {pipeline} IN (SELECT value FROM json_each(:pipelines)))"
@@ -185,13 +187,12 @@ def run_events(connection: sqlite3.Connection, run_id: str, pipeline: str) -> It
 
 def nights_of_pipelines(connection: sqlite3.Connection, period: Period) -> list[Row]:
     """Return the first and the last night of each pipeline and how many runs it has, up to the end of *period*."""
-    cursor = connection.execute(
+    return read_rows(
+        connection,
         "SELECT pipeline, min(night) AS first_night, max(night) AS last_night, count(*) AS runs FROM main.runs WHERE started_at < :end"
         " AND (:pipelines IS NULL OR pipeline IN (SELECT value FROM json_each(:pipelines))) GROUP BY pipeline ORDER BY pipeline",
         {name: period.values[name] for name in ("end", "pipelines")},
     )
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
 def unknown_pipelines(connection: sqlite3.Connection, names: Sequence[str]) -> list[str]:

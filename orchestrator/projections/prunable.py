@@ -9,17 +9,16 @@ text counts as a name of it, so that what a later program keeps is followed as w
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ledger.canonical import canonical_text
+from ledger.canonical import DIGEST, canonical_text
 from ledger.events import event_of_body
+from ledger.reader import kept_blob
 from orchestrator.projections.blob_names import FOR_TABLES, named_in
 from orchestrator.projections.carried import decision_rows
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PRUNED = "blobs.pruned"
 
 
@@ -46,13 +45,13 @@ def prunable_blobs(connection: sqlite3.Connection, past: dict[str, str]) -> list
         run_id = event.stream.removeprefix("run/")
         if run_id in past and event.stream != run_id:
             needed.update(named_in(event, FOR_TABLES))
-            for digest in _names(body):
+            for digest in DIGEST.findall(body):
                 named.setdefault(digest, past[run_id])
         elif event.type != _PRUNED:
-            needed.update(_names(body))
-    needed.update(_names(canonical_text(decision_rows(connection))))
+            needed.update(DIGEST.findall(body))
+    needed.update(DIGEST.findall(canonical_text(decision_rows(connection))))
     for text in _behind_kept_skips(connection, past):
-        needed.update(_names(text))
+        needed.update(DIGEST.findall(text))
     left = set(sizes)
     _take_closure(connection, needed, left)
     found: dict[str, str] = {}
@@ -85,10 +84,6 @@ def _behind_kept_skips(connection: sqlite3.Connection, past: dict[str, str]) -> 
             )
 
 
-def _names(text: str) -> Iterable[str]:
-    return _DIGEST.findall(text)
-
-
 def _take_closure(connection: sqlite3.Connection, digests: Iterable[str], left: set[str]) -> list[str]:
     """Take those of *digests* out of *left*, with what of it they name in turn, and return all that was taken."""
     open_ = sorted(left.intersection(digests))
@@ -97,8 +92,7 @@ def _take_closure(connection: sqlite3.Connection, digests: Iterable[str], left: 
     while open_:
         digest = open_.pop()
         found.append(digest)
-        (data,) = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
-        for name in _names(bytes(data).decode("utf-8", "replace")):
+        for name in DIGEST.findall((kept_blob(connection, digest) or b"").decode("utf-8", "replace")):
             if name in left:
                 left.discard(name)
                 open_.append(name)

@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ledger.reader import kept_blob, read_rows
 from orchestrator.core.ended import WELL
 from orchestrator.projections.estimates import expected_seconds, history_of_graph
 from orchestrator.projections.manual_actions import (
@@ -59,7 +60,7 @@ def list_runs(
     limit: int | None = None,
 ) -> list[Row]:
     """Return the runs, newest first: `run_id, pipeline, night, status, started_at, finished_at, duration_seconds`."""
-    return _rows(
+    return read_rows(
         connection,
         f"SELECT {_LISTED} FROM audit_runs"  # noqa: S608 - fixed names
         " WHERE pipeline = coalesce(?, pipeline) AND night = coalesce(?, night)"
@@ -86,7 +87,7 @@ def run_detail(connection: sqlite3.Connection, run_id: str, *, history: bool = T
     sql = f"SELECT {_OF_STEP} FROM steps WHERE run_id = ? ORDER BY position"  # noqa: S608 - fixed names
     steps = [
         _step(row, attempts.get(str(row["step"]), []), former.get(str(row["step"]), []))
-        for row in _rows(connection, sql, (run_id,))
+        for row in read_rows(connection, sql, (run_id,))
     ]
     detail = _with_seconds(run)
     for name in ("actor", "selection", "git", "counts"):
@@ -170,7 +171,7 @@ def pipeline_overview(connection: sqlite3.Connection, *, today: str) -> list[Row
 
 def refusals(connection: sqlite3.Connection, *, pipeline: str | None = None, limit: int = 20) -> list[Row]:
     """Return the refused starts, newest first."""
-    rows = _rows(
+    rows = read_rows(
         connection,
         "SELECT seq, pipeline, night, recorded_at, exit_code, problems, definition_path, holder, actor FROM audit_refusals"
         " WHERE pipeline = coalesce(?, pipeline) ORDER BY seq DESC LIMIT ?",
@@ -181,7 +182,7 @@ def refusals(connection: sqlite3.Connection, *, pipeline: str | None = None, lim
 
 def definition_changes(connection: sqlite3.Connection, *, pipeline: str | None = None) -> list[Row]:
     """Return every change of a definition, its host or its place, newest first, with the differences, the commit and who was there."""
-    rows = _rows(
+    rows = read_rows(
         connection,
         "SELECT seq, pipeline, recorded_at, before, after, changes, definition_path, git, actor FROM audit_definition_changes"
         " WHERE pipeline = coalesce(?, pipeline)",
@@ -194,7 +195,7 @@ def definition_changes(connection: sqlite3.Connection, *, pipeline: str | None =
 
 def acceptances(connection: sqlite3.Connection, run_id: str, step: str | None = None) -> list[Row]:
     """Return what was accepted by hand of the run *run_id*, in order."""
-    rows = _rows(
+    rows = read_rows(
         connection,
         "SELECT * FROM acceptances WHERE run_id = ? AND step = coalesce(?, step) ORDER BY seq",
         (run_id, step),
@@ -212,7 +213,7 @@ def accepted_basis(connection: sqlite3.Connection, run_id: str, step: str, *, pe
         "SELECT pipeline, night, first_seq FROM runs WHERE run_id = ?", (run_id,)
     ).fetchone()
     counted = night if per_night else ""
-    rows = _rows(
+    rows = read_rows(
         connection,
         "SELECT b.night, b.outputs, b.last_run_id, a.key, a.status AS last_status, r.first_seq > ? AS newer FROM baselines b"
         " JOIN attempts a ON a.run_id = b.last_run_id AND a.step = b.step AND a.attempt = b.last_attempt"
@@ -224,7 +225,7 @@ def accepted_basis(connection: sqlite3.Connection, run_id: str, step: str, *, pe
 
 def pipeline_row(connection: sqlite3.Connection, pipeline: str) -> Row | None:
     """Return where the definition of *pipeline* lies and the digest of the last one that ran, or None."""
-    rows = _rows(connection, "SELECT * FROM pipelines WHERE pipeline = ?", (pipeline,))
+    rows = read_rows(connection, "SELECT * FROM pipelines WHERE pipeline = ?", (pipeline,))
     return rows[0] if rows else None
 
 
@@ -268,8 +269,8 @@ def attempt_key(connection: sqlite3.Connection, run_id: str, step: str, attempt:
 
 def load_blob(connection: sqlite3.Connection, digest: str) -> dict[str, object] | None:
     """Return the JSON object that is kept under *digest*, or None."""
-    row = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
-    value: dict[str, object] | None = None if row is None else json.loads(row[0])
+    kept = kept_blob(connection, digest)
+    value: dict[str, object] | None = None if kept is None else json.loads(kept)
     return value
 
 
@@ -282,16 +283,10 @@ def load_json(connection: sqlite3.Connection, value: object) -> dict[str, object
     return found
 
 
-def _rows(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> list[Row]:
-    cursor = connection.execute(sql, values)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
-
-
 def _attempts(connection: sqlite3.Connection, run_id: str) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     sql = f"SELECT {_OF_ATTEMPT} FROM attempts WHERE run_id = ? ORDER BY step, attempt"  # noqa: S608 - fixed names
-    for row in _rows(connection, sql, (run_id,)):
+    for row in read_rows(connection, sql, (run_id,)):
         attempt = dict(row)
         for name in ("start_evidence", "metrics", "masked"):
             attempt[name] = _parsed(row[name])

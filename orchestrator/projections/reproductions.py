@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+from ledger.reader import read_rows
+
 Row = dict[str, Any]
 
 _OF_RUN = (
@@ -21,12 +23,10 @@ _OF_RUN = (
 
 def any_run(connection: sqlite3.Connection, run_id: str) -> Row:
     """Return the row of the run *run_id*, which exists, be it one of its pipeline or one that reproduces such a one; `reproduces` says which."""
-    cursor = connection.execute(f"SELECT {_OF_RUN}, NULL AS reproduces FROM runs WHERE run_id = ?", (run_id,))  # noqa: S608 - fixed names
-    row = cursor.fetchone()
-    if row is None:
-        cursor = connection.execute(f"SELECT {_OF_RUN}, reproduces FROM reproductions WHERE run_id = ?", (run_id,))  # noqa: S608 - fixed names
-        row = cursor.fetchone()
-    return dict(zip([column[0] for column in cursor.description], row, strict=True))
+    of_pipeline = f"SELECT {_OF_RUN}, NULL AS reproduces FROM runs WHERE run_id = ?"  # noqa: S608 - fixed names
+    again = f"SELECT {_OF_RUN}, reproduces FROM reproductions WHERE run_id = ?"  # noqa: S608 - fixed names
+    (row,) = read_rows(connection, of_pipeline, (run_id,)) or read_rows(connection, again, (run_id,))
+    return row
 
 
 def reproduced(connection: sqlite3.Connection, run_id: str) -> str | None:

@@ -7,13 +7,14 @@ import sqlite3
 
 from ledger.canonical import canonical_text
 from ledger.events import RecordedEvent
+from ledger.reader import kept_blob
 from orchestrator.core.events import RunResumed
 
 
 def load_graph(connection: sqlite3.Connection, digest: str) -> list[dict[str, object]]:
     """Return the steps of the graph that is kept under *digest*; none where it is not kept."""
-    row = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
-    steps: list[dict[str, object]] = [] if row is None else json.loads(row[0])["steps"]
+    kept = kept_blob(connection, digest)
+    steps: list[dict[str, object]] = [] if kept is None else json.loads(kept)["steps"]
     return steps
 
 

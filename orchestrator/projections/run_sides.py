@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ledger.reader import kept_blob, read_rows
 from orchestrator.core.reproduction import is_done
 from orchestrator.projections.environments import environment_of
 from orchestrator.projections.queries import load_blob, load_json
@@ -85,10 +87,6 @@ def side_of(connection: sqlite3.Connection, run_id: str) -> Side:
     row = any_run(connection, run_id)
     run = {name: row[name] for name in columns}
 
-    def text(digest: str) -> bytes | None:
-        found = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
-        return None if found is None else bytes(found[0])
-
     return Side(
         run=run,
         start=last_start(connection, run_id),
@@ -96,14 +94,12 @@ def side_of(connection: sqlite3.Connection, run_id: str) -> Side:
         graph=load_blob(connection, str(run["graph"])) or {"steps": [], "datasets": {}},
         environment=environment_of(connection, run_id),
         steps=_steps(connection, run_id),
-        text=text,
+        text=functools.partial(kept_blob, connection),
     )
 
 
 def _steps(connection: sqlite3.Connection, run_id: str) -> dict[str, StepSide]:
-    cursor = connection.execute(_STEPS, (run_id,))
-    names = [column[0] for column in cursor.description]
-    return {str(row[0]): _step(connection, dict(zip(names, row, strict=True))) for row in cursor.fetchall()}
+    return {str(row["step"]): _step(connection, row) for row in read_rows(connection, _STEPS, (run_id,))}
 
 
 def _step(connection: sqlite3.Connection, row: Mapping[str, Any]) -> StepSide:

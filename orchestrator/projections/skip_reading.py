@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Callable
 
 from ledger.errors import LedgerError
 from ledger.events import event_of_body
+from ledger.reader import kept_blob
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.projections.pruned import pruned_blobs
 from orchestrator.projections.skip_audit import TYPES, SkipAudit
@@ -24,7 +26,7 @@ def audit_skips(
         watch: Told how many events are read, and of how many.
     """
     problems: list[tuple[int, str]] = []
-    audit = SkipAudit(_blobs(connection), pruned_blobs(connection))
+    audit = SkipAudit(functools.partial(kept_blob, connection), pruned_blobs(connection))
     (total,) = connection.execute("SELECT count(*) FROM events").fetchone()
     types = ", ".join("?" * len(TYPES))
     rows = connection.execute(
@@ -44,11 +46,3 @@ def _taken(audit: SkipAudit, body: str) -> list[str]:
     except (LedgerError, OrchestratorError, LookupError, TypeError, ValueError, AttributeError) as error:
         # It verifies, and still is not what this program writes: whoever made it up has forgotten something.
         return [f"this event does not fit in with those before it ({type(error).__name__}: {error})"]
-
-
-def _blobs(connection: sqlite3.Connection) -> Callable[[str], bytes | None]:
-    def blob(digest: str) -> bytes | None:
-        row = connection.execute("SELECT bytes FROM blobs WHERE digest = ?", (digest,)).fetchone()
-        return None if row is None else row[0]
-
-    return blob

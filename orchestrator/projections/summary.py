@@ -15,6 +15,7 @@ from orchestrator.projections.withheld import withheld_text
 
 _ROWS_AT_MOST = 40
 _NAMES_AT_MOST = 6
+_TAILS_AT_MOST = 3
 _LONGER_BY = 1.5
 _NOTICED_SECONDS = 1.0
 
@@ -200,9 +201,9 @@ def _steps(detail: Detail) -> list[Mapping[str, object]]:
     return steps
 
 
-def failed_steps(detail: Detail, at_most: int = 3) -> Iterable[Mapping[str, object]]:
+def failed_steps(detail: Detail) -> Iterable[Mapping[str, object]]:
     """Return the failed steps whose log is worth its place in a summary: the first failure first."""
     cause = detail.get("root_cause")
     first = cause.get("step") if isinstance(cause, Mapping) else None
     failed = [step for step in _steps(detail) if step["status"] == "failed" and step["log"]]
-    return sorted(failed, key=lambda step: step["step"] != first)[:at_most]
+    return sorted(failed, key=lambda step: step["step"] != first)[:_TAILS_AT_MOST]

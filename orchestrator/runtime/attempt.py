@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 from collections.abc import Callable
 from typing import TypeAlias
 
 import attrs
 
+from orchestrator.runtime.liveness import has_ended
 from orchestrator.runtime.output import Output
 from orchestrator.runtime.ports import Exited, Launch, Survivor
 from orchestrator.runtime.strays import Owner
@@ -112,7 +112,7 @@ class Attempt:
 
     def has_ended(self, seconds: float = 0) -> bool:
         """Whether its process has ended, or does so within *seconds*; nobody has waited for it."""
-        return bool(select.select([self.pidfd], [], [], seconds)[0])
+        return has_ended(self.pidfd, seconds)
 
     def read(self) -> bool:
         """Take a piece of its output, or note its end; return whether there may be more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from hashlib import sha256
+from hashlib import file_digest
 
 import attrs
 
@@ -14,7 +14,6 @@ from orchestrator.runtime.digests import DatasetPlace, manifest_files
 from orchestrator.runtime.files import open_file
 from orchestrator.runtime.table_files import UncomparableError, is_comparable
 
-_CHUNK_BYTES = 1 << 20
 _COLUMNS_AT_MOST = 50
 _BY_TIME = "mtime:"
 
@@ -107,15 +106,12 @@ def _path(place: DatasetPlace, name: str) -> str:
 
 def _digest_of(path: str, entry: Entry) -> str | None:
     """Return the content digest of the file at *path*, or None where it is not the one that *entry* tells of."""
-    content = sha256()
     try:
         with open_file(path) as file:
             status = os.fstat(file.fileno())
-            while chunk := file.read(_CHUNK_BYTES):
-                content.update(chunk)
+            digest = f"sha256:{file_digest(file, 'sha256').hexdigest()}"
     except OSError:
         return None
-    digest = f"sha256:{content.hexdigest()}"
     known = f"{_BY_TIME}{status.st_mtime_ns}" if entry[1].startswith(_BY_TIME) else digest
     return digest if (status.st_size, known) == entry else None
 

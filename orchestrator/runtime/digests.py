@@ -19,7 +19,7 @@ from pathlib import Path
 
 import attrs
 
-from ledger.canonical import canonical_bytes, parse_canonical
+from ledger.canonical import blob_digest, canonical_bytes, parse_canonical
 from orchestrator.core.capture import CodeFile
 from orchestrator.core.definition import DEFAULT_PROBE_TIMEOUT_US
 from orchestrator.core.output_contract import NOTHING, Extent
@@ -169,7 +169,7 @@ class FileDigester:
                 manifest, extents[name] = yield from self._dataset(name, count=name in request.rows)
                 found[name] = None
                 if manifest is not None:
-                    found[name] = digest = "sha256:" + sha256(manifest).hexdigest()
+                    found[name] = digest = blob_digest(manifest)
                     manifests[digest] = manifest
         files = {
             name: self._count_changes(before, manifests.get(after))

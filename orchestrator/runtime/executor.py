@@ -14,11 +14,12 @@ import select
 import signal
 
 from orchestrator.runtime.attempt import READS_A_TURN, Attempt, Told
+from orchestrator.runtime.liveness import process_name
 from orchestrator.runtime.log_writer import LogWriter
 from orchestrator.runtime.output import AttemptOutput, Listen, NewStream, Output, nobody
 from orchestrator.runtime.ports import Clock, Exited, Launch, Survivor
 from orchestrator.runtime.spawning import Spawner, start_error
-from orchestrator.runtime.strays import Owner, are_all_ours, process_name, strays_of
+from orchestrator.runtime.strays import Owner, are_all_ours, strays_of
 
 _READ_TURN_US = 5_000
 _DRAIN_IDLE_US = 500_000

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orchestrator.core.printable import printable
 from orchestrator.core.problems import Problem
+from orchestrator.runtime.liveness import kernel_text, process_name
 from orchestrator.runtime.room import existing, is_large_log, shown_bytes
 
 SHARED = frozenset(
@@ -43,7 +44,7 @@ _READ_MARKS = range(123, 128)
 
 def file_system_of(folder: Path, mounts: str | None = None) -> str | None:
     """Return the kind of the file system that *folder* lies on, or None where the system does not tell."""
-    return file_system(folder.resolve(), _text(_MOUNTS) if mounts is None else mounts)
+    return file_system(folder.resolve(), kernel_text(_MOUNTS) if mounts is None else mounts)
 
 
 def file_system_problems(folder: Path, kind: str | None) -> Iterator[Problem]:
@@ -103,7 +104,10 @@ def held_log(ledger: Path) -> Problem | None:
     if not readers:
         return None
     who = ", ".join(
-        f"process {pid} ({_name(pid)})" if pid > 0 else "a process that cannot be seen from here" for pid in readers
+        f"process {pid} ({process_name(pid) or 'gone by now'})"
+        if pid > 0
+        else "a process that cannot be seen from here"
+        for pid in readers
     )
     message = f"the log {ledger.name}-wal has grown to {size}: {who} holds on to an earlier moment of the ledger"
     hint = "end that process: the log is folded back into the file by the next run"
@@ -112,7 +116,7 @@ def held_log(ledger: Path) -> Problem | None:
 
 def _readers(index: os.stat_result) -> Iterator[int]:
     found = set()
-    for line in _text(_LOCKS).splitlines():
+    for line in kernel_text(_LOCKS).splitlines():
         match = _LOCK.match(line)
         if match is None:
             continue
@@ -121,14 +125,3 @@ def _readers(index: os.stat_result) -> Iterator[int]:
         if is_it and int(match[1]) != os.getpid():
             found.add(int(match[1]))
     yield from sorted(found)
-
-
-def _name(pid: int) -> str:
-    return _text(Path(f"/proc/{pid}/comm")).strip() or "gone by now"
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return ""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from orchestrator.core.printable import as_utf8
 from orchestrator.core.tracing import TraceParent, chosen_propagators, parse_traceparent
+from orchestrator.runtime.liveness import kernel_text
 
 _GIT_TIMEOUT_SECONDS = 5
 _PROCESS = Path("/proc/self")
@@ -99,7 +100,7 @@ def _user_name(uid: int) -> str:
 
 def _login_user(process: Path) -> str | None:
     """Return who logged in to the session that *process* is in, or None where nobody did or the kernel does not tell."""
-    uid = _text(process / "loginuid").strip()
+    uid = kernel_text(process / "loginuid").strip()
     if not uid.isdecimal() or uid == _NOBODY_LOGGED_IN:
         return None
     return _user_name(int(uid))
@@ -107,7 +108,7 @@ def _login_user(process: Path) -> str | None:
 
 def _unit(process: Path) -> str | None:
     """Return the innermost service or session in whose control group *process* is, or None outside of any."""
-    for line in _text(process / "cgroup").splitlines():
+    for line in kernel_text(process / "cgroup").splitlines():
         _, controllers, group = line.split(":", 2)
         if controllers in ("", "name=systemd"):
             units = (part for part in reversed(group.split("/")) if part.endswith((".service", ".scope")))
@@ -115,13 +116,6 @@ def _unit(process: Path) -> str | None:
             if unit is not None:
                 return unit
     return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return ""
 
 
 def _terminal() -> str | None:

@@ -10,13 +10,12 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import NamedTuple
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-_BLOCK_BYTES = 1 << 20
 
 
 class Recorded(NamedTuple):
@@ -92,15 +91,9 @@ def _looked_at(
 
 
 def _digest(folder: int, name: str) -> tuple[int, str]:
-    digest, size = sha256(), 0
-    descriptor = os.open(name, _FILE, dir_fd=folder)
-    try:
-        while block := os.read(descriptor, _BLOCK_BYTES):
-            digest.update(block)
-            size += len(block)
-    finally:
-        os.close(descriptor)
-    return size, digest.hexdigest()
+    with open(os.open(name, _FILE, dir_fd=folder), "rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
 
 
 def remove_file(folder: Path, path: str) -> None:

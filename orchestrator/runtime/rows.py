@@ -15,7 +15,7 @@ from typing import BinaryIO
 from orchestrator.runtime.parquet_rows import NoParquetError, parquet_rows
 
 _CHUNK_BYTES = 1 << 20
-_LINE_BYTES_MAX = 1 << 20
+LINE_BYTES_MAX = 1 << 20
 _FIELD_CHARS_MAX = 1 << 17
 _CSV_BYTES_BEFORE_YIELD = 1 << 14
 
@@ -48,7 +48,8 @@ def count_rows(path: str) -> Iterator[int | None]:
 def _csv_rows(file: BinaryIO) -> Iterator[int | None]:
     csv.field_size_limit(_FIELD_CHARS_MAX)  # of the whole process: other libraries lift it
     rows, looked_at = 0, 0
-    for record in csv.reader(_lines(file)):
+    # What the lines mean does not matter, so that any encoding over ASCII will do.
+    for record in csv.reader(line.decode("latin-1") for line in bounded_lines(file)):
         rows += bool(record)
         if file.tell() - looked_at >= _CSV_BYTES_BEFORE_YIELD:
             looked_at = file.tell()
@@ -56,12 +57,17 @@ def _csv_rows(file: BinaryIO) -> Iterator[int | None]:
     yield max(0, rows - 1)
 
 
-def _lines(file: BinaryIO) -> Iterator[str]:
-    """Yield the lines of *file*; what they mean does not matter, so that any encoding over ASCII will do."""
-    while line := file.readline(_LINE_BYTES_MAX):
-        if len(line) == _LINE_BYTES_MAX:
-            raise csv.Error(f"it has a line of more than {_LINE_BYTES_MAX} bytes")
-        yield line.decode("latin-1")
+def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    """
+    Yield the lines of *file*, none of which is longer than a program that reads it whole can bear.
+
+    Raises:
+        csv.Error: One is.
+    """
+    while line := file.readline(LINE_BYTES_MAX):
+        if len(line) == LINE_BYTES_MAX:
+            raise csv.Error(f"it has a line of more than {LINE_BYTES_MAX} bytes")
+        yield line
 
 
 def _json_lines(file: BinaryIO) -> Iterator[int | None]:

@@ -7,41 +7,37 @@ import os
 import resource
 import signal
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
-from typing import Self
+from typing import Self, TypeAlias
 
 from orchestrator.runtime.strays import become_subreaper
 
+Handler: TypeAlias = Callable[[int, FrameType | None], object]
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What tells a program to end."""
+
 _OWN_DESCRIPTORS = 40
-_TAKEN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
 _STANDARD_MAX = 2
 """Descriptors up to here are standard input, output and error."""
 
 
 class SignalInbox:
-    """
-    Catch INT, TERM and HUP while in a `with` block; `fd` becomes readable with each.
-
-    A signal that was ignored when the program started (`nohup`) stays ignored.
-    """
+    """Catch INT, TERM and HUP while in a `with` block, once; `fd` becomes readable with each."""
 
     def __init__(self) -> None:
         self._taken: deque[int] = deque()
-        self._former: dict[int, object] = {}
+        self._caught = caught_by(self._catch, ENDING)
         self.fd, self._write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def __enter__(self) -> Self:
         self._former_wakeup = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
-        for number in _TAKEN:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._former[number] = signal.signal(number, self._catch)
+        self._caught.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._former.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._caught.__exit__(None, None, None)
         signal.set_wakeup_fd(self._former_wakeup)
         os.close(self.fd)
         os.close(self._write_end)
@@ -60,26 +56,38 @@ class SignalInbox:
 
 
 @contextlib.contextmanager
-def left_by_signals() -> Iterator[None]:
-    """
-    Let TERM and HUP leave the block, as INT does, so that what was made in it is cleared up; one that was ignored stays so.
-
-    Raises:
-        SystemExit: With the code that a shell gives to a program that the signal ends.
-    """
-
-    def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    former = {number: signal.getsignal(number) for number in _ENDING}
-    taken = [number for number in _ENDING if former[number] is not signal.SIG_IGN]
-    for number in taken:
-        signal.signal(number, leave)
+def caught_by(handler: Handler, numbers: Iterable[int]) -> Iterator[None]:
+    """Let *handler* take the signals *numbers* while the block lasts; one that was ignored (`nohup`) stays so."""
+    former = {number: signal.getsignal(number) for number in numbers}
+    taken = [number for number, before in former.items() if before is not signal.SIG_IGN]
     try:
+        for number in taken:
+            signal.signal(number, handler)
         yield
     finally:
         for number in taken:
             signal.signal(number, former[number])
+
+
+def ending_by(number: int) -> BaseException:
+    """Return what ends the program by the signal *number*: what Python has for INT, else the exit code that a shell gives to what it ends."""
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+
+
+@contextlib.contextmanager
+def left_by_signals() -> Iterator[None]:
+    """
+    Let INT, TERM and HUP leave the block, so that what was made in it is cleared up.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: See `ending_by`.
+    """
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise ending_by(number)
+
+    with caught_by(leave, ENDING):
+        yield
 
 
 def prepare_process() -> None:
@@ -106,7 +114,11 @@ def prepare_process() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
-def parallel_limit() -> int:
-    """Return how many steps can be watched at once: each takes three descriptors, its process, a pipe and its log, besides those of the program."""
+def parallel_limit(wanted: int | None) -> int:
+    """
+    Return how many steps run side by side where *wanted* are asked for, or None for as many as there are cores: no more than can be watched.
+
+    Each takes three descriptors, its process, a pipe and its log, besides those of the program.
+    """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, (soft - _OWN_DESCRIPTORS) // 3)
+    return min(wanted or len(os.sched_getaffinity(0)), max(1, (soft - _OWN_DESCRIPTORS) // 3))

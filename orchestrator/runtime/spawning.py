@@ -35,7 +35,7 @@ class Spawner:
     def __init__(self) -> None:
         self._home = os.getcwd()
         self._oom_score = _OomScore()
-        self._commands: dict[tuple[str, str], str] = {}
+        self._commands: dict[tuple[str, str, str], str] = {}
 
     def spawn(self, launch: Launch, output: int) -> int:
         """
@@ -51,7 +51,7 @@ class Spawner:
             argv = tuple(_encoded(word) for word in launch.argv)
             env = {_encoded(name): _encoded(value) for name, value in launch.env.items()}
         os.chdir(launch.cwd)  # Also where the last process ran in it: a step may have put another folder in its place.
-        command = self._command(launch.argv[0], launch.env)
+        command = self._command(launch)
         with self._oom_score:
             return os.posix_spawn(
                 command,
@@ -69,17 +69,18 @@ class Spawner:
         with contextlib.suppress(OSError):
             os.chdir(self._home)
 
-    def _command(self, word: str, env: Mapping[str, str]) -> str:
-        """Look *word* up in the child's own PATH, as the child would."""
+    def _command(self, launch: Launch) -> str:
+        """Look the command of *launch* up in the child's own PATH, as the child would; entries of it may be relative to its folder, which is ours now."""
+        word = launch.argv[0]
         if "/" in word:
             return word
-        path = env.get("PATH", os.defpath)
-        found = self._commands.get((word, path))
+        place = (word, path := launch.env.get("PATH", os.defpath), launch.cwd)
+        found = self._commands.get(place)
         if found is None:
             for folder in path.split(os.pathsep):
                 candidate = os.path.join(folder or ".", word)
                 if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
-                    found = self._commands[word, path] = candidate
+                    found = self._commands[place] = candidate
                     break
             else:
                 raise FileNotFoundError(2, "command not found", word)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import attrs
 
-from orchestrator.runtime.liveness import DEAD, process_fields, process_start
+from orchestrator.runtime.liveness import DEAD, process_fields, process_name, process_start
 from orchestrator.runtime.ports import Launch, Survivor
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -145,11 +145,3 @@ def _environment(pid: int) -> set[bytes]:
         return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
     except OSError:
         return set()
-
-
-def process_name(pid: int) -> str:
-    """Return the name of the process *pid* as the kernel keeps it; empty where it is gone."""
-    try:
-        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").rstrip("\n")
-    except OSError:
-        return ""

@@ -11,12 +11,13 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import attrs
 
 from ledger.errors import MissingExtraError
 from orchestrator.runtime.parquet_rows import NoParquetError, parquet_rows
+from orchestrator.runtime.rows import LINE_BYTES_MAX, bounded_lines
 
 Row: TypeAlias = Mapping[str, str]
 
@@ -25,7 +26,6 @@ DOCUMENT = "(document)"
 VALUE = "(value)"
 """The column of what has no name: an element of a JSON list that is no object, a cell beyond the header."""
 
-_LINE_BYTES_MAX = 1 << 20
 _DOCUMENT_BYTES_MAX = 64 << 20
 _ROWS_AT_ONCE = 20_000
 _INTEGERS = 2**53
@@ -103,7 +103,7 @@ def _csv(path: str) -> Table:
 
 
 def _csv_rows(path: str, names: list[str]) -> Iterator[Row]:
-    csv.field_size_limit(_LINE_BYTES_MAX)  # of the whole process: other libraries set it too
+    csv.field_size_limit(LINE_BYTES_MAX)  # of the whole process: other libraries set it too
     with open(path, "rb") as file:
         records = csv.reader(_lines(file))
         next(records, None)
@@ -115,11 +115,9 @@ def _csv_rows(path: str, names: list[str]) -> Iterator[Row]:
                 yield row
 
 
-def _lines(file: Any) -> Iterator[str]:  # noqa: ANN401 - a binary file
+def _lines(file: BinaryIO) -> Iterator[str]:
     mark = _MARK
-    while line := file.readline(_LINE_BYTES_MAX):
-        if len(line) == _LINE_BYTES_MAX:
-            raise csv.Error(f"it has a line of more than {_LINE_BYTES_MAX} bytes")
+    for line in bounded_lines(file):
         yield line.decode("utf-8", "surrogateescape").removeprefix(mark)
         mark = ""
 

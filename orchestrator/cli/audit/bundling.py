@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from ledger.canonical import blob_digest
 from ledger.checkpoints import Seal
 from ledger.errors import DamagedLedgerError
 from ledger.evidence import BundleWriter, Prover, common_members, covering_seal, known_seals, signers_of
@@ -23,15 +23,15 @@ from orchestrator.cli.audit.evidence import Moment, one_moment, reading_events
 from orchestrator.cli.audit.new_files import refuse_existing
 from orchestrator.cli.audit.staging import new_bundle, output_path, staged
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.cli.tails import log_blocks, open_log
 from orchestrator.core.classification import is_withheld
+from orchestrator.projections.blob_names import blobs_below
 from orchestrator.projections.evidence_text import run_readme
 from orchestrator.projections.period import run_events
 from orchestrator.projections.reproductions import any_run
 from orchestrator.projections.withheld import step_classes
 
-_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 _LOG = re.compile(r"logs/[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
-_BLOCK = 1 << 20
 
 
 @attrs.frozen
@@ -196,13 +196,12 @@ def log_state(folder: Path, log: dict[str, Any]) -> str:
     """Return whether the file of *log*, as an event states it, is `intact`, `altered` or `missing`."""
     if not _LOG.fullmatch(str(log["path"])):
         return "missing"
-    digest = sha256()
     try:
-        for block in _blocks(folder / log["path"]):
-            digest.update(block)
+        with open_log(folder / log["path"]) as file:
+            digest = file_digest(file, "sha256").hexdigest()
     except OSError:
         return "missing"
-    return "intact" if digest.hexdigest() == log["sha256"] else "altered"
+    return "intact" if digest == log["sha256"] else "altered"
 
 
 def readable_json(value: object) -> bytes:
@@ -232,7 +231,7 @@ def _fill(
         elif logs:
             state = log_state(moment.path.parent, log)
             if state == "intact":
-                bundle.add(str(log["path"]), _blocks(moment.path.parent / str(log["path"])))
+                bundle.add(str(log["path"]), log_blocks(moment.path.parent / str(log["path"])))
             else:
                 problems.append(f"the log {log['path']} is {state}")
         stated.append({"seq": seq, **log, "file": state})
@@ -241,12 +240,6 @@ def _fill(
         for digest, data in _blobs(moment, bodies):
             bundle.add(f"blobs/{digest.removeprefix('sha256:')}", [data])
     return problems
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            yield block
 
 
 def _logs(seqs: Sequence[int], bodies: Sequence[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -258,23 +251,7 @@ def _logs(seqs: Sequence[int], bodies: Sequence[bytes]) -> Iterator[tuple[int, d
 
 def _blobs(moment: Moment, bodies: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
     """Yield each blob that *bodies* name, or that one of those names, by digest."""
-    found: dict[str, bytes | None] = {}
-    waiting = list(bodies)
-    while waiting:
-        for name in _DIGEST.findall(waiting.pop()):
-            digest = name.decode()
-            if digest not in found:
-                found[digest] = data = _blob(moment.connection, digest)
-                if data is not None:
-                    waiting.append(data)
-    for digest, data in sorted(found.items()):
-        if data is None:
-            continue
-        if sha256(data).hexdigest() != digest.removeprefix("sha256:"):
+    for digest, data in sorted(blobs_below(moment.connection, bodies).items()):
+        if blob_digest(data) != digest:
             raise DamagedLedgerError(str(moment.path), [f"the blob {digest} is not what its name says"])
         yield digest, data
-
-
-def _blob(connection: sqlite3.Connection, digest: str) -> bytes | None:
-    row = connection.execute("SELECT bytes FROM main.blobs WHERE digest = ?", (digest,)).fetchone()
-    return None if row is None else bytes(row[0])

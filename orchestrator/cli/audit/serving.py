@@ -29,6 +29,7 @@ from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.core.printable import printable
 from orchestrator.projections.web_metadata import DATABASE, web_metadata
+from orchestrator.runtime.signals import caught_by
 
 HOST = "127.0.0.1"
 _GRACE_SECONDS = 0.5
@@ -110,15 +111,13 @@ def new_key() -> str:
 def until_told(show: Callable[[], None]) -> ExitCode:
     """Do *show* until a signal ends it; return the exit code for that signal."""
     code = ExitCode.OK
-    before = signal.signal(signal.SIGTERM, _ended)
-    try:
-        show()
-    except _EndedError:
-        code = ExitCode.TERMINATED
-    except KeyboardInterrupt:
-        code = ExitCode.INTERRUPTED
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with caught_by(_ended, [signal.SIGTERM]):
+        try:
+            show()
+        except _EndedError:
+            code = ExitCode.TERMINATED
+        except KeyboardInterrupt:
+            code = ExitCode.INTERRUPTED
     _leave_what_is_stuck(code)
     return code
 

@@ -7,10 +7,10 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
+from ledger.backup import file_digest
 from ledger.computing import integrity_problems
 from ledger.errors import StorageError
 from ledger.folders import make_private
@@ -45,7 +45,7 @@ def take_snapshot(moment: Moment, path: Path, taken_at: str) -> Mapping[str, obj
             _copy(moment.connection, unfinished, path)
             facts = {**facts_of(moment, SeqRange(0, moment.size - 1), taken_at), "sealed": _sealed(moment.connection)}
             size = unfinished.stat().st_size
-            entry = {"file": path.name, "rows": moment.size, "bytes": size, "sha256": _sha256(unfinished)}
+            entry = {"file": path.name, "rows": moment.size, "bytes": size, "sha256": file_digest(unfinished)}
             manifest: dict[str, object] = {**facts, "files": [entry]}
             with NewFile(beside) as file:
                 file.write(json.dumps(manifest, ensure_ascii=False, indent=2).encode("utf-8") + b"\n")
@@ -86,7 +86,7 @@ def check_snapshot(path: Path) -> Mapping[str, object]:
         raise UsageRefusedError(
             "no_snapshot", f"{path} exists and is no snapshot: {manifest} is missing or is none"
         ) from None
-    actual = _sha256(path)
+    actual = file_digest(path)
     if actual != expected:
         message = f"{path} is not the snapshot that was taken: its SHA-256 is {actual}, its manifest says {expected}"
         raise UsageRefusedError("changed_snapshot", message)
@@ -111,8 +111,3 @@ def check_moment(path: Path, facts: Mapping[str, object], moment: Moment) -> Non
 def _sealed(connection: sqlite3.Connection) -> int:
     (size,) = connection.execute("SELECT coalesce(max(size), 0) FROM checkpoints").fetchone()
     return int(size)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

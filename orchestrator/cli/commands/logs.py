@@ -12,7 +12,7 @@ from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.options import json_option, ledger_option, pipeline_option, run_argument, some_step_argument
 from orchestrator.cli.reading import View, viewing
-from orchestrator.cli.tails import open_log
+from orchestrator.cli.tails import log_blocks, open_log
 from orchestrator.core.printable import PrintableStream, printable
 from orchestrator.projections.find_run import RunLookupError, check_step
 from orchestrator.projections.queries import run_row
@@ -26,7 +26,6 @@ Examples:
   orchestrate logs latest bronze --raw
 """
 _POLL_SECONDS = 0.2
-_READ_BYTES = 1 << 16
 
 
 @click.command(epilog=EXAMPLES)
@@ -173,9 +172,7 @@ def _as_json(view: View, name: str, number: int, path: Path) -> dict[str, object
 
 def _blocks(path: Path) -> Iterator[bytes]:
     try:
-        with open_log(path) as file:
-            while block := file.read(_READ_BYTES):
-                yield block
+        yield from log_blocks(path)
     except FileNotFoundError:
         return
     except OSError as error:

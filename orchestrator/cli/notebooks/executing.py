@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from orchestrator.cli.errors import UsageRefusedError
+from orchestrator.runtime.signals import ENDING, caught_by, ending_by
 
 Watch = Callable[[int, int], None]
 
 _SOCKET_PATH_MAX = 90
 _STARTED_WITHIN_SECONDS = 300
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def executed(source: Path, parameters: Mapping[str, object], watch: Watch) -> Any:  # noqa: ANN401 - nbformat has no types
@@ -89,16 +89,9 @@ class _Ending:
         self._told: list[int] = []
         self._held = False
 
-    @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
+    def watched(self) -> AbstractContextManager[None]:
         """Listen while the block lasts."""
-        numbers = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-        former = {number: signal.signal(number, self._leave) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
+        return caught_by(self._leave, ENDING)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -109,17 +102,12 @@ class _Ending:
         finally:
             self._held = False
         if self._told:
-            self._raise()
+            raise ending_by(self._told[0])
 
     def _leave(self, number: int, _: FrameType | None) -> None:
         self._told.append(number)
         if len(self._told) == 1 and not self._held:
-            self._raise()
-
-    def _raise(self) -> None:
-        if self._told[0] == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + self._told[0])
+            raise ending_by(number)
 
 
 @contextlib.contextmanager

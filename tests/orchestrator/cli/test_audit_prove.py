@@ -232,6 +232,20 @@ class TestProveRun:
         assert not (shop / "folder" / "logs").exists()
         assert program("audit", "check-proof", "folder", "--key", sealed.key, cwd=shop).returncode == 0
 
+    def test_pipe_and_link_in_the_place_of_logs(self, sealed: Sealed, tmp_path: Path) -> None:
+        """Given a pipe into which nobody writes, and a link to a copy of the log, then neither is waited for, followed or included."""
+        shop = sealed.copy(tmp_path)
+        logs = shop / ".orchestrate" / "logs" / sealed.nights.failed
+        (logs / "ingest.1.log").unlink()
+        os.mkfifo(logs / "ingest.1.log")
+        (logs / "totals.1.log").rename(tmp_path / "copy.log")
+        (logs / "totals.1.log").symlink_to(tmp_path / "copy.log")
+        done = program("audit", "prove", "--run", sealed.nights.failed, "--logs", "--out", "folder", cwd=shop)
+        assert done.returncode == 0, done.stderr
+        for name in ("ingest", "totals"):
+            assert f"the log logs/{sealed.nights.failed}/{name}.1.log is missing, so it is not included" in done.stderr
+        assert not (shop / "folder" / "logs").exists()
+
     def test_blob_that_is_not_what_its_name_says(self, sealed: Sealed, tmp_path: Path) -> None:
         """Given a definition that somebody changed in the file, then no bundle is written."""
         shop = sealed.copy(tmp_path)

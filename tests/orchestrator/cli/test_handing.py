@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,3 +86,33 @@ class TestHanded:
             "it could not be started: No such file or directory",
             "it could not be started: a word or a variable of it cannot be handed over",
         ]
+
+
+class TestToldToEnd:
+    """A signal that ends the program leaves nobody behind."""
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_while_the_command_is_being_started(
+        self, number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Given a command that runs and is not known yet, then it is killed before the program ends as by the signal."""
+        started: list[subprocess.Popen[bytes]] = []
+
+        class Told(subprocess.Popen[bytes]):
+            def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as it is there
+                super().__init__(*arguments, **options)
+                started.append(self)
+                signal.raise_signal(number)
+
+        monkeypatch.setattr("orchestrator.cli.handing.subprocess.Popen", Told)
+        former = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit) as ended:
+                handed(tmp_path, "exec sleep 300")
+        finally:
+            signal.signal(signal.SIGINT, former)
+            (process,) = started
+            code = process.poll()
+            process.kill()
+        assert code == -signal.SIGKILL
+        assert ended.value.args == (() if number == signal.SIGINT else (128 + number,))

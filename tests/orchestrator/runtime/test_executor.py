@@ -538,6 +538,19 @@ class TestStart:
 
         assert (exited.exit_code, exited.last_line) == (0, "hello")
 
+    def test_entry_of_path_that_depends_on_the_working_folder(self, executor: ProcessExecutor, folder: Path) -> None:
+        """Given two steps with one relative PATH and a folder each, then each finds the tool that its own folder has, or the next one."""
+        (folder / "own" / "bin").mkdir(parents=True)
+        (folder / "own" / "bin" / "echo").write_text("#!/bin/sh\n/bin/echo own\n")
+        (folder / "own" / "bin" / "echo").chmod(0o700)
+        (folder / "other").mkdir()
+        said = [
+            outcome(executor, launch(folder, "echo", name, cwd=str(folder / name), env={"PATH": "bin:/bin"})).last_line
+            for name in ("own", "other")
+        ]
+
+        assert said == ["own", "other"]
+
     def test_folder_in_path_is_no_command(self, executor: ProcessExecutor, folder: Path) -> None:
         """The search goes on."""
         (folder / "echo").mkdir()
@@ -618,6 +631,25 @@ class TestWithoutDescriptors:
 
 class TestManyAtOnce:
     """Several processes are watched in one loop."""
+
+    def test_numbers_of_descriptors_that_select_does_not_take(self, folder: Path) -> None:
+        """Given so many descriptors that those of a process have numbers above 1023, then its time is up and it is ended all the same."""
+        former, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        taken = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(1024)]
+        executor = ProcessExecutor(clock=SystemClock(), new_stream=Redactor([]).stream)
+        try:
+            timed_out = outcome(executor, launch(folder, "sleep", "300", timeout_us=1))
+            executor.start(launch(folder, "sleep", "300", step="other"))
+            executor.close()
+        finally:
+            for descriptor in taken:
+                os.close(descriptor)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (former, most))
+
+        assert (timed_out.timed_out, timed_out.signal) == (True, signal.SIGTERM)
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
 
     def test_each_end_is_told_once(self, executor: ProcessExecutor, folder: Path) -> None:
         """Given thirty processes, then thirty ends come back and no zombie is left."""

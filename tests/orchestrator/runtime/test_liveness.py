@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.runtime.liveness import boot_id, is_alive, process_start
+from orchestrator.runtime.liveness import boot_id, is_alive, process_name, process_start
 
 
 class TestProcessStart:
@@ -44,6 +44,22 @@ class TestProcessStart:
         assert start is not None
         assert later is not None
         assert int(start) >= int(later)
+
+
+class TestProcessName:
+    """What people are told of a process."""
+
+    def test_name_that_is_no_text(self, tmp_path: Path) -> None:
+        """Given a name that the kernel has cut within a character, then it is one that can be recorded all the same."""
+        program = tmp_path / "fourteen bytesä"
+        program.symlink_to("/bin/sleep")
+        with subprocess.Popen([program, "300"]) as process:
+            try:
+                name = process_name(process.pid)
+            finally:
+                process.kill()
+
+        assert name == "fourteen bytes\ufffd"
 
 
 class TestBootId:

@@ -70,7 +70,7 @@ class TestList:
         def fail(*_: object) -> bytes:
             raise OSError(5, "Input/output error")
 
-        monkeypatch.setattr("orchestrator.runtime.pruning.os.read", fail)
+        monkeypatch.setattr("orchestrator.runtime.pruning.file_digest", fail)
         assert [file.problem for file in found(tmp_path)] == ["it cannot be read: Input/output error"]
         assert logs.exists()
 

@@ -130,12 +130,13 @@ class TestParallelLimit:
     """No more steps at once than there are descriptors for."""
 
     def test_it_follows_the_limit_of_open_files(self) -> None:
-        """Three for each step, some for the program, and one step at least."""
+        """Three for each step, some for the program, and one step at least; no more than are wanted, or than there are cores."""
         former = resource.getrlimit(resource.RLIMIT_NOFILE)
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (340, former[1]))
-            assert parallel_limit() == 100
+            assert [parallel_limit(wanted) for wanted in (7, 1000)] == [7, 100]
+            assert parallel_limit(None) == min(100, len(os.sched_getaffinity(0)))
             resource.setrlimit(resource.RLIMIT_NOFILE, (30, former[1]))
-            assert parallel_limit() == 1
+            assert parallel_limit(7) == 1
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, former)

@@ -14,7 +14,7 @@ from orchestrator.core.redaction import Redactor
 from orchestrator.runtime import strays
 from orchestrator.runtime.clock import SystemClock
 from orchestrator.runtime.executor import ProcessExecutor
-from orchestrator.runtime.liveness import process_fields
+from orchestrator.runtime.liveness import process_fields, process_name
 from orchestrator.runtime.ports import Exited, Launch
 from orchestrator.runtime.signals import prepare_process
 from tests.programs import exists
@@ -229,6 +229,6 @@ class TestGone:
         """Given a number that nobody has, then it belongs to nobody."""
         assert process_fields(0) == []
         assert strays._environment(0) == set()
-        assert strays.process_name(0) == ""
+        assert process_name(0) == ""
         assert strays._waited_for(1)
         assert not strays._belongs(0, strays.Owner(1, frozenset()), [], all_ours=True)
