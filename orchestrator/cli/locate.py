@@ -17,9 +17,16 @@ def definition_path(option: str | None) -> Path:
     Return where the definition is; a folder means the `pipeline.toml` in it.
 
     Raises:
-        UsageRefusedError: The option is empty, as of a variable of the shell that is not set.
+        UsageRefusedError: The option is empty, as of a variable of the shell that is not set, or the folder that one stands in is gone.
     """
     _refuse_empty("--pipeline", option)
+    try:
+        os.getcwd()  # noqa: PTH109 - whether it is there is all that matters
+    except FileNotFoundError:
+        message = (
+            "the folder that this was started in is gone: go to one that is there, also where it has been made anew"
+        )
+        raise UsageRefusedError("no_folder", message) from None
     path = Path(option or DEFINITION)
     return path / DEFINITION if _is_folder(path) else path
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from orchestrator.cli.app import run_command
-from tests.programs import Done, Json, everything_in, no_traceback, program, refused
+from tests.programs import PROGRAM, Done, Json, everything_in, no_traceback, program, refused
 
 pytestmark = pytest.mark.system
 
@@ -217,6 +218,15 @@ class TestPlace:
         assert told in problem["message"]
         assert problem["file"] == "my.env"
         assert not (tmp_path / ".orchestrate" / "logs").exists()
+
+    @pytest.mark.parametrize("command", ["run", "status", "plan", "doctor", "note latest x"])
+    def test_folder_that_is_gone(self, tmp_path: Path, command: str) -> None:
+        """Given a shell whose folder was removed, then that is said."""
+        (tmp_path / "gone").mkdir()
+        line = f'cd gone && rmdir ../gone && exec "{PROGRAM}" {command} --json'
+        done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
+        (problem,) = refused(done)
+        assert (problem["kind"], "is gone" in problem["message"]) == ("no_folder", True)
 
     @pytest.mark.parametrize("name", ["loop", "loop/ledger.db", f"{LONG}.db", f"{LONG}/ledger.db"])
     @pytest.mark.parametrize(
