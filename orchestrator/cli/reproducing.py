@@ -25,7 +25,13 @@ from orchestrator.cli.beginning import make_beginning
 from orchestrator.cli.delivering import unwritable
 from orchestrator.cli.errors import RefusedError, UsageRefusedError, mask_bugs_with
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.holding import append_event, close_lost_reproductions, reproductions_lock, scratch_folder
+from orchestrator.cli.holding import (
+    append_event,
+    close_lost_reproductions,
+    reproduction_held,
+    reproductions_lock,
+    scratch_folder,
+)
 from orchestrator.cli.keying import keyed_surroundings
 from orchestrator.cli.manual import acting, checked_reason
 from orchestrator.cli.project import Prepared, Project
@@ -120,7 +126,7 @@ def reproduce(request: Request, *, observers: MakeObservers, say: Say, began: Ca
             recorded, again.steps, env_files=request.env_files, trusted=frozenset(request.trusted)
         )
         run_id = new_run_id(datetime.now(UTC))
-        with _scratch(request, ledger, run_id) as (root, stays):
+        with reproduction_held(ledger, run_id), _scratch(request, ledger, run_id) as (root, stays):
             made = _make(recorded, again, variables.environment, root, view)
             why = None if reason is None else made.prepared.redactor.redact(reason)
             telling = _Telling(recorded, again, variables.trusted, why, made.prepared.redactor.redact)
