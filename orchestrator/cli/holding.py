@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ from orchestrator.runtime.definition_file import place_problems
 from orchestrator.runtime.liveness import is_alive
 from orchestrator.runtime.provenance import current_actor, host_name
 from orchestrator.runtime.recovery import reconcile
+from orchestrator.runtime.trees import clear_away
 
 Say = Callable[[str], None]
 
@@ -84,7 +84,7 @@ def close_lost_runs(ledger: Ledger, pipeline: str, *, say: Say) -> None:
     for run_id in reconcile(ledger, unfinished, folder=ledger.path.parent):
         say(f"run {run_id} had lost its orchestrator; it is interrupted now")
         # What its steps were told and had to report; nobody will ask for it.
-        shutil.rmtree(ledger.path.parent / "exchange" / run_id, ignore_errors=True)
+        clear_away(ledger.path.parent / "exchange" / run_id)
 
 
 def close_lost_reproductions(ledger: Ledger, pipeline: str, *, say: Say) -> None:
@@ -95,8 +95,8 @@ def close_lost_reproductions(ledger: Ledger, pipeline: str, *, say: Say) -> None
         with contextlib.suppress(WrongExpectedVersionError):  # Somebody else does the same: nobody holds a lock for it.
             reconcile(ledger, [run_id], folder=ledger.path.parent)
             say(f"reproduction {run_id} had lost its orchestrator; it is interrupted now")
-        shutil.rmtree(ledger.path.parent / "exchange" / run_id, ignore_errors=True)
-        shutil.rmtree(scratch_folder(ledger, run_id), ignore_errors=True)
+        clear_away(ledger.path.parent / "exchange" / run_id)
+        clear_away(scratch_folder(ledger, run_id))
         _reproduction_lock(ledger, run_id).unlink(missing_ok=True)
 
 

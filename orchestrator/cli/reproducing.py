@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +56,7 @@ from orchestrator.runtime.environment import Environment, child_environment
 from orchestrator.runtime.leaks import check_redactor
 from orchestrator.runtime.provenance import git_state
 from orchestrator.runtime.signals import parallel_limit
+from orchestrator.runtime.trees import clear_away
 
 
 @attrs.frozen
@@ -244,11 +244,11 @@ def _scratch(request: Request, ledger: Ledger, run_id: str) -> Iterator[tuple[Pa
 def _removed(folder: Path, *, itself: bool) -> None:
     """Remove what lies in *folder*, and it *itself* where it is ours."""
     if itself:
-        shutil.rmtree(folder, ignore_errors=True)
+        clear_away(folder)
         return
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+            clear_away(path)
         else:
             path.unlink()
 

@@ -70,25 +70,25 @@ class TestPrune:
         """
         Given what a reproduction left that was killed before it began, then it is told and goes.
 
-        What is older than the ledger, or has another name, stays; so does all of it where --kind asks for something else.
+        What is older than the ledger, has another name, or has logs, as one that another ledger of the folder keeps, stays; so does all of it where --kind asks for something else.
         """
         scratch = shop / ".orchestrate" / "reproductions"
-        left, *others = (
-            scratch / name for name in ("29991231T235959Z-0123456ab", "20010101T000000Z-0123456ab", "mine")
-        )
+        names = ("29991231T235959Z-0123456ab", "20010101T000000Z-0123456ab", "mine", "29991231T235959Z-0123456ac")
+        left, *others = (scratch / name for name in names)
+        (shop / ".orchestrate" / "logs" / names[-1]).mkdir(parents=True)
         for folder in (left, *others):
             (folder / "raw").mkdir(parents=True)
             (folder / "raw" / "copy").write_bytes(bytes(1 << 20))
         (found,) = value_of(program("prune", "--json", cwd=shop), "prune")["scratch"]
         assert (found["path"], found["bytes"] >> 20) == (f"reproductions/{left.name}", 1)
         done = program("prune", cwd=shop)
-        told = f"reproductions/{left.name}: 1.0 MiB, of a reproduction that was killed before it began\n"
+        told = f"reproductions/{left.name}: 1.0 MiB, of a reproduction that was killed\n"
         assert done.stdout.splitlines(keepends=True)[1:] == [told, "would remove 1.0 MiB; --apply does it\n"]
         kept = value_of(program("prune", "--apply", "--kind", "logs", "--json", cwd=shop), "prune")
         assert (kept["scratch"], left.exists()) == ([], True)
         value = value_of(program("prune", "--apply", "--json", cwd=shop), "prune")
         assert (value["scratch"], value["events"], value["left"]) == ([found], [], [])
-        assert [folder.exists() for folder in (left, *others)] == [False, True, True]
+        assert [folder.exists() for folder in (left, *others)] == [False, True, True, True]
         assert verdict(shop)["ok"]
 
     def test_scratch_that_cannot_be_removed(self, tmp_path: Path) -> None:

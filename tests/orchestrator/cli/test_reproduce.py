@@ -797,7 +797,11 @@ class TestCutOff:
         value = value_of(program("cancel", linked, "--json", cwd=hanging), "cancel")
         assert (value["status"], value["ended"]) == ("interrupted", True)
         assert not exists(step)
-        assert not (ledger_of(hanging).parent / "reproductions" / linked).exists()
+        scratch = ledger_of(hanging).parent / "reproductions" / linked
+        assert not scratch.exists()
+        scratch.mkdir(parents=True)  # As where `cancel` was killed before it had removed it.
+        value_of(program("prune", "--apply", "--json", cwd=hanging), "prune")
+        assert not scratch.exists()
 
     def test_looked_at_from_another_container(self, hanging: Path) -> None:
         """Given a reproduction whose process cannot be seen, then `cancel` is refused, and a night runs beside it, as where it is seen."""
