@@ -24,8 +24,8 @@ def left_scratch(connection: sqlite3.Connection, folder: Path) -> list[LeftFolde
     """
     Return the scratch folders in *folder*, the ledger's, of which the ledger behind *connection* knows no run, or one that was killed, by name.
 
-    Those from before the ledger began are left out, and those whose reproduction has logs beside this ledger: they may have been kept on purpose, by a ledger
-    that this one continues, or by another one in its folder. So is what was not named by a reproduction.
+    Those from before the ledger began are left out: they may have been kept on purpose by one that it continues. So is what was not named by a reproduction,
+    and, where checkpoints of another ledger lie in *folder*, all that this one does not know: it may be that one's.
     """
     try:
         names = {path.name for path in (folder / SCRATCH).iterdir()}
@@ -35,7 +35,9 @@ def left_scratch(connection: sqlite3.Connection, folder: Path) -> list[LeftFolde
     known = {run_id for (run_id,) in connection.execute(_KNOWN)}
     first = earliest_run_id(begun)
     dead = {run_id for (run_id,) in connection.execute(_DEAD)}
-    others = {name for name in names - known if name >= first and not (folder / "logs" / name).exists()}
+    others = {name for name in names - known if name >= first}
+    if len(list((folder / "checkpoints").glob("*"))) > 1:
+        others = set()
     left = sorted(name for name in others | (names & dead) if RUN_ID.fullmatch(name))
     return [LeftFolder(f"{SCRATCH}/{name}", tree_bytes(folder / SCRATCH / name)) for name in left]
 

@@ -70,12 +70,11 @@ class TestPrune:
         """
         Given what a reproduction left that was killed before it began, then it is told and goes.
 
-        What is older than the ledger, has another name, or has logs, as one that another ledger of the folder keeps, stays; so does all of it where --kind asks for something else.
+        What is older than the ledger, or has another name, stays, and all of it where another ledger has the same folder; so does all of it where --kind asks for something else.
         """
         scratch = shop / ".orchestrate" / "reproductions"
-        names = ("29991231T235959Z-0123456ab", "20010101T000000Z-0123456ab", "mine", "29991231T235959Z-0123456ac")
+        names = ("29991231T235959Z-0123456ab", "20010101T000000Z-0123456ab", "mine")
         left, *others = (scratch / name for name in names)
-        (shop / ".orchestrate" / "logs" / names[-1]).mkdir(parents=True)
         for folder in (left, *others):
             (folder / "raw").mkdir(parents=True)
             (folder / "raw" / "copy").write_bytes(bytes(1 << 20))
@@ -88,8 +87,11 @@ class TestPrune:
         assert (kept["scratch"], left.exists()) == ([], True)
         value = value_of(program("prune", "--apply", "--json", cwd=shop), "prune")
         assert (value["scratch"], value["events"], value["left"]) == ([found], [], [])
-        assert [folder.exists() for folder in (left, *others)] == [False, True, True, True]
+        assert [folder.exists() for folder in (left, *others)] == [False, True, True]
         assert verdict(shop)["ok"]
+        left.mkdir()
+        (shop / ".orchestrate" / "checkpoints" / "0123abcd").mkdir()
+        assert value_of(program("prune", "--apply", "--json", cwd=shop), "prune")["scratch"] == []
 
     def test_scratch_that_cannot_be_removed(self, tmp_path: Path) -> None:
         """Given a folder that is gone, or closed, by the time it is to be removed, then it is told why it stays."""
