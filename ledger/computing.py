@@ -8,6 +8,7 @@ stop SQLite there. So what is not as this program made it is never computed; wha
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import sqlite3
 import time
@@ -172,12 +173,8 @@ def bounded(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
     Pages that lead to each other again and again would be read without end. Whoever takes more is interrupted by SQLite.
     """
     left = (_STEPS_AT_LEAST + _STEPS_A_BYTE * file_bytes(path)) // _STEPS_COUNTED
-
-    def look() -> bool:
-        nonlocal left
-        left -= 1
-        return left < 0
-
+    # Without a step of Python, see `_until`.
+    look = itertools.chain(itertools.repeat(False, left), itertools.repeat(True)).__next__
     connection.set_progress_handler(look, _STEPS_COUNTED)
     try:
         yield
@@ -195,8 +192,14 @@ def file_bytes(path: Path) -> int:
 
 
 def _until(seconds: float) -> Callable[[], bool]:
+    """
+    Return what says whether *seconds* are over, without a step of Python.
+
+    A signal is acted on between two such steps, and what that raises while SQLite asks is swallowed: Ctrl-C would be taken for damage. So it waits for the end of
+    the statement.
+    """
     deadline = time.monotonic() + seconds
-    return lambda: time.monotonic() >= deadline
+    return map(deadline.__le__, iter(time.monotonic, None)).__next__
 
 
 @contextlib.contextmanager

@@ -58,9 +58,10 @@ class KernelLock:
 
     def release(self) -> None:
         """Let go of the lock, if it is held."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        # Forgotten first: where a signal leaves this, the number may belong to another file already.
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def holder(self) -> dict[str, object]:
         """Return what the last holder has noted; empty where nothing can be read."""

@@ -14,12 +14,17 @@ import attrs
 from ledger.store import Ledger
 from orchestrator.cli.errors import RefusedError
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.holding import close_lost_reproductions, close_lost_runs, pipeline_lock
+from orchestrator.cli.holding import (
+    close_lost_reproductions,
+    close_lost_runs,
+    has_lost_its_orchestrator,
+    pipeline_lock,
+)
 from orchestrator.core.printable import printable
 from orchestrator.core.problems import Problem
 from orchestrator.projections.reproductions import any_run, reproduced
 from orchestrator.projections.starts import last_start
-from orchestrator.runtime.liveness import boot_id, has_ended, is_alive, process_start
+from orchestrator.runtime.liveness import boot_id, has_ended, process_start
 from orchestrator.runtime.provenance import host_name
 
 Say = Callable[[str], None]
@@ -53,7 +58,7 @@ def orchestrator_of(ledger: Ledger, run_id: str, pipeline: str) -> Iterator[Targ
     Find the process that works on the run *run_id*, or give None where that is dead; then the pipeline's lock is held.
 
     Whoever holds the lock says which run it is on; that it is the process which the run was started or resumed by is told by the boot and by the time
-    at which it started. A reproduction holds no lock of the pipeline: there that process is all.
+    at which it started. A reproduction holds no lock of the pipeline, but one of its own, which says that it is on.
 
     Raises:
         RefusedError: Somebody else has the pipeline, or the process is on another machine, hidden from this one, or another user's.
@@ -68,7 +73,9 @@ def orchestrator_of(ledger: Ledger, run_id: str, pipeline: str) -> Iterator[Targ
                 lock.release()
             return
         _check_holder(process, lock.holder(), run_id, pipeline)
-    elif _is_dead(process):
+    elif process["host"] == host_name() and has_lost_its_orchestrator(
+        ledger, run_id
+    ):  # Nobody can tell of another machine.
         yield None
         return
     target = _living(process, run_id)
@@ -123,12 +130,6 @@ def close_lost(ledger: Ledger, run_id: str, pipeline: str, *, say: Say) -> None:
         close_lost_runs(ledger, pipeline, say=say)
     else:
         close_lost_reproductions(ledger, pipeline, say=say)
-
-
-def _is_dead(process: Mapping[str, Any]) -> bool:
-    """Whether the *process* that the ledger names has ended; nobody can tell of one of another machine."""
-    known = {"pid": process["pid"], "start": process["process_start"], "boot": process["boot_id"]}
-    return bool(process["host"] == host_name()) and not is_alive(**known)
 
 
 def _check_holder(process: Mapping[str, Any], holder: Mapping[str, object], run_id: str, pipeline: str) -> None:

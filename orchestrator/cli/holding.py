@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ from orchestrator.runtime.definition_file import place_problems
 from orchestrator.runtime.liveness import is_alive
 from orchestrator.runtime.provenance import current_actor, host_name
 from orchestrator.runtime.recovery import reconcile
+from orchestrator.runtime.trees import clear_away
 
 Say = Callable[[str], None]
 
@@ -84,19 +84,49 @@ def close_lost_runs(ledger: Ledger, pipeline: str, *, say: Say) -> None:
     for run_id in reconcile(ledger, unfinished, folder=ledger.path.parent):
         say(f"run {run_id} had lost its orchestrator; it is interrupted now")
         # What its steps were told and had to report; nobody will ask for it.
-        shutil.rmtree(ledger.path.parent / "exchange" / run_id, ignore_errors=True)
+        clear_away(ledger.path.parent / "exchange" / run_id)
 
 
 def close_lost_reproductions(ledger: Ledger, pipeline: str, *, say: Say) -> None:
     """End what was to run a run of *pipeline* again and has lost its orchestrator, and remove its folder; one that lives goes on."""
     for run_id in unfinished_reproductions(ledger.connection, pipeline):
-        if is_alive(**run_process(ledger.connection, run_id)):
+        if not has_lost_its_orchestrator(ledger, run_id):
             continue
         with contextlib.suppress(WrongExpectedVersionError):  # Somebody else does the same: nobody holds a lock for it.
             reconcile(ledger, [run_id], folder=ledger.path.parent)
             say(f"reproduction {run_id} had lost its orchestrator; it is interrupted now")
-        shutil.rmtree(ledger.path.parent / "exchange" / run_id, ignore_errors=True)
-        shutil.rmtree(scratch_folder(ledger, run_id), ignore_errors=True)
+        clear_away(ledger.path.parent / "exchange" / run_id)
+        clear_away(scratch_folder(ledger, run_id))
+        _reproduction_lock(ledger, run_id).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def reproduction_held(ledger: Ledger, run_id: str) -> Iterator[None]:
+    """Say by a lock that the reproduction *run_id* is on: its process cannot be seen from everywhere, such as from another container."""
+    path = _reproduction_lock(ledger, run_id)
+    lock = KernelLock(path)
+    lock.acquire()
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def has_lost_its_orchestrator(ledger: Ledger, run_id: str) -> bool:
+    """Whether nobody works on the reproduction *run_id*, which has no end: its lock is free, and its process is not there."""
+    if is_alive(**run_process(ledger.connection, run_id)):
+        return False
+    lock = KernelLock(_reproduction_lock(ledger, run_id))
+    # Shared, so that two who look at once do not take each other for it.
+    is_free = lock.acquire(shared=True)
+    lock.release()
+    return is_free
+
+
+def _reproduction_lock(ledger: Ledger, run_id: str) -> Path:
+    """Return the lock of the reproduction *run_id* alone; not named like those of pipelines, see `audit.quiet`."""
+    return ledger.path.parent / "locks" / f"{run_id}.reproduction"
 
 
 def scratch_folder(ledger: Ledger, run_id: str) -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +24,13 @@ from orchestrator.cli.beginning import make_beginning
 from orchestrator.cli.delivering import unwritable
 from orchestrator.cli.errors import RefusedError, UsageRefusedError, mask_bugs_with
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.holding import append_event, close_lost_reproductions, reproductions_lock, scratch_folder
+from orchestrator.cli.holding import (
+    append_event,
+    close_lost_reproductions,
+    reproduction_held,
+    reproductions_lock,
+    scratch_folder,
+)
 from orchestrator.cli.keying import keyed_surroundings
 from orchestrator.cli.manual import acting, checked_reason
 from orchestrator.cli.project import Prepared, Project
@@ -51,6 +56,7 @@ from orchestrator.runtime.environment import Environment, child_environment
 from orchestrator.runtime.leaks import check_redactor
 from orchestrator.runtime.provenance import git_state
 from orchestrator.runtime.signals import parallel_limit
+from orchestrator.runtime.trees import clear_away
 
 
 @attrs.frozen
@@ -120,7 +126,7 @@ def reproduce(request: Request, *, observers: MakeObservers, say: Say, began: Ca
             recorded, again.steps, env_files=request.env_files, trusted=frozenset(request.trusted)
         )
         run_id = new_run_id(datetime.now(UTC))
-        with _scratch(request, ledger, run_id) as (root, stays):
+        with reproduction_held(ledger, run_id), _scratch(request, ledger, run_id) as (root, stays):
             made = _make(recorded, again, variables.environment, root, view)
             why = None if reason is None else made.prepared.redactor.redact(reason)
             telling = _Telling(recorded, again, variables.trusted, why, made.prepared.redactor.redact)
@@ -238,11 +244,11 @@ def _scratch(request: Request, ledger: Ledger, run_id: str) -> Iterator[tuple[Pa
 def _removed(folder: Path, *, itself: bool) -> None:
     """Remove what lies in *folder*, and it *itself* where it is ours."""
     if itself:
-        shutil.rmtree(folder, ignore_errors=True)
+        clear_away(folder)
         return
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+            clear_away(path)
         else:
             path.unlink()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.runtime.room import folder_bytes
+from orchestrator.runtime.trees import tree_paths
 
 SHOWN_AT_MOST = 10
 """So many of the largest are told."""
@@ -128,7 +129,7 @@ def _left_folders(folder: Path, known: Collection[str | None]) -> list[LeftFolde
 
 def tree_bytes(folder: Path) -> int:
     """Return how much *folder* and the folders below it take with their files; nothing where it is not there. No link is followed."""
-    return sum(folder_bytes(Path(path)) for path, _, _ in os.walk(folder))
+    return sum(folder_bytes(Path(path)) for path in tree_paths(folder))
 
 
 def _by_pipeline(runs: Iterable[Taken]) -> list[Taken]:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from orchestrator.core.tracing import PROPAGATORS, TraceParent, span_id_of, trac
 from orchestrator.runtime.digests import DatasetPlace, manifest_changes, manifest_files
 from orchestrator.runtime.ports import Launch
 from orchestrator.runtime.result import BadResultError, read_result
+from orchestrator.runtime.trees import clear_away
 
 _WRITTEN_OUT = re.compile(rb"\\x([89a-f][0-9a-f])")
 """A byte that is no UTF-8, as it stands in a manifest."""
@@ -134,7 +134,7 @@ class RunWorkbench:
 
     def close(self) -> None:
         """Remove the exchange folder of the run; never raises."""
-        shutil.rmtree(self._exchange, ignore_errors=True)
+        clear_away(self._exchange)
 
     def _trace_context(self, step: str, attempt: int) -> dict[str, str]:
         """Return what puts spans of the process below the span of its attempt."""

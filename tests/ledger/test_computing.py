@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
+import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +27,9 @@ YEARS = "instr(zeroblob(500000000), zeroblob(250000000) || x'01')"
 
 SLOW = "instr(printf('%.*c', 99000, x) || y, printf('%.*c', 48000, x) || 'b')"
 """So little for each row that each step ends."""
+
+INTERRUPTED = functools.partial(ctypes.CDLL(None)["raise"], int(signal.SIGINT))
+"""Sends Ctrl-C to this process without a step of Python, so that it is acted on where Python is next asked for something."""
 
 DOUBLING = [f"CREATE VIEW t{n + 1} AS SELECT a.events FROM t{n} a, t{n} b;" for n in range(40)]  # noqa: S608 - numbers of ours
 """Views whose columns alone take years to find: each of them asks the one before it twice."""
@@ -323,6 +329,36 @@ class TestBounds:
             with bounded(connection, path), pytest.raises(sqlite3.OperationalError, match="interrupted"):
                 connection.execute(endless).fetchall()
             assert connection.execute("SELECT count(*) FROM events").fetchall() == [(2,)]
+
+
+class TestSignals:
+    """Ctrl-C while SQLite works, which swallows whatever is raised there."""
+
+    def test_while_the_schema_is_loaded(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given Ctrl-C while SQLite reads the schema, then that is what ends the reading, and no damage."""
+        monkeypatch.setattr("ledger.computing._STEPS_BETWEEN_LOOKS", 1)
+        with changing(path) as connection:
+            connection.set_trace_callback(INTERRUPTED)
+            with pytest.raises(KeyboardInterrupt):
+                load_schema(connection, path)
+            connection.set_trace_callback(None)
+
+    def test_within_bounds(self, path: Path) -> None:
+        """Given Ctrl-C during a statement of many steps, then it leaves the block, and the statement did not fail."""
+        with changing(path) as connection:
+            connection.create_function("interrupted", 0, INTERRUPTED)
+            many = "WITH RECURSIVE n(i) AS (SELECT interrupted() UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT max(i) FROM n"
+            failed: list[sqlite3.Error] = []
+
+            def read() -> None:
+                try:
+                    connection.execute(many).fetchall()
+                except sqlite3.Error as error:
+                    failed.append(error)
+
+            with pytest.raises(KeyboardInterrupt), bounded(connection, path):
+                read()
+        assert failed == []
 
 
 class TestText:

@@ -115,6 +115,23 @@ class TestExclusion:
 
         assert not lock.held
 
+    def test_letting_go_that_is_interrupted(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given Ctrl-C when the lock has just been let go, then letting go once more, on the way out, closes nothing of others."""
+        lock = KernelLock(path)
+        assert lock.acquire()
+        close = os.close
+
+        def interrupted(descriptor: int) -> None:
+            close(descriptor)
+            signal.raise_signal(signal.SIGINT)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("ledger.locks.os.close", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                lock.release()
+        lock.release()
+        assert not lock.held
+
 
 class TestDeath:
     """The lock goes with its holder, however that ends."""

@@ -59,7 +59,7 @@ def command(
 
     The retention is that of [retention] in the definition with which each pipeline of the ledger last ran; what it does not name is kept for ever. It counts
     from the end of a run. The newest run of a pipeline keeps everything, and datasets are never touched. What goes is recorded with its digest before it
-    goes, so that `audit verify` knows it from what is missing. Scratch folders of reproductions that were killed before they began go too, unless --kind
+    goes, so that `audit verify` knows it from what is missing. Scratch folders of reproductions that were killed go too, unless --kind
     is given. With --apply refused while a run is on.
     """
     from orchestrator.cli.pruning import Wish
@@ -183,7 +183,7 @@ def _lines(
     ]
     yield from render.table(rows, ("pipeline", "what", "kept for", "runs past it", "items", "size")) if rows else ()
     for folder in scratch:
-        yield f"{folder.path}: {shown_bytes(folder.bytes)}, of a reproduction that was killed before it began"
+        yield f"{folder.path}: {shown_bytes(folder.bytes)}, of a reproduction that was killed"
     absent = sum(len(part.files) - len(part.there) for part in parts)
     if absent:
         yield f"{absent} more were gone already{'' if done is None else ', which is recorded too'}"

@@ -70,19 +70,18 @@ class TestPrune:
         """
         Given what a reproduction left that was killed before it began, then it is told and goes.
 
-        What is older than the ledger, or has another name, stays; so does all of it where --kind asks for something else.
+        What is older than the ledger, or has another name, stays, and all of it where another ledger has the same folder; so does all of it where --kind asks for something else.
         """
         scratch = shop / ".orchestrate" / "reproductions"
-        left, *others = (
-            scratch / name for name in ("29991231T235959Z-0123456ab", "20010101T000000Z-0123456ab", "mine")
-        )
+        names = ("29991231T235959Z-0123456ab", "20010101T000000Z-0123456ab", "mine")
+        left, *others = (scratch / name for name in names)
         for folder in (left, *others):
             (folder / "raw").mkdir(parents=True)
             (folder / "raw" / "copy").write_bytes(bytes(1 << 20))
         (found,) = value_of(program("prune", "--json", cwd=shop), "prune")["scratch"]
         assert (found["path"], found["bytes"] >> 20) == (f"reproductions/{left.name}", 1)
         done = program("prune", cwd=shop)
-        told = f"reproductions/{left.name}: 1.0 MiB, of a reproduction that was killed before it began\n"
+        told = f"reproductions/{left.name}: 1.0 MiB, of a reproduction that was killed\n"
         assert done.stdout.splitlines(keepends=True)[1:] == [told, "would remove 1.0 MiB; --apply does it\n"]
         kept = value_of(program("prune", "--apply", "--kind", "logs", "--json", cwd=shop), "prune")
         assert (kept["scratch"], left.exists()) == ([], True)
@@ -90,6 +89,9 @@ class TestPrune:
         assert (value["scratch"], value["events"], value["left"]) == ([found], [], [])
         assert [folder.exists() for folder in (left, *others)] == [False, True, True]
         assert verdict(shop)["ok"]
+        left.mkdir()
+        (shop / ".orchestrate" / "checkpoints" / "0123abcd").mkdir()
+        assert value_of(program("prune", "--apply", "--json", cwd=shop), "prune")["scratch"] == []
 
     def test_scratch_that_cannot_be_removed(self, tmp_path: Path) -> None:
         """Given a folder that is gone, or closed, by the time it is to be removed, then it is told why it stays."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +19,7 @@ from orchestrator.cli import scratch_tree
 from orchestrator.cli.app import run_command
 from orchestrator.cli.holding import reproductions_lock
 from tests.programs import (
+    PROGRAM,
     Done,
     Json,
     data_of,
@@ -794,7 +797,41 @@ class TestCutOff:
         value = value_of(program("cancel", linked, "--json", cwd=hanging), "cancel")
         assert (value["status"], value["ended"]) == ("interrupted", True)
         assert not exists(step)
-        assert not (ledger_of(hanging).parent / "reproductions" / linked).exists()
+        scratch = ledger_of(hanging).parent / "reproductions" / linked
+        assert not scratch.exists()
+        scratch.mkdir(parents=True)  # As where `cancel` was killed before it had removed it.
+        value_of(program("prune", "--apply", "--json", cwd=hanging), "prune")
+        assert not scratch.exists()
+
+    def test_looked_at_from_another_container(self, hanging: Path) -> None:
+        """Given a reproduction whose process cannot be seen, then `cancel` is refused, and a night runs beside it, as where it is seen."""
+        hidden = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+        if (
+            shutil.which("unshare") is None
+            or subprocess.run([*hidden, "true"], capture_output=True, check=False).returncode
+        ):
+            pytest.skip("the kernel gives no processes of one's own (unshare --map-root-user --pid --mount-proc)")
+
+        def there(*arguments: str) -> Done:
+            command = [*hidden, str(PROGRAM), *arguments]
+            return subprocess.run(
+                command, cwd=hanging, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+
+        with started("reproduce", "latest", "--json", cwd=hanging) as process:
+            step = pid_in(away(hanging) / "pid")
+            linked = data_of(ledger_of(hanging), "run.started")[-1]["run_id"]
+            (problem,) = refused(there("cancel", linked, "--json"))
+            (away(hanging) / "hang").unlink()
+            night = there("run", "-q")
+            assert (night.returncode, night.stderr) == (0, "")
+            assert (ledger_of(hanging).parent / "reproductions" / linked).exists()
+            kill(step)
+            value = value_of(ended(process), "reproduce", code=1)
+        assert problem["kind"] == "not_seen"
+        assert (value["reproduction"], value["verdict"]) == (linked, "different")
+        assert list((ledger_of(hanging).parent / "locks").glob("*.reproduction")) == []
+        assert value_of(program("audit", "verify", "--json", cwd=hanging), "audit-verify")["ok"]
 
     def test_a_run_that_is_on(self, hanging: Path) -> None:
         """Given a run without an end, then it cannot be had again yet."""
