@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,16 +18,22 @@ from typing import Self
 
 from ledger.folders import make_private
 
+_TRIES, _PAUSE_SECONDS = 10, 0.005
+
 
 class KernelLock:
     """
     Hold, or try to hold, the lock at *path*; the file stays when the lock is let go.
 
     Two objects exclude each other even within one process.
+
+    Args:
+        watched: Others look whether it is held, see `is_held`: what they keep busy is tried again for a moment.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, watched: bool = False) -> None:
         self._path = path
+        self._tries = _TRIES if watched else 1
         self._descriptor: int | None = None
 
     @property
@@ -43,7 +50,7 @@ class KernelLock:
         """
         descriptor = self._open()
         try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+            self._take(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
             if holder is not None:
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, json.dumps(holder).encode(), 0)
@@ -80,6 +87,17 @@ class KernelLock:
     ) -> None:
         self.release()
 
+    def _take(self, descriptor: int, how: int) -> None:
+        for left in reversed(range(self._tries)):
+            try:
+                fcntl.flock(descriptor, how)
+            except BlockingIOError:
+                if not left:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return
+
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
@@ -87,3 +105,22 @@ class KernelLock:
         except FileNotFoundError:
             make_private(self._path.parent)
             return os.open(self._path, flags, 0o600)
+
+
+def is_held(path: Path) -> bool:
+    """
+    Return whether somebody has the lock at *path* for himself alone; False too where this user may not look.
+
+    Nothing is made. To look is to share it for a moment, in which nobody can take it: whose lock is looked at makes it `watched`.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -21,7 +21,7 @@ from ledger.events import NewEvent
 from ledger.locks import KernelLock
 from ledger.reader import LedgerReader
 from ledger.store import Ledger
-from orchestrator.cli.holding import append_event
+from orchestrator.cli.holding import append_event, has_lost_its_orchestrator
 from orchestrator.cli.project import Prepared
 from orchestrator.cli.reach import Reach, prepared_reach, recorded_reach
 from orchestrator.cli.tails import tail_of
@@ -42,8 +42,7 @@ from orchestrator.core.parse_values import build_pipeline
 from orchestrator.core.state import RESUMABLE
 from orchestrator.projections.alert_facts import definition_of_run, last_ended, outbox_of, outboxes, run_begun, run_end
 from orchestrator.projections.alert_message import Message, Tail, alert_message
-from orchestrator.projections.queries import run_process, unfinished_runs
-from orchestrator.runtime.liveness import is_alive
+from orchestrator.projections.queries import unfinished_runs
 from orchestrator.runtime.provenance import host_name
 
 Say = Callable[[str], None]
@@ -190,7 +189,7 @@ def send_waiting(ledger: Ledger, pipelines: Sequence[str] | None, *, say: Say) -
             own = (name, *reach.pipeline.formerly)
             for ended in last_ended(connection, own, _RUNS_LOOKED_AT):
                 _raise_of_run(ledger, ended, own)
-            lost = [run for run in unfinished_runs(connection, name) if not is_alive(**run_process(connection, run))]
+            lost = [run for run in unfinished_runs(connection, name) if has_lost_its_orchestrator(ledger, run, name)]
             occasions = [*(_lost(connection, run_id) for run_id in lost), *digests(reach.pipeline)]
             raise_alerts(ledger, name, reach.pipeline.alerts, occasions)
     sending = Round(ledger, None, say=say, again=True)

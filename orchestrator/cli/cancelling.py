@@ -73,9 +73,8 @@ def orchestrator_of(ledger: Ledger, run_id: str, pipeline: str) -> Iterator[Targ
                 lock.release()
             return
         _check_holder(process, lock.holder(), run_id, pipeline)
-    elif process["host"] == host_name() and has_lost_its_orchestrator(
-        ledger, run_id
-    ):  # Nobody can tell of another machine.
+    elif process["host"] == host_name() and has_lost_its_orchestrator(ledger, run_id, pipeline):
+        # Of another machine nobody can tell.
         yield None
         return
     target = _living(process, run_id)

@@ -22,6 +22,7 @@ from orchestrator.core.problems import Problem
 from orchestrator.projections.manual_actions import last_host
 from orchestrator.projections.queries import case_twin, pipeline_row, run_process, unfinished_runs
 from orchestrator.projections.reproductions import unfinished_reproductions
+from orchestrator.runtime.at_work import is_at_work, lock_of_pipeline, lock_of_reproduction
 from orchestrator.runtime.definition_file import place_problems
 from orchestrator.runtime.liveness import is_alive
 from orchestrator.runtime.provenance import current_actor, host_name
@@ -90,20 +91,20 @@ def close_lost_runs(ledger: Ledger, pipeline: str, *, say: Say) -> None:
 def close_lost_reproductions(ledger: Ledger, pipeline: str, *, say: Say) -> None:
     """End what was to run a run of *pipeline* again and has lost its orchestrator, and remove its folder; one that lives goes on."""
     for run_id in unfinished_reproductions(ledger.connection, pipeline):
-        if not has_lost_its_orchestrator(ledger, run_id):
+        if not has_lost_its_orchestrator(ledger, run_id, pipeline):
             continue
         with contextlib.suppress(WrongExpectedVersionError):  # Somebody else does the same: nobody holds a lock for it.
             reconcile(ledger, [run_id], folder=ledger.path.parent)
             say(f"reproduction {run_id} had lost its orchestrator; it is interrupted now")
         clear_away(ledger.path.parent / "exchange" / run_id)
         clear_away(scratch_folder(ledger, run_id))
-        _reproduction_lock(ledger, run_id).unlink(missing_ok=True)
+        lock_of_reproduction(ledger.path.parent, run_id).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def reproduction_held(ledger: Ledger, run_id: str) -> Iterator[None]:
     """Say by a lock that the reproduction *run_id* is on: its process cannot be seen from everywhere, such as from another container."""
-    path = _reproduction_lock(ledger, run_id)
+    path = lock_of_reproduction(ledger.path.parent, run_id)
     lock = KernelLock(path)
     lock.acquire()
     try:
@@ -113,20 +114,9 @@ def reproduction_held(ledger: Ledger, run_id: str) -> Iterator[None]:
         lock.release()
 
 
-def has_lost_its_orchestrator(ledger: Ledger, run_id: str) -> bool:
-    """Whether nobody works on the reproduction *run_id*, which has no end: its lock is free, and its process is not there."""
-    if is_alive(**run_process(ledger.connection, run_id)):
-        return False
-    lock = KernelLock(_reproduction_lock(ledger, run_id))
-    # Shared, so that two who look at once do not take each other for it.
-    is_free = lock.acquire(shared=True)
-    lock.release()
-    return is_free
-
-
-def _reproduction_lock(ledger: Ledger, run_id: str) -> Path:
-    """Return the lock of the reproduction *run_id* alone; not named like those of pipelines, see `audit.quiet`."""
-    return ledger.path.parent / "locks" / f"{run_id}.reproduction"
+def has_lost_its_orchestrator(ledger: Ledger, run_id: str, pipeline: str) -> bool:
+    """Whether nobody works on the run *run_id* of *pipeline*, which has no end."""
+    return not is_at_work(ledger.path.parent, run_id, pipeline, **run_process(ledger.connection, run_id))
 
 
 def scratch_folder(ledger: Ledger, run_id: str) -> Path:
@@ -136,7 +126,7 @@ def scratch_folder(ledger: Ledger, run_id: str) -> Path:
 
 def pipeline_lock(ledger: Ledger, name: str) -> KernelLock:
     """Return the lock of the pipeline *name*, not held."""
-    return KernelLock(ledger.path.parent / "locks" / f"{name}.lock")
+    return KernelLock(lock_of_pipeline(ledger.path.parent, name), watched=True)
 
 
 def reproductions_lock(ledger: Path) -> Path:

@@ -20,7 +20,7 @@ from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.core.problems import Problem
 from orchestrator.projections.queries import run_process
 from orchestrator.projections.read_models import ReadModels
-from orchestrator.runtime.liveness import is_alive
+from orchestrator.runtime.at_work import is_at_work
 from orchestrator.runtime.provenance import current_actor
 
 
@@ -135,8 +135,8 @@ def _refuse_while_a_run_is_on(connection: sqlite3.Connection, path: Path) -> Non
     if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'runs'").fetchone() is None:
         return
     refuse_computing(connection, path, ["runs"])
-    for (run_id,) in connection.execute("SELECT run_id FROM runs WHERE status = 'running'").fetchall():
-        if is_alive(**run_process(connection, run_id)):
+    for run_id, name in connection.execute("SELECT run_id, pipeline FROM runs WHERE status = 'running'").fetchall():
+        if is_at_work(path.resolve().parent, run_id, name, **run_process(connection, run_id)):
             message = f"{path} was made by an older program, and run {run_id} of it is on"
             problem = Problem("active", message, suggestion="wait for its end: it could not go on in the new format")
             raise RefusedError([problem], ExitCode.ACTIVE)

@@ -129,8 +129,15 @@ class View:
 
         Nobody can tell any more which processes there were at an earlier moment: then one that counted as running was.
         """
-        is_on, known = run_row(self.connection, run_id)["status"] == "running", self.moment is not None
-        return is_on and (known or is_alive(**run_process(self.connection, run_id)))
+        row = run_row(self.connection, run_id)
+        if row["status"] != "running" or self.moment is not None:
+            return bool(row["status"] == "running")
+        process = run_process(self.connection, run_id)
+        if is_alive(**process):
+            return True
+        from orchestrator.runtime.at_work import is_at_work
+
+        return is_at_work(self.path.resolve().parent, run_id, str(row["pipeline"]), **process)
 
     def detail(self, run_id: str, *, history: bool = True, recorded: bool = False) -> dict[str, object]:
         """

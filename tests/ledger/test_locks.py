@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.locks import KernelLock
+from ledger.locks import KernelLock, is_held
 
 HOLD = """
 import sys
@@ -105,6 +105,40 @@ class TestExclusion:
         second.release()
         assert (True, False) == (alone.acquire(), first.acquire(shared=True))
         alone.release()
+
+    def test_looking_whether_it_is_held(self, path: Path, child: subprocess.Popen[str], tmp_path: Path) -> None:
+        """Given a lock that another process has, then that is told; nothing is made where there is none, and what is shared, free or no file is not held."""
+        assert is_held(path)
+        child.kill()
+        child.wait()
+        assert not is_held(path)
+        shared = KernelLock(path)
+        assert shared.acquire(shared=True)
+        assert not is_held(path)
+        shared.release()
+        assert not is_held(tmp_path / "nothing")
+        assert not (tmp_path / "nothing").exists()
+        os.mkfifo(tmp_path / "pipe")
+        assert not is_held(tmp_path / "pipe")
+
+    def test_lock_at_which_somebody_looks(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given somebody who looks at the moment, then whoever takes a lock that is watched gets it all the same; one that stays held is not waited for."""
+        looking, pauses = KernelLock(path), []
+        assert looking.acquire(shared=True)
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            looking.release()
+
+        monkeypatch.setattr("ledger.locks.time.sleep", pause)
+        taken = KernelLock(path, watched=True)
+        assert (taken.acquire(), len(pauses)) == (True, 1)
+        assert not KernelLock(path, watched=True).acquire()
+        assert len(pauses) == 10
+        assert sum(pauses) < 0.1
+        assert not KernelLock(path).acquire()
+        assert len(pauses) == 10
+        taken.release()
 
     def test_letting_go_twice_does_nothing(self, path: Path) -> None:
         """Given a lock that is not held, then letting go of it does nothing."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.namespaces import program_elsewhere
 from tests.programs import data_of, ended, events_of, exists, kill, ledger_of, pid_in, program, started, value_of
 
 pytestmark = pytest.mark.system
@@ -29,6 +30,12 @@ shell = "trap '' TERM; echo $$ > p4; mv p4 stubborn; exec sleep 120"
 command = ["true"]
 needs = ["plain"]
 """
+WAITS = """\
+[pipeline]
+name = "p"
+[steps.a]
+shell = "echo $$ > p; mv p pid; exec sleep 120"
+"""
 SHORT = '[pipeline]\nname = "p"\n[steps.good]\ncommand = ["true"]\n'
 PIDS = ("plain", "child", "parent")
 
@@ -47,6 +54,34 @@ def killed_run(folder: Path, definition: str, files: tuple[str, ...]) -> Iterato
     finally:
         for pid in pids:
             kill(pid)
+
+
+class TestAnotherContainer:
+    """A run is looked at from where its orchestrator cannot be seen."""
+
+    def test_it_is_on_as_long_as_its_lock_is_held(self, tmp_path: Path) -> None:
+        """Given a run that is on, then it is not called lost, and no alert says so; once it is killed, it is."""
+        alerts = '[alerts.channels.file]\ncommand = ["sh", "-c", "cat >> told"]\n'
+        (tmp_path / "pipeline.toml").write_text(WAITS + alerts, encoding="utf-8")
+
+        def found() -> tuple[object, str, bool]:
+            (status,) = value_of(program_elsewhere("status", "--json", cwd=tmp_path), "status")
+            shown = program_elsewhere("show", "latest", cwd=tmp_path).stdout.partition(":")[0]
+            checked = program_elsewhere("check", "--json", cwd=tmp_path)
+            findings = value_of(checked, "check", code=checked.returncode)["findings"]
+            return status["alive"], shown, "lost_run" in [finding["kind"] for finding in findings]
+
+        with started("run", "-q", cwd=tmp_path) as process:
+            step = pid_in(tmp_path / "pid")
+            try:
+                assert found() == (True, "running", False)
+                assert program_elsewhere("alerts", "send", cwd=tmp_path).returncode == 0
+                assert not (tmp_path / "told").exists()
+                process.kill()
+                ended(process)
+                assert found() == (False, "interrupted", True)
+            finally:
+                kill(step)
 
 
 class TestKilledOrchestrator:

@@ -24,7 +24,7 @@ def quiet(path: Path) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         for place in sorted({*(path.parent / "locks").glob("*.lock"), reproductions_lock(path)}):
-            lock = KernelLock(place)
+            lock = KernelLock(place, watched=True)
             if not lock.acquire():
                 if place == reproductions_lock(path):
                     raise _active(f"a run of {path} is being run again")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +16,8 @@ from ledger.locks import KernelLock
 from orchestrator.cli import scratch_tree
 from orchestrator.cli.app import run_command
 from orchestrator.cli.holding import reproductions_lock
+from tests.namespaces import program_elsewhere
 from tests.programs import (
-    PROGRAM,
     Done,
     Json,
     data_of,
@@ -805,25 +803,12 @@ class TestCutOff:
 
     def test_looked_at_from_another_container(self, hanging: Path) -> None:
         """Given a reproduction whose process cannot be seen, then `cancel` is refused, and a night runs beside it, as where it is seen."""
-        hidden = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc"]
-        if (
-            shutil.which("unshare") is None
-            or subprocess.run([*hidden, "true"], capture_output=True, check=False).returncode
-        ):
-            pytest.skip("the kernel gives no processes of one's own (unshare --map-root-user --pid --mount-proc)")
-
-        def there(*arguments: str) -> Done:
-            command = [*hidden, str(PROGRAM), *arguments]
-            return subprocess.run(
-                command, cwd=hanging, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-            )
-
         with started("reproduce", "latest", "--json", cwd=hanging) as process:
             step = pid_in(away(hanging) / "pid")
             linked = data_of(ledger_of(hanging), "run.started")[-1]["run_id"]
-            (problem,) = refused(there("cancel", linked, "--json"))
+            (problem,) = refused(program_elsewhere("cancel", linked, "--json", cwd=hanging))
             (away(hanging) / "hang").unlink()
-            night = there("run", "-q")
+            night = program_elsewhere("run", "-q", cwd=hanging)
             assert (night.returncode, night.stderr) == (0, "")
             assert (ledger_of(hanging).parent / "reproductions" / linked).exists()
             kill(step)
