@@ -20,6 +20,7 @@ from orchestrator.history.charts import (
     stacked,
     titled,
 )
+from orchestrator.history.evidence import outline
 
 _STRETCHES = 400
 
@@ -28,15 +29,9 @@ def sealing_chart(moments: pd.DataFrame, seals: pd.DataFrame, recording: Recordi
     """Draw how many events no checkpoint covered, over the time of recording, with each checkpoint as a tick."""
     if moments.empty:
         return Sentence("The ledger holds no event.")
-    # What a picture of this width can show: the most of each of some hundred stretches of time.
-    stretch = pd.cut(moments["recorded_at"].astype("int64"), _STRETCHES, labels=False)
-    moments = moments.assign(stretch=stretch if len(moments) > 2 * _STRETCHES else range(len(moments)))
-    worst = moments.groupby("stretch", as_index=False).agg(
-        recorded_at=("recorded_at", "max"), unsealed=("unsealed", "max")
-    )
     time = recording.axis()
     area = (
-        alt.Chart(worst)
+        alt.Chart(outline(moments, _STRETCHES)[["recorded_at", "unsealed"]])
         .mark_area(interpolate="step-after", color="#cfdde7", line={"color": ACCENT, "strokeWidth": 1.2})
         .encode(x=time, y=alt.Y("unsealed:Q", title="events that nothing sealed"))
     )

@@ -33,6 +33,21 @@ def sealing(events: pd.DataFrame, seals: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(moments.reset_index(drop=True))
 
 
+def outline(moments: pd.DataFrame, stretches: int) -> pd.DataFrame:
+    """
+    Return of *moments* what a line of so many *stretches* of time can show: the first, the last, the lowest and the highest of each, at their own times.
+
+    Fewer than that are returned as they are. A line over the highest alone would stay high where each night was sealed.
+    """
+    if len(moments) <= 4 * stretches:
+        return moments
+    stretch = pd.cut(moments["recorded_at"].astype("int64"), stretches, labels=False)
+    unsealed = moments["unsealed"].groupby(stretch)
+    ends = moments.index.to_series().groupby(stretch)
+    kept = pd.concat([ends.first(), ends.last(), unsealed.idxmin(), unsealed.idxmax()])
+    return moments.loc[sorted(set(kept))]
+
+
 def seal_table(seals: pd.DataFrame) -> pd.DataFrame:
     """Return how many checkpoints each ledger of the chain has, over how many events, signed or not, and when the first and the last were taken."""
     grouped = seals.assign(signed=seals["signatures"] > 0).groupby("ledger", sort=False)
@@ -103,6 +118,8 @@ class SkipCheck(NamedTuple):
             old += f"; {self.pruned} more cannot be recomputed: what they rested on was pruned, as events say"
         if not self.problems and self.pruned:
             return f"**No skip that can be recomputed is wrong.** {told}{old}."
+        if not self.problems and not self.decided:
+            return f"**There was no skip to recompute.** {told}{old}."
         if not self.problems:
             return f"**All skips are right.** {told}{old}."
         wrong = "\n".join(f"- {printable(item)}" for item in self.problems[:20])
