@@ -30,11 +30,12 @@ def sealing_chart(moments: pd.DataFrame, seals: pd.DataFrame, recording: Recordi
     if moments.empty:
         return Sentence("The ledger holds no event.")
     time = recording.axis()
-    area = (
-        alt.Chart(outline(moments, _STRETCHES)[["recorded_at", "unsealed"]])
-        .mark_area(interpolate="step-after", color="#cfdde7", line={"color": ACCENT, "strokeWidth": 1.2})
-        .encode(x=time, y=alt.Y("unsealed:Q", title="events that nothing sealed"))
+    base = alt.Chart(outline(moments, _STRETCHES)).encode(x=time)
+    most = base.mark_line(interpolate="step-after", color=QUIET, strokeWidth=0.8).encode(
+        y=alt.Y("most:Q", title="events that nothing sealed")
     )
+    fewest = base.mark_area(interpolate="step-after", color="#cfdde7", line={"color": ACCENT, "strokeWidth": 1.2})
+    area = fewest.encode(y="fewest:Q")
     ticks = (
         alt.Chart(seals[["recorded_at", "signatures"]].tail(2000))
         .mark_tick(orient="vertical", height=9, thickness=1, yOffset=0)
@@ -46,9 +47,10 @@ def sealing_chart(moments: pd.DataFrame, seals: pd.DataFrame, recording: Recordi
     )
     title = titled(
         "Events that only the file itself spoke for",
+        "filled: the fewest at any moment of a stretch of time; grey line: the most",
         "ticks above: checkpoints, grey where nobody signed them; before a run is over its events are not sealed",
     )
-    return recording.over(alt.layer(area, ticks)).properties(width=WIDTH, height=170, title=title)
+    return recording.over(alt.layer(most, area, ticks)).properties(width=WIDTH, height=170, title=title)
 
 
 def actions_chart(actions: pd.DataFrame, recording: Recording) -> Chart | Sentence:

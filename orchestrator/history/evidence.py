@@ -35,17 +35,17 @@ def sealing(events: pd.DataFrame, seals: pd.DataFrame) -> pd.DataFrame:
 
 def outline(moments: pd.DataFrame, stretches: int) -> pd.DataFrame:
     """
-    Return of *moments* what a line of so many *stretches* of time can show: the first, the last, the lowest and the highest of each, at their own times.
+    Return the `fewest` and the `most` events that nothing sealed in each of so many *stretches* of time, from `recorded_at` on, and what was left at the end.
 
-    Fewer than that are returned as they are. A line over the highest alone would stay high where each night was sealed.
+    Fewer *moments* than that are returned one by one. The most alone would stay high where each night was sealed.
     """
-    if len(moments) <= 4 * stretches:
-        return moments
-    stretch = pd.cut(moments["recorded_at"].astype("int64"), stretches, labels=False)
-    unsealed = moments["unsealed"].groupby(stretch)
-    ends = moments.index.to_series().groupby(stretch)
-    kept = pd.concat([ends.first(), ends.last(), unsealed.idxmin(), unsealed.idxmax()])
-    return moments.loc[sorted(set(kept))]
+    whole = len(moments) <= 2 * stretches
+    stretch = moments.index if whole else pd.cut(moments["recorded_at"].astype("int64"), stretches, labels=False)
+    found = moments.groupby(stretch).agg(
+        recorded_at=("recorded_at", "min"), fewest=("unsealed", "min"), most=("unsealed", "max")
+    )
+    last = moments.tail(1).assign(fewest=moments["unsealed"], most=moments["unsealed"])
+    return pd.concat([found, last[list(found.columns)]], ignore_index=True)
 
 
 def seal_table(seals: pd.DataFrame) -> pd.DataFrame:
