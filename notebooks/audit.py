@@ -53,8 +53,8 @@ charts.table(evidence.problem_table(history.verdict), "No problem was found.")
 # ## Checkpoints, and what they leave open
 #
 # A checkpoint seals every event before it: whoever has a copy of it elsewhere notices any later change. Between two of them, only the file speaks for
-# the events. The line rises during a run and falls to nothing at its end; a stretch that stays high means that nothing was sealed for a while. A dashed
-# line, here and below, is a moment at which a run met another definition than the one before it.
+# the events. The grey line rises during a run and falls to nothing at its end, which over years is too quick to be seen. What is filled is what no
+# checkpoint of a stretch of time has covered: where that is high, nothing was sealed for a while. A dashed line, here and below, is a moment at which a run met another definition than the one before it.
 
 # %%
 seals = history.view("audit_checkpoints")

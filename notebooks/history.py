@@ -93,7 +93,7 @@ charts.table(compared, "")
 # ## One run, second by second
 #
 # The bars are the attempts of one run. The blue ones are its critical path: the chain of steps, each waiting for the one before, that decides when
-# the run is over. Making any other step faster changes nothing.
+# the run is over where there are places enough. Making any other step faster then changes nothing; on few places a step also waits for those beside it.
 
 # %%
 chosen = replaying.chosen_run(runs, attempts, run)

@@ -39,9 +39,10 @@ def _step_lines(step: Mapping[str, object]) -> Iterator[str]:
     yield f"  {step['verdict']}: {step['step']}{after}"
     outcome = step.get("outcome")
     if isinstance(outcome, Mapping):
-        yield f"    it ended as {outcome['actual']}, then as {outcome['expected']}"
+        yield f"    it ended as {outcome['expected']} then, as {outcome['actual']} now"
         if str(outcome["actual"]).startswith("failed") and not str(outcome["expected"]).startswith("failed"):
-            yield "    where it misses a file, that is not in the record: declare it in reads, or in code"
+            yield "    its log says what it missed: a file that is not in the record: declare it in reads, or in code;"
+            yield "    or an interpreter or a package: those are what PATH finds today"
     for dataset in _list(step.get("datasets")):
         for file in _list(dataset["files"]):
             if file["verdict"] == dataset["verdict"]:

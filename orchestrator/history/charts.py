@@ -136,8 +136,13 @@ def table(frame: pd.DataFrame, otherwise: str, *, digits: int = 2) -> Any:  # no
     sides = [
         {
             "selector": f".col{place}",
-            "props": f"text-align: {'right' if name in numbers else 'left'}; white-space: {_wrapping(shown[name])}",
+            "props": f"text-align: {'right' if name in numbers else 'left'}",
         }
+        for place, name in enumerate(shown.columns)
+    ]
+    # Headings are broken where a page is too narrow for them: a column that is cut off is not read.
+    sides += [
+        {"selector": f"td.col{place}", "props": f"white-space: {_wrapping(shown[name])}"}
         for place, name in enumerate(shown.columns)
     ]
     shown.columns = [str(name).replace("_", " ") for name in shown.columns]

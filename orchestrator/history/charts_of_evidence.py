@@ -20,6 +20,7 @@ from orchestrator.history.charts import (
     stacked,
     titled,
 )
+from orchestrator.history.evidence import outline
 
 _STRETCHES = 400
 
@@ -28,18 +29,13 @@ def sealing_chart(moments: pd.DataFrame, seals: pd.DataFrame, recording: Recordi
     """Draw how many events no checkpoint covered, over the time of recording, with each checkpoint as a tick."""
     if moments.empty:
         return Sentence("The ledger holds no event.")
-    # What a picture of this width can show: the most of each of some hundred stretches of time.
-    stretch = pd.cut(moments["recorded_at"].astype("int64"), _STRETCHES, labels=False)
-    moments = moments.assign(stretch=stretch if len(moments) > 2 * _STRETCHES else range(len(moments)))
-    worst = moments.groupby("stretch", as_index=False).agg(
-        recorded_at=("recorded_at", "max"), unsealed=("unsealed", "max")
-    )
     time = recording.axis()
-    area = (
-        alt.Chart(worst)
-        .mark_area(interpolate="step-after", color="#cfdde7", line={"color": ACCENT, "strokeWidth": 1.2})
-        .encode(x=time, y=alt.Y("unsealed:Q", title="events that nothing sealed"))
+    base = alt.Chart(outline(moments, _STRETCHES)).encode(x=time)
+    most = base.mark_line(interpolate="step-after", color=QUIET, strokeWidth=0.8).encode(
+        y=alt.Y("most:Q", title="events that nothing sealed")
     )
+    fewest = base.mark_area(interpolate="step-after", color="#cfdde7", line={"color": ACCENT, "strokeWidth": 1.2})
+    area = fewest.encode(y="fewest:Q")
     ticks = (
         alt.Chart(seals[["recorded_at", "signatures"]].tail(2000))
         .mark_tick(orient="vertical", height=9, thickness=1, yOffset=0)
@@ -51,9 +47,10 @@ def sealing_chart(moments: pd.DataFrame, seals: pd.DataFrame, recording: Recordi
     )
     title = titled(
         "Events that only the file itself spoke for",
+        "filled: the fewest at any moment of a stretch of time; grey line: the most",
         "ticks above: checkpoints, grey where nobody signed them; before a run is over its events are not sealed",
     )
-    return recording.over(alt.layer(area, ticks)).properties(width=WIDTH, height=170, title=title)
+    return recording.over(alt.layer(most, area, ticks)).properties(width=WIDTH, height=170, title=title)
 
 
 def actions_chart(actions: pd.DataFrame, recording: Recording) -> Chart | Sentence:

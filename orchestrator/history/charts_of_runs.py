@@ -25,6 +25,8 @@ from orchestrator.history.charts import (
 
 _WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 _MEBI = 1 << 20
+_POINTS_MAX = 200
+"""Nights of which each has a point on its line."""
 
 
 def calendar_chart(nights: pd.DataFrame) -> Chart | Sentence:
@@ -189,10 +191,14 @@ def places_chart(table: pd.DataFrame, *, used: int) -> Chart | Sentence:
     )
     title = titled(
         "What more places would gain",
-        f"line and bars: the median, and nine runs in ten; red circle: the {used} places that the run had",
+        f"line and bars: the median, and nine runs in ten; red circle: the {_places(used)} that the run had",
         "dashed: the critical path, which no number of places shortens",
     )
     return alt.layer(band, line, bound, mark).properties(width=WIDTH - 200, height=220, title=title)
+
+
+def _places(count: int) -> str:
+    return "1 place" if count == 1 else f"{count} places"
 
 
 def volumes_chart(data: pd.DataFrame, period: Period) -> Chart | Sentence:
@@ -236,9 +242,12 @@ def metrics_chart(metrics: pd.DataFrame, period: Period, *, most: int = 12) -> C
     names = sorted(spread.sort_values(["nunique", "count"], ascending=False).index[:most])
     charts = []
     for name in names:
+        own = rows[rows["name"] == name]
+        # Years of points would cover each other, and the lines of the definition's changes with them.
+        points = {"point": alt.OverlayMarkDef(color=ACCENT, size=10), "strokeWidth": 1.5}
         line = (
-            alt.Chart(rows[rows["name"] == name])
-            .mark_line(color=ACCENT, strokeWidth=1.5, point=alt.OverlayMarkDef(color=ACCENT, size=10))
+            alt.Chart(own[["night", "value"]])
+            .mark_line(color=ACCENT, **(points if len(own) <= _POINTS_MAX else {"strokeWidth": 0.7, "opacity": 0.6}))
             .encode(
                 x=period.axis(None, ticks=4),
                 y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format="~s", tickCount=4)),

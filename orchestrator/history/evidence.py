@@ -33,6 +33,21 @@ def sealing(events: pd.DataFrame, seals: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(moments.reset_index(drop=True))
 
 
+def outline(moments: pd.DataFrame, stretches: int) -> pd.DataFrame:
+    """
+    Return the `fewest` and the `most` events that nothing sealed in each of so many *stretches* of time, from `recorded_at` on, and what was left at the end.
+
+    Fewer *moments* than that are returned one by one. The most alone would stay high where each night was sealed.
+    """
+    whole = len(moments) <= 2 * stretches
+    stretch = moments.index if whole else pd.cut(moments["recorded_at"].astype("int64"), stretches, labels=False)
+    found = moments.groupby(stretch).agg(
+        recorded_at=("recorded_at", "min"), fewest=("unsealed", "min"), most=("unsealed", "max")
+    )
+    last = moments.tail(1).assign(fewest=moments["unsealed"], most=moments["unsealed"])
+    return pd.concat([found, last[list(found.columns)]], ignore_index=True)
+
+
 def seal_table(seals: pd.DataFrame) -> pd.DataFrame:
     """Return how many checkpoints each ledger of the chain has, over how many events, signed or not, and when the first and the last were taken."""
     grouped = seals.assign(signed=seals["signatures"] > 0).groupby("ledger", sort=False)
@@ -103,6 +118,8 @@ class SkipCheck(NamedTuple):
             old += f"; {self.pruned} more cannot be recomputed: what they rested on was pruned, as events say"
         if not self.problems and self.pruned:
             return f"**No skip that can be recomputed is wrong.** {told}{old}."
+        if not self.problems and not self.decided:
+            return f"**There was no skip to recompute.** {told}{old}."
         if not self.problems:
             return f"**All skips are right.** {told}{old}."
         wrong = "\n".join(f"- {printable(item)}" for item in self.problems[:20])

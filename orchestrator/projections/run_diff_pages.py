@@ -19,7 +19,7 @@ _WHY = {
     "not_text": "it is no text",
     "too_large": "it is too large to be compared line by line",
 }
-_STYLE = "<style>pre{margin:.3rem 0 .8rem;padding:.5rem .8rem;border:1px solid #d0d7de;overflow-x:auto;font-size:.85rem}</style>"
+_STYLE = "<style>td:first-child{min-width:9rem}pre{margin:.3rem 0 .8rem;padding:.5rem .8rem;border:1px solid #d0d7de;overflow-x:auto;font-size:.85rem}</style>"
 
 
 def headline(diff: Diff) -> str:

@@ -678,8 +678,9 @@ class TestSame:
         ran(tmp_path)
         done = program("reproduce", "latest", cwd=tmp_path)
         assert done.returncode == 1
-        assert "it ended as failed (exit, exit code 1), then as succeeded" in done.stdout
-        assert "that is not in the record: declare it" in done.stdout
+        assert "it ended as succeeded then, as failed (exit, exit code 1) now" in done.stdout
+        assert "a file that is not in the record: declare it in reads, or in code;" in done.stdout
+        assert "or an interpreter or a package: those are what PATH finds today" in done.stdout
 
 
 HANGING = """\

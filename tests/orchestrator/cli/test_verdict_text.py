@@ -73,7 +73,7 @@ def test_the_worst_first() -> None:
         "  different: unknown",
         "    u: another digest; a manifest is not kept, so that it cannot be said where",
         "  different: ended",
-        "    it ended as failed (signal), then as failed (exit)",
+        "    it ended as failed (exit) then, as failed (signal) now",
         "  equivalent: like",
         "    e: other bytes, the same rows",
         "  identical: same",

@@ -23,6 +23,7 @@ from orchestrator.history import (
     nights,
     replaying,
     reproducing,
+    schedule,
 )
 from orchestrator.history.provenance import Provenance
 from orchestrator.projections.read_models import ReadModels
@@ -148,6 +149,16 @@ class TestDurations:
         assert durations.compare_periods(trend.head(0), split).empty
 
 
+class TestTables:
+    """What people read of a dataframe."""
+
+    def test_headings_may_be_broken(self) -> None:
+        """Given short values below a long heading, then the values stay on one line and the heading need not, so that no column is cut off."""
+        shown = charts.table(pd.DataFrame({"a_long_heading": [1]}), "").to_html()
+        (rule,) = [line for line in shown.replace("}", "}\n").split("#") if "nowrap" in line]
+        assert " td.col0 {" in rule
+
+
 class TestRecording:
     """Axes of the moments at which events were recorded."""
 
@@ -228,6 +239,25 @@ class TestReplaying:
         assert replaying.places_used(history.events(types=["run.started"]), "none") == 0
         assert replaying.retries_table(none, history.view("audit_failures").head(0)).empty
 
+    @pytest.mark.parametrize(("used", "told"), [(1, "the 1 place that"), (2, "the 2 places that")])
+    def test_places_are_counted(self, used: int, told: str) -> None:
+        """One place is one place."""
+        table = replaying.places_table([[schedule.Task("a", 1.0)]])
+        assert told in charts_of_runs.places_chart(table, used=used).to_dict()["title"]["subtitle"][0]  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize(("count", "points"), [(100, True), (NIGHTS, False)])
+    def test_metrics_of_years(self, history: History, count: int, points: bool) -> None:  # noqa: FBT001 - of the table
+        """Given years of nights, then what steps reported is a thin line, so that changes of the definition are seen behind it; given few, each has its point."""
+        runs = history.runs()
+        metrics = history.metrics()
+        changes = history.view("audit_definition_changes")
+        period = charts.period_of(on(0), on(NIGHTS), changes, runs)
+        chart = charts_of_runs.metrics_chart(metrics[metrics["night"] < on(count)], period).to_dict()  # type: ignore[union-attr]
+        marks = [layer["mark"] for part in chart["concat"] for layer in part["layer"] if "mark" in layer]
+        lines = [mark for mark in marks if mark["type"] == "line"]
+        assert len(lines) == 8
+        assert {"point" in mark for mark in lines} == {points}
+
     def test_retries(self, history: History) -> None:
         """What was attempted again is told from what the step failed with."""
         table = replaying.retries_table(history.attempts(), history.view("audit_failures")).set_index("step")
@@ -246,6 +276,28 @@ class TestEvidence:
         assert moments["unsealed"].max() > 10
         assert moments["unsealed"].iloc[-1] == 0
         assert evidence.seal_table(seals)["checkpoints"].tolist() == [len(history.runs())]
+
+    def test_sealing_of_long_histories_falls_to_nothing(self, history: History) -> None:
+        """Given more moments than a picture has room for, then each stretch of time has the fewest and the most: what was sealed each night is seen to be sealed."""
+        seals = history.view("audit_checkpoints")
+        moments = evidence.sealing(history.events(columns=["seq", "recorded_at"]), seals)
+        drawn = evidence.outline(moments, 100)
+
+        assert len(drawn) <= 101 < len(moments)
+        assert drawn["recorded_at"].is_monotonic_increasing
+        assert drawn["most"].max() == moments["unsealed"].max()
+        assert drawn["fewest"].max() == 0
+        never = evidence.outline(evidence.sealing(history.events(columns=["seq", "recorded_at"]), seals.head(1)), 100)
+        assert never["fewest"].iloc[-1] == never["most"].iloc[-1] > 1000
+        few = evidence.outline(moments.head(150), 100)
+        assert (
+            few["fewest"].tolist() == few["most"].tolist() == [*moments["unsealed"].head(150), moments["unsealed"][149]]
+        )
+
+    def test_no_skip_is_no_right_skip(self) -> None:
+        """Given a ledger in which the program decided no skip, then that is said, and not that all are right."""
+        assert evidence.SkipCheck(0, 0, 0, [])._repr_markdown_().startswith("**There was no skip to recompute.**")
+        assert evidence.SkipCheck(1, 0, 0, [])._repr_markdown_().startswith("**All skips are right.**")
 
     def test_masked(self, history: History) -> None:
         """Secrets are counted by name."""
