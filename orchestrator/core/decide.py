@@ -228,7 +228,7 @@ def _retry(facts: Facts) -> Run | None:
 def _decide_inputs(facts: Facts, measurement: Measurement) -> Decision | None:
     for dataset, actual in measurement.inputs.items():
         expected = facts.trusted.get(dataset, actual)
-        if expected != actual and not (expected is None and actual is None):
+        if expected != actual:
             evidence = {"dataset": dataset, "expected": expected, "actual": actual}
             return Skip("input_untrusted", {**evidence, **_strength(facts, dataset)})
     for dataset, actual in measurement.inputs.items():

@@ -330,6 +330,19 @@ class TestEvidence:
 
         assert decision == Skip("input_untrusted", {"dataset": "bronze", "expected": "sha256:a", "actual": "sha256:b"})
 
+    def test_what_does_not_exist_is_named(self) -> None:
+        """Given a step that needs a success, or reads a dataset, that there is none of, then that is named."""
+        step = Step(name="s", command=("true",), reads=("bronze",), needs=("other",))
+        lacking = Measurement(material(inputs={"bronze": "sha256:b"}, needs={"other": None}))
+        assert decide(Facts(step=step, measurement=lacking)) == Skip("upstream_skipped", {"step": "other"})
+        gone = Measurement(material(inputs={"bronze": None}, needs={"other": None}))
+        assert decide(Facts(step=step, measurement=gone)) == Skip("upstream_skipped", {"dataset": "bronze"})
+
+    def test_first_attempt_of_a_night(self) -> None:
+        """Given a step with a history of its own for each night, then its first run says so."""
+        facts = Facts(step=Step(name="s", command=("true",), per_night=True), measurement=Measurement(material()))
+        assert decide(facts) == Run("never_succeeded", {"per_night": True})
+
     def test_skip_names_the_success_that_it_rests_on(self) -> None:
         """Given an equal key, then the evidence is the key and the attempt that last succeeded with it."""
         step = Step(name="s", command=("true",), needs=("other",))
