@@ -88,15 +88,14 @@ class KernelLock:
         self.release()
 
     def _take(self, descriptor: int, how: int) -> None:
-        for left in reversed(range(self._tries)):
+        for _ in range(self._tries - 1):
             try:
                 fcntl.flock(descriptor, how)
             except BlockingIOError:
-                if not left:
-                    raise
                 time.sleep(_PAUSE_SECONDS)
             else:
                 return
+        fcntl.flock(descriptor, how)
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
