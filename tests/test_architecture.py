@@ -83,7 +83,7 @@ BANNED_CALLS: dict[str, tuple[str, ...]] = {
     "datetime.today": (),
     "date.today": (),
     "time.time": ("orchestrator/runtime/clock.py",),
-    "time.sleep": ("orchestrator/cli/",),
+    "time.sleep": ("orchestrator/cli/", "ledger/locks.py"),
     "logger.add": ("orchestrator/cli/",),
     "uuid.uuid4": (),
     "random.seed": (),
