@@ -803,7 +803,8 @@ class _Evidence:
             inside = manifest["from"] <= event["recorded_at"][:10] <= manifest["to"]
             self.inside += inside
             if inside and any(kind in types for types in TABLE_TYPES.values()):
-                self.rows.append((kind, seq, data.get("pipeline"), f"run/{data.get('run_id')}"))
+                again = "/again" * (kind == "run.started" and data.get("reproduces") is not None)
+                self.rows.append((kind + again, seq, data.get("pipeline"), f"run/{data.get('run_id')}"))
             if kind == "step.finished":
                 self.ended.append((event["stream"], data["step"]))
 
@@ -853,6 +854,8 @@ class _Evidence:
                 "that all of the period is here: times go back in it, so that more of it may stand elsewhere"
             )
         whole = ", ".join(TABLE_TYPES) + ("" if chosen is None else f", of the pipelines {', '.join(chosen)}")
+        if again := sum(kind.endswith("/again") for kind, *_ in named):
+            whole += f"; {again} runs that reproduce another one have no row there"
         return (
             f"{sum(self.types.values())} events follow each other without a gap and lead to the root",
             f"{self.inside} of them were recorded from {manifest['from']} to {manifest['to']}",

@@ -23,7 +23,7 @@ PACKAGES = ("ledger", "orchestrator")
 
 FILE_LINES_MAX = 400
 FILE_LINES_GOOD = 300
-FILE_LINES_ALLOWED = {"ledger/verifier.py": 980}
+FILE_LINES_ALLOWED = {"ledger/verifier.py": 985}
 """What is one file on purpose: a copy of it lies in each bundle."""
 FUNCTION_LINES_MAX = 70
 

@@ -138,7 +138,9 @@ class Audit:
                 kept = kept_projections(connection, self._options.projections, registered, findings)
         with self._going_on(0):
             self._check_file(registered, kept)
-        files = None if self._options.files_of is None else NamedFiles(connection, self._options.files_of)
+        files = None
+        with self._going_on(0):
+            files = None if self._options.files_of is None else NamedFiles(connection, self._options.files_of)
         with bounded(connection, self._path):
             verdict = self._read(kept, files)
         if files is None:

@@ -95,7 +95,10 @@ def _called(arguments: list[str], *, as_json: bool) -> int:
         return error.exit_code
     except click.ClickException as error:
         return _usage_error(error, as_json=as_json)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        # Click takes an end of a file, such as that of a compiled module that a full disk has cut, for Ctrl-C.
+        if isinstance(error.__cause__, EOFError):
+            return _other_error(error.__cause__, as_json=as_json)
         return ExitCode.INTERRUPTED
     except (render.ReaderLeftError, render.OutputError):
         raise

@@ -8,7 +8,10 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from ledger.errors import DamagedLedgerError, StorageError
+from ledger.errors import DamagedLedgerError, LedgerError, StorageError
+from ledger.merkle import leaf_hash
+from ledger.reader import LedgerReader
+from orchestrator.core.errors import InternalError
 
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")
 _NO_TEXT = "Could not decode to UTF-8"
@@ -33,3 +36,27 @@ def naming_damage(path: Path) -> Iterator[None]:
         if name.startswith(_DAMAGE) or str(error).startswith(_NO_TEXT):
             raise DamagedLedgerError(str(path), [str(error)]) from None
         raise StorageError(str(path), str(error)) from None
+    except (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        InternalError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        # An event that was changed may say anything: it is no bug of the program that it makes no sense.
+        changed = _changed_event(path)
+        if changed is None:
+            raise
+        what = f"the text of event {changed} is not what its hash says, see `orchestrate audit verify`"
+        raise DamagedLedgerError(str(path), [what]) from error
+
+
+def _changed_event(path: Path) -> int | None:
+    """Return the first event whose text is not what its hash says; None where there is none, or where nobody can tell."""
+    with contextlib.suppress(LedgerError, sqlite3.Error), LedgerReader(path) as reader:
+        for seq, body, leaf in reader.connection.execute("SELECT seq, body, leaf_hash FROM events ORDER BY seq"):
+            if leaf_hash(body.encode("utf-8", "surrogatepass")) != leaf:
+                return int(seq)
+    return None

@@ -190,3 +190,18 @@ class TestHostile:
 
         monkeypatch.setattr("ledger.audit.files.os.read", fail)
         assert looked_at(place).files == FilesSeen(unread=1)
+
+
+class TestPages:
+    """Pages of the ledger that hold nothing any more."""
+
+    def test_each_page(self, tmp_path: Path) -> None:
+        """Given any one page that is empty, then there is a verdict, and not an error of storage."""
+        place = recorded(tmp_path, "logs/b.log")
+        whole = place.read_bytes()
+        verdicts = []
+        for start in range(4096, len(whole), 4096):
+            place.write_bytes(whole[:start] + bytes(4096) + whole[start + 4096 :])
+            verdicts.append(verify(place, Options(files_of=named)))
+        assert not any(verdict.ok for verdict in verdicts if verdict.files is None)
+        assert {"unreadable"} & {item.kind for verdict in verdicts for item in verdict.problems}

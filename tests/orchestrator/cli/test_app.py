@@ -134,6 +134,15 @@ class TestBug:
         assert run_command(["runs"]) == 70
         assert "the report is in nowhere: it could not be written" in capsys.readouterr().err
 
+    def test_end_of_a_file(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Given a compiled module that is cut, then it is told, and is not the exit code of Ctrl-C, for which click takes it."""
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        monkeypatch.setattr(LazyGroup, "invoke", raising(EOFError("marshal data too short")))
+        assert run_command(["runs"]) == 70
+        assert "this is a bug of orchestrate: EOFError" in capsys.readouterr().err
+
     @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
     def test_interrupt_is_130(self, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         """Given Ctrl-C in a command, then exit code 130."""

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import StorageError
+from orchestrator.cli.damage import naming_damage
 from orchestrator.cli.reading import viewing
 from tests.nights import Nights
 from tests.programs import PROGRAM, Done, no_traceback, program, refused, value_of
+from tests.tampering import unguarded
 
 READING = (
     ("status",),
@@ -211,6 +213,22 @@ class TestUnfitLedger:
         (problem,) = refused(program("show", "latest", "--json", cwd=shop), code)
         assert told in problem["message"]
         assert str(shop / ".orchestrate" / "ledger.db") in problem["message"]
+
+    def test_an_event_that_makes_no_sense(self, nights: Nights, tmp_path: Path) -> None:
+        """Given a start whose text was changed, then the exit code is 3 and the event is named: it is no bug of the program."""
+        shop = copy_of(nights, tmp_path)
+        with unguarded(shop / ".orchestrate" / "ledger.db") as connection:
+            (seq,) = connection.execute("SELECT max(seq) FROM events WHERE type = 'run.started'").fetchone()
+            connection.execute("UPDATE events SET body = json_set(body, '$.type', 'x') WHERE seq = ?", (seq,))
+        (problem,) = refused(program("diff", "latest", "latest", "--json", cwd=shop), 3)
+        assert f"the text of event {seq} is not what its hash says" in problem["message"]
+
+    def test_an_error_beside_sound_events(self, nights: Nights, tmp_path: Path) -> None:
+        """Given an error that no event explains, or whose ledger is gone, then it stays the bug that it is."""
+        with pytest.raises(KeyError), naming_damage(nights.ledger):
+            raise KeyError
+        with pytest.raises(KeyError), naming_damage(tmp_path / "gone.db"):
+            raise KeyError
 
     def test_storage_that_fails_while_reading_names_the_file(self, nights: Nights) -> None:
         """Given an error of the disk, then it is told as one of storage, with the ledger's name."""

@@ -278,6 +278,20 @@ class TestHistory:
         assert (value["ok"], value["projections"], value["unsealed"]) == (True, "held", 0)
         assert value["skips"]["wrong"] == 0
 
+    def test_it_is_handed_over(self, shop: Shop, tmp_path: Path) -> None:
+        """Given a period with it, then `audit package` hands it over as events, and whoever checks is told that it has no row."""
+        out = tmp_path / "period"
+        made = program(
+            *("audit", "package", "--from", "0001-01-01", "--to", "9999-12-30", "--out", str(out), "--json"),
+            cwd=shop.folder,
+        )
+        assert value_of(made, "audit-package")["tables"]["runs"] == 1
+        checked = subprocess.run(
+            [sys.executable, str(out / "verify.py"), str(out)], capture_output=True, text=True, check=False
+        )
+        assert checked.returncode == 0, checked.stdout
+        assert "2 runs that reproduce another one have no row" in checked.stdout
+
     def test_it_is_shown(self, shop: Shop) -> None:
         """Given both runs, then `show` tells of each what the other is, by the id and by its beginning."""
         shown = value_of(program("show", shop.run_id, "--json", cwd=shop.folder), "show")
