@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from orchestrator.cli.manual import masking_known
 from orchestrator.cli.reading import View
 
 Document = Mapping[str, Any]
@@ -31,7 +32,7 @@ def documents_of(form: str, view: View, run_id: str) -> Iterator[Document]:
     if form == "otlp":
         from orchestrator.cli.telemetry.exporting import otlp_documents
 
-        yield from otlp_documents(view.connection, run_id, os.environ)
+        yield from otlp_documents(view.connection, run_id, os.environ, masking_known(view, os.environ))
     elif form == "openlineage":
         from orchestrator.cli.lineage import openlineage_documents
 

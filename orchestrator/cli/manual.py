@@ -134,18 +134,31 @@ def ledger_reason(
     return _redactor(connection, folder, pipelines, environ).redact(text)
 
 
+def masking_known(view: View, environ: Mapping[str, str]) -> Callable[[str], str]:
+    """Return what masks the secrets of every pipeline in the ledger of *view* that have a value in *environ* or their `.env` files; of others nothing is said."""
+    names = [name for (name,) in view.connection.execute("SELECT pipeline FROM pipelines ORDER BY pipeline")]
+    return _redactor(view.connection, view.folder, names, environ, warn=False).redact
+
+
 def _redactor(
-    connection: sqlite3.Connection, folder: Path, pipelines: Sequence[str], environ: Mapping[str, str]
+    connection: sqlite3.Connection,
+    folder: Path,
+    pipelines: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    warn: bool = True,
 ) -> Redactor:
-    secrets = [value for name in pipelines for value in _secrets(connection, folder, name, environ)]
+    secrets = [value for name in pipelines for value in _secrets(connection, folder, name, environ, warn=warn)]
     tables = [recorded_definition(connection, name).get("redact") for name in pipelines]
     rules = [table if isinstance(table, dict) else {} for table in tables]
     patterns = [pattern for table in rules for pattern in table.get("patterns", ())]
     return Redactor(secrets, patterns=patterns, builtin=not rules or any(table.get("builtin", True) for table in rules))
 
 
-def _secrets(connection: sqlite3.Connection, folder: Path, pipeline: str, environ: Mapping[str, str]) -> list[str]:
-    """Return the values of the secrets of *pipeline* wherever they are found, and warn of those that are found nowhere."""
+def _secrets(
+    connection: sqlite3.Connection, folder: Path, pipeline: str, environ: Mapping[str, str], *, warn: bool
+) -> list[str]:
+    """Return the values of the secrets of *pipeline* wherever they are found, and where that is wished for *warn* of those that are found nowhere."""
     document = recorded_definition(connection, pipeline)
     env = document.get("env")
     variables = env.get("vars") if isinstance(env, dict) else None
@@ -157,7 +170,8 @@ def _secrets(connection: sqlite3.Connection, folder: Path, pipeline: str, enviro
     place = Path(os.path.normpath(folder / str(row["definition_path"]))).parent
     sources = [environ, *(read_env_file(place / file, shown=file).values for file in env.get("files", [DEFAULT_FILE]))]
     found = [(name, source[name]) for source in sources for name in names if name in source]
-    warn_of_unmasked(connection, pipeline, names, (name for name, _ in found))
+    if warn:
+        warn_of_unmasked(connection, pipeline, names, (name for name, _ in found))
     return [value for _, value in found]
 
 

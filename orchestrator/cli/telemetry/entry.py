@@ -67,6 +67,7 @@ def telemetry_of_run(
     The caller holds the lock of the pipeline; a run that is resumed is in *ledger* already.
     """
     settings = settings_of(environ, prepared.project.pipeline, folder or prepared.project.folder)
+    settings = settings.masked(prepared.redactor.redact) if settings.resource else settings
     telemetry = _started(ledger, run_id, prepared.project.pipeline, settings, say)
     if telemetry is None:
         yield NoTelemetry(settings)

@@ -12,6 +12,7 @@ import attrs
 from orchestrator.cli import render
 from orchestrator.cli.errors import UsageRefusedError
 from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.manual import masking_known
 from orchestrator.cli.reading import View, viewing
 from orchestrator.cli.telemetry.encoding import require_extra
 from orchestrator.cli.telemetry.feeds import recall_of
@@ -110,6 +111,7 @@ def replay(
         raise UsageRefusedError("no_endpoint", what)
     require_extra()
     with viewing(pipeline, ledger) as view:
+        settings = settings.masked(masking_known(view, os.environ))
         runs = _runs(view, first, end, name)
         missing = _known_missing(view, signals)
         done = [_send(view, signal, settings, runs, quiet=quiet) for signal in signals]

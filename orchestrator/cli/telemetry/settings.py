@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -119,6 +119,10 @@ class Settings:
     def batching_of(self, signal: Signal) -> Batching:
         """Return how items of *signal* are gathered."""
         return {"logs": self.log_batching, "step_output": self.line_batching}.get(signal, self.batching)
+
+    def masked(self, redact: Callable[[str], str]) -> Settings:
+        """Return the same without secrets in the resource, which the environment may hold in clear."""
+        return attrs.evolve(self, resource={redact(name): redact(value) for name, value in self.resource.items()})
 
     @property
     def signals(self) -> tuple[Signal, ...]:

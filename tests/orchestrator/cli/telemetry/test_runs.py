@@ -368,6 +368,33 @@ class TestSampling:
         assert not [data for kind, data in told(tmp_path) if kind == "telemetry.failed"]
 
 
+class TestSecrets:
+    """What the environment says of the resource goes out as well."""
+
+    def test_resource(self, tmp_path: Path, server: Collector) -> None:
+        """Given a secret in OTEL_RESOURCE_ATTRIBUTES, then neither the file, nor a collector, now or later, nor the export gets it."""
+        secret = "very-secret-4711"
+        definition = f"{PIPELINE.format(bad=chr(34) + 'true' + chr(34))}[env.vars.API_KEY]\nsecret = true\n"
+        with_file = definition.replace("[telemetry]\n", '[telemetry]\nfile = "otel.jsonl"\n')
+        (tmp_path / "pipeline.toml").write_text(with_file, encoding="utf-8")
+        (tmp_path / ".env").write_text(f"API_KEY={secret}\n", encoding="utf-8")
+        (tmp_path / ".env").chmod(0o600)
+        environ = {
+            "OTEL_RESOURCE_ATTRIBUTES": f"team={secret},site=a",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": server.url,
+            "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+        }
+        assert orchestrate(tmp_path, "run", "-q", **environ).returncode == 0
+        assert orchestrate(tmp_path, "telemetry", "replay", "--since", "2020-01-01", **environ).returncode == 0
+        exported = orchestrate(tmp_path, "export", "--format", "otlp", "latest", **environ)
+        assert exported.returncode == 0, exported.stderr
+        sent = [resource for resource, _ in server.spans()]
+        assert {(str(found["team"]), str(found["site"])) for found in sent} == {("***", "a")}
+        assert secret not in (tmp_path / "otel.jsonl").read_text(encoding="utf-8")
+        assert '"***"' in exported.stdout
+        assert secret not in exported.stdout
+
+
 class TestFile:
     """A file of OTLP JSON lines."""
 
