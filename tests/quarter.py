@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
+from typing import Self
 
 import attrs
 
@@ -54,6 +55,12 @@ class Quarter:
 
     def __attrs_post_init__(self) -> None:
         self.ledger = open_ledger(self.path, projections=[ReadModels()], now=lambda: self.now)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.ledger.close()
 
     def at(self, day: str, time: str = "02:00:00") -> Quarter:
         """Let it be *time* on *day*."""

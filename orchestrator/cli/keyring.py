@@ -103,6 +103,9 @@ def given_key(text: str) -> VerifierKey:
     """
     # A key has signs that a path may have too; whatever stands there under its name is what was meant.
     if not os.path.lexists(text):
+        if "+" not in text:
+            what = "there is no such file, and it is not a verifier key itself; expected name+id+base64"
+            raise KeyFileError(text, what)
         return parse_verifier(text, text)
     try:
         return parse_verifier(read_note(Path(text)), text)

@@ -7,6 +7,7 @@ import resource
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,8 @@ class TestWhichCheckpoint:
 
     def test_ledger_of_the_first_format(self) -> None:
         """Given a ledger without the table, then it has no checkpoints."""
-        assert known_seals(sqlite3.connect(":memory:"), "0" * 32) == []
+        with closing(sqlite3.connect(":memory:")) as connection:
+            assert known_seals(connection, "0" * 32) == []
 
 
 class TestProver:

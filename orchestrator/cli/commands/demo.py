@@ -23,11 +23,12 @@ from typing import TextIO
 
 import click
 
+from ledger.errors import MissingExtraError
+from orchestrator.cli import render
 from orchestrator.cli.demo_nights import DemoNight, plan_nights
 from orchestrator.cli.demo_summary import NightRun, progress_line, summary
 from orchestrator.examples_path import example_folder
 
-INSTALL_LINE = 'pip install "orchestrate[demo]"'
 # Says that a folder was made by the demo, and may therefore be replaced by it.
 MARKER = ".flights-demo"
 
@@ -59,7 +60,7 @@ def run_demo(
     Args:
         directory: Missing or empty; with *fresh* it may also hold an earlier demo, which is then removed.
         nights: From 1 to 365.
-        out: Where progress and summary are written.
+        out: Where progress and summary are written; what is wrong goes to stderr.
         run_night: Runs the pipeline of a folder for a night with further options of `run`, and returns its JSON value; by default
             `run_as_process`.
         fresh: Replace an earlier demo.
@@ -73,7 +74,7 @@ def run_demo(
         out.write(f"The flights pipeline in {directory}, {nights} nights from {plan[0].night}.\n\n")
         runs = _run_nights(directory, plan, delivery, run, out)
     except DemoError as error:
-        out.write(f"demo: {error}\n")
+        render.err(f"error: {error}")
         return error.exit_code
     out.write("\n")
     out.writelines(f"{line}\n" for line in summary(directory, runs))
@@ -114,9 +115,8 @@ def _plan(nights: int) -> list[DemoNight]:
 
 
 def _need_extras() -> None:
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise DemoError(f"the demo needs {' and '.join(missing)}; install with: {INSTALL_LINE}")
+    if any(importlib.util.find_spec(name) is None for name in _NEEDED):
+        raise DemoError(str(MissingExtraError("demo", "the demo")))
 
 
 def _prepare(directory: Path, *, fresh: bool) -> ModuleType:

@@ -269,7 +269,7 @@ class TestRange:
     """Which events a range means."""
 
     @pytest.fixture
-    def times(self) -> sqlite3.Connection:
+    def times(self) -> Iterator[sqlite3.Connection]:
         """Give events of three days; the clock was put back once."""
         connection = sqlite3.connect(":memory:")
         (sql,) = statements("CREATE TABLE events (seq INTEGER PRIMARY KEY, recorded_at TEXT);")
@@ -284,7 +284,8 @@ class TestRange:
             )
         ):
             connection.execute("INSERT INTO events VALUES (?, ?)", (seq, f"2026-01-{time}Z"))
-        return connection
+        yield connection
+        connection.close()
 
     @pytest.mark.parametrize(
         ("begin", "end", "expected"),

@@ -27,10 +27,9 @@ class Made:
     """A quarter and the key that signed it."""
 
     def __init__(self, folder: Path) -> None:
-        quarter = Quarter(folder / "ledger.db")
-        self.key = quarter.make_key().verifier.text
-        quarter.live_through()
-        quarter.ledger.close()
+        with Quarter(folder / "ledger.db") as quarter:
+            self.key = quarter.make_key().verifier.text
+            quarter.live_through()
         self.path = quarter.path
 
     def package(self, cwd: Path, first: str, last: str, *options: str, out: str = "p") -> Json:
@@ -217,9 +216,8 @@ class TestRange:
 
     def test_without_a_checkpoint(self, tmp_path: Path) -> None:
         """Given a ledger that nobody sealed, then it is refused, and the command that seals is named."""
-        quarter = Quarter(tmp_path / "ledger.db")
-        quarter.at("2026-01-01").run("2026-01-01")
-        quarter.ledger.close()
+        with Quarter(tmp_path / "ledger.db") as quarter:
+            quarter.at("2026-01-01").run("2026-01-01")
         command = ("audit", "package", "--from", "2026-01-01", "--to", "2026-01-01", "--ledger", "ledger.db")
         (problem,) = refused(program(*command, "--out", "p.zip", "--json", cwd=tmp_path))
         assert problem["kind"] == "not_sealed"
@@ -228,10 +226,9 @@ class TestRange:
 
     def test_unsigned_is_said(self, tmp_path: Path) -> None:
         """Given checkpoints that nobody signed, then the package rests on them and says so."""
-        quarter = Quarter(tmp_path / "ledger.db")
-        quarter.at("2026-01-01").run("2026-01-01")
-        quarter.seal()
-        quarter.ledger.close()
+        with Quarter(tmp_path / "ledger.db") as quarter:
+            quarter.at("2026-01-01").run("2026-01-01")
+            quarter.seal()
         done = program("audit", "package", "--from", "2026-01-01", "--to", "2026-01-01", "--ledger", "ledger.db", "--out", "p", cwd=tmp_path)  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert "warning: the checkpoint is not signed" in done.stderr

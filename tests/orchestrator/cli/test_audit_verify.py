@@ -184,6 +184,12 @@ class TestVerify:
         done = program("audit", "verify", "--key", "link", cwd=shop)
         assert (done.returncode, "the key link cannot be used: No such file" in done.stderr) == (2, True)
 
+    def test_key_that_is_neither(self, shop: Path) -> None:
+        """Given the name of a file that was never made, then it is said that there is none, not only that the name is no key."""
+        done = program("audit", "verify", "--key", "operator.vkey", cwd=shop)
+        said = "error: the key operator.vkey cannot be used: there is no such file, and it is not a verifier key itself; expected name+id+base64\n"
+        assert (done.returncode, done.stderr) == (2, said)
+
     def test_sealed_in_part(self, shop: Path) -> None:
         """Given events after the last seal, then level 2 says how many of them it speaks for."""
         key = program("audit", "keygen", cwd=shop).stdout.strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import subprocess
@@ -26,10 +27,11 @@ def answers(*statuses: str) -> Callable[[Path, date, list[str]], dict[str, objec
 
 
 def done(directory: Path, nights: int, *statuses: str, fresh: bool = False) -> tuple[int, str]:
-    """Run the demo; return its exit code and what it wrote."""
-    out = io.StringIO()
-    code = run_demo(directory, nights, out=out, run_night=answers(*statuses), fresh=fresh)
-    return code, out.getvalue()
+    """Run the demo; return its exit code and what it wrote: the error alone where there is one."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(err):
+        code = run_demo(directory, nights, out=out, run_night=answers(*statuses), fresh=fresh)
+    return code, err.getvalue() or out.getvalue()
 
 
 class TestRunDemo:
@@ -59,7 +61,7 @@ class TestRunDemo:
         code, text = done(tmp_path / "d", 1)
         assert (code, text) == (
             2,
-            f"demo: {tmp_path}/d holds an earlier demo: add --fresh to replace it, or name another folder\n",
+            f"error: {tmp_path}/d holds an earlier demo: add --fresh to replace it, or name another folder\n",
         )
         assert done(tmp_path / "d", 1, "succeeded", fresh=True)[0] == 0
         assert not (tmp_path / "d" / "old").exists()
@@ -72,7 +74,7 @@ class TestRefused:
     def test_number_of_nights(self, tmp_path: Path, nights: int) -> None:
         """Given a number that cannot be, then it is said."""
         code, text = done(tmp_path / "d", nights)
-        assert (code, text) == (2, f"demo: a demo has 1 to 365 nights, not {nights}: the data is that of one year\n")
+        assert (code, text) == (2, f"error: a demo has 1 to 365 nights, not {nights}: the data is that of one year\n")
         assert everything_in(tmp_path) == []
 
     def test_missing_extra(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +82,7 @@ class TestRefused:
         found = importlib.util.find_spec
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "polars" else found(name))
         code, text = done(tmp_path / "d", 1)
-        assert (code, text) == (2, 'demo: the demo needs polars; install with: pip install "orchestrate[demo]"\n')
+        assert (code, text) == (2, 'error: the demo needs the extra demo: pip install "orchestrate[demo]"\n')
 
     @pytest.mark.parametrize("fresh", [False, True])
     def test_folder_that_holds_something_else(self, tmp_path: Path, *, fresh: bool) -> None:
@@ -88,7 +90,7 @@ class TestRefused:
         (tmp_path / "file").write_text("mine")
         assert done(tmp_path / "file", 1, fresh=fresh) == (
             2,
-            f"demo: {tmp_path}/file is a file: name a folder that is empty or not there\n",
+            f"error: {tmp_path}/file is a file: name a folder that is empty or not there\n",
         )
         code, text = done(tmp_path, 1, fresh=fresh)
         assert code == 2
@@ -100,23 +102,22 @@ class TestRefused:
         (tmp_path / "file").write_text("mine")
         code, text = done(tmp_path / "file" / "d", 1)
         assert code == 2
-        assert text.startswith("demo: the demo cannot be set up: ")
+        assert text.startswith("error: the demo cannot be set up: ")
 
-    def test_run_that_is_refused(self, tmp_path: Path) -> None:
+    def test_run_that_is_refused(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """Given a run that is refused, then its messages, and the demo ends."""
         out = io.StringIO()
         refusal: dict[str, object] = {"status": "refused", "problems": [{"message": "no luck"}, {"message": "none"}]}
         assert run_demo(tmp_path / "d", 1, out=out, run_night=lambda *_: refusal) == 2
-        assert out.getvalue().endswith("demo: the run of 2013-02-09 was refused: no luck; none\n")
-        out = io.StringIO()
+        assert capsys.readouterr().err == "error: the run of 2013-02-09 was refused: no luck; none\n"
         assert run_demo(tmp_path / "d", 1, out=out, run_night=lambda *_: {"status": "refused"}, fresh=True) == 2
-        assert "was refused: no reason was given" in out.getvalue()
+        assert "was refused: no reason was given" in capsys.readouterr().err
 
     def test_command(self, tmp_path: Path) -> None:
         """Given the command with a number that cannot be, then exit code 2."""
         finished = program("demo", "--nights", "0", cwd=tmp_path)
         assert finished.returncode == 2
-        assert "a demo has 1 to 365 nights" in finished.stdout
+        assert "a demo has 1 to 365 nights" in finished.stderr
         assert everything_in(tmp_path) == []
 
 

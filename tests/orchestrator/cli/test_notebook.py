@@ -176,8 +176,9 @@ class TestExecution:
 @pytest.fixture(scope="module", name="ledgers")
 def _ledgers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("ledgers")
-    Quarter(folder / "quarter.db").live_through()
-    Quarter(folder / "one.db").at("2026-01-01").run("2026-01-01", status="failed")
+    with Quarter(folder / "quarter.db") as quarter, Quarter(folder / "one.db") as one:
+        quarter.live_through()
+        one.at("2026-01-01").run("2026-01-01", status="failed")
     return {name: folder / f"{name}.db" for name in ("quarter", "one")}
 
 
@@ -207,14 +208,14 @@ class TestCells:
 
     def test_verdicts_are_of_the_chosen_pipeline(self, tmp_path: Path) -> None:
         """Given two pipelines whose runs were reproduced, then the tables of verdicts have those of the chosen one alone, in the chosen nights."""
-        quarter = Quarter(tmp_path / "ledger.db")
-        for day in ("2026-01-01", "2026-01-02"):
-            for pipeline, step in (("shop", f"sell{day[-2:]}"), ("mart", "stock")):
-                run = quarter.at(day).run(day, pipeline=pipeline)
-                told = RunReproduced(
-                    pipeline, run, None, "different", ({"step": step, "verdict": "different"},), (), {}, ACTOR, {"step": step}
-                )  # fmt: skip
-                quarter.record(f"pipeline/{pipeline}", told)
+        with Quarter(tmp_path / "ledger.db") as quarter:
+            for day in ("2026-01-01", "2026-01-02"):
+                for pipeline, step in (("shop", f"sell{day[-2:]}"), ("mart", "stock")):
+                    run = quarter.at(day).run(day, pipeline=pipeline)
+                    told = RunReproduced(
+                        pipeline, run, None, "different", ({"step": step, "verdict": "different"},), (), {}, ACTOR, {"step": step}
+                    )  # fmt: skip
+                    quarter.record(f"pipeline/{pipeline}", told)
         shown = "".join(outputs_of("reproducibility", tmp_path / "ledger.db", pipeline="shop", until="2026-01-01"))
         assert shown.count(">sell01<") == 2
         assert "sell02" not in shown

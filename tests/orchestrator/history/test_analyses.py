@@ -318,16 +318,16 @@ class TestEvidence:
 
     def test_not_sealed(self, tmp_path: Path) -> None:
         """A run that no checkpoint covers has no proof yet, and altered events have none at all."""
-        quarter = Quarter(tmp_path / "ledger.db").at("2026-01-01")
-        run = quarter.run("2026-01-01")
+        with Quarter(tmp_path / "ledger.db") as quarter:
+            run = quarter.at("2026-01-01").run("2026-01-01")
         history = History(tmp_path, verify=False)
         assert "no checkpoint covers all of it yet" in evidence.exhibit(history, run)._repr_markdown_()
         assert evidence.last_sealed_run(history.runs(), history.view("audit_checkpoints")) == ""
 
     def test_actions(self, tmp_path: Path) -> None:
         """Who did what and why; what has no reason is counted."""
-        quarter = Quarter(tmp_path / "ledger.db")
-        quarter.live_through()
+        with Quarter(tmp_path / "ledger.db") as quarter:
+            quarter.live_through()
         history = History(tmp_path)
         actions = history.view("audit_manual_actions")
         table = evidence.actions_table(actions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,14 +53,14 @@ class TestLedger:
     """Of a ledger."""
 
     @pytest.fixture(name="quarter")
-    def _quarter(self, tmp_path: Path) -> Quarter:
-        quarter = Quarter(tmp_path / "ledger.db")
-        schedule(quarter.at("2026-01-02", "01:00:00"), WEEKDAYS)
-        for night in RAN:
-            quarter.at(night).run(night)
-            quarter.at(night).run(night, pipeline="mart")
-        quarter.seal()
-        return quarter
+    def _quarter(self, tmp_path: Path) -> Iterator[Quarter]:
+        with Quarter(tmp_path / "ledger.db") as quarter:
+            schedule(quarter.at("2026-01-02", "01:00:00"), WEEKDAYS)
+            for night in RAN:
+                quarter.at(night).run(night)
+                quarter.at(night).run(night, pipeline="mart")
+            quarter.seal()
+            yield quarter
 
     def test_weekends_are_not_missing(self, quarter: Quarter) -> None:
         """Given a schedule of weekdays, then the nights that `status` names are missing, and no weekend; another pipeline without one has every night."""

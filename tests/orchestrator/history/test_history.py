@@ -53,9 +53,8 @@ RENAMED = (
 @pytest.fixture(scope="module", name="quarter")
 def _quarter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("quarter") / "ledger.db"
-    quarter = Quarter(path)
-    quarter.live_through()
-    quarter.ledger.close()
+    with Quarter(path) as quarter:
+        quarter.live_through()
     return path
 
 
@@ -159,7 +158,8 @@ class TestCheckpoint:
 
     def test_verified(self, tmp_path: Path) -> None:
         """Given a sound ledger, then each dataframe names origin, size and root, and that it verified."""
-        Quarter(tmp_path / "ledger.db").at("2026-01-01").run("2026-01-01")
+        with Quarter(tmp_path / "ledger.db") as quarter:
+            quarter.at("2026-01-01").run("2026-01-01")
         history = History(tmp_path)
         assert history.verdict is not None
         for kind in KINDS:
@@ -191,7 +191,8 @@ class TestCheckpoint:
     def test_replaced_after_verifying(self, tmp_path: Path) -> None:
         """Given another ledger in the place of the one that was verified, or other events in it, then nothing stands behind it."""
         path = tmp_path / "ledger.db"
-        Quarter(path).at("2026-01-01").run("2026-01-01")
+        with Quarter(path) as quarter:
+            quarter.at("2026-01-01").run("2026-01-01")
         history = History(path)
         assert history.runs().attrs["verified"] is True
         without_guards(path, "UPDATE events SET leaf_hash = zeroblob(32) WHERE seq = 3")
@@ -202,7 +203,8 @@ class TestCheckpoint:
 
         for side in ("", "-wal", "-shm"):
             Path(f"{path}{side}").unlink(missing_ok=True)
-        Quarter(path).at("2026-02-01").run("2026-02-01")
+        with Quarter(path) as quarter:
+            quarter.at("2026-02-01").run("2026-02-01")
         assert history.runs().attrs["verified"] is None
 
 
@@ -255,23 +257,22 @@ class TestLive:
     def test_beside_a_writer(self, tmp_path: Path) -> None:
         """Given a writer with an open ledger, then reading sees what is committed, holds nothing afterwards, and the log can be folded."""
         path = tmp_path / "ledger.db"
-        quarter = Quarter(path)
-        quarter.at("2026-01-01").run("2026-01-01")
-        history = History(path)
-        frames = [getattr(history, kind)() for kind in KINDS]
-        quarter.at("2026-01-02").run("2026-01-02")
+        with Quarter(path) as quarter:
+            quarter.at("2026-01-01").run("2026-01-01")
+            history = History(path)
+            frames = [getattr(history, kind)() for kind in KINDS]
+            quarter.at("2026-01-02").run("2026-01-02")
 
-        assert len(history.runs()) == 2
-        assert history.runs().attrs["size"] > history.runs().attrs["verified_size"] == frames[0].attrs["size"]
-        assert history.runs().attrs["verified"] is True
-        busy, log, folded = quarter.ledger.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            assert len(history.runs()) == 2
+            assert history.runs().attrs["size"] > history.runs().attrs["verified_size"] == frames[0].attrs["size"]
+            assert history.runs().attrs["verified"] is True
+            busy, log, folded = quarter.ledger.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         assert (busy, log, folded) == (0, 0, 0)
 
     def test_one_moment(self, tmp_path: Path) -> None:
         """Given a run that is recorded while a ledger is open for reading, then that reading does not see it."""
         path = tmp_path / "ledger.db"
-        quarter = Quarter(path)
-        with opened(path, {}) as found:
+        with Quarter(path) as quarter, opened(path, {}) as found:
             quarter.at("2026-01-02").run("2026-01-02")
             assert found.connection.execute("SELECT count(*) FROM audit_runs").fetchone() == (0,)
             assert found.root_at(found.moment.size + 1) is None
@@ -309,6 +310,7 @@ class TestLive:
 def test_definition_that_is_no_definition(tmp_path: Path) -> None:
     """Given runs whose definition is no JSON object, then nothing is known of former names, and the runs are there."""
     path = tmp_path / "ledger.db"
-    Quarter(path).at("2026-01-01").run("2026-01-01")
+    with Quarter(path) as quarter:
+        quarter.at("2026-01-01").run("2026-01-01")
     without_guards(path, "UPDATE blobs SET bytes = CAST('[' AS BLOB) WHERE digest = (SELECT definition FROM runs)")
     assert History(path, verify=False).runs()["pipeline"].tolist() == ["shop"]

@@ -50,5 +50,5 @@ def command(
     else:
         render.out(made.key.text)
         render.err(f"the private key lies in {made.folder}: keep a copy where nobody else can read it")
-        render.err("the line above is its public half: hand it to whoever verifies")
+        render.err("its public half is the line on standard output: hand it to whoever verifies")
     return 0

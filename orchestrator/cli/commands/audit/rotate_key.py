@@ -32,5 +32,5 @@ def command(pipeline: str | None, ledger: str | None, reason: str | None, *, as_
         render.out_json({"name": made.key.name, "key": made.key.text, "folder": str(made.folder)})
     else:
         render.out(made.key.text)
-        render.err("the line above is the new public half; checkpoints are signed with it from now on")
+        render.err("the new public half is the line on standard output; checkpoints are signed with it from now on")
     return 0
