@@ -452,7 +452,7 @@ class TestOutbox:
             (row["alert"].split(":")[0], row["channel"]): row["error"] for row in listed(tmp_path) if row["error"]
         } == {
             ("shop", "gone"): "the definition has no channel gone now",
-            ("shop", "ops"): "it could not be made: TypeError",
+            ("shop", "ops"): "it could not be made: ValueError",
             ("ghost", "ops"): "the ledger does not know its definition any more",
         }
         assert kinds(tmp_path) == ["failed", "recovered"]
