@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ledger.errors import DamagedLedgerError, LedgerError, StorageError
-from ledger.merkle import leaf_hash
-from ledger.reader import LedgerReader
 from orchestrator.core.errors import InternalError
 
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")
@@ -55,6 +53,10 @@ def naming_damage(path: Path) -> Iterator[None]:
 
 def _changed_event(path: Path) -> int | None:
     """Return the first event whose text is not what its hash says; None where there is none, or where nobody can tell."""
+    # Whoever only looks has no use for hashes.
+    from ledger.merkle import leaf_hash
+    from ledger.reader import LedgerReader
+
     with contextlib.suppress(LedgerError, sqlite3.Error), LedgerReader(path) as reader:
         for seq, body, leaf in reader.connection.execute("SELECT seq, body, leaf_hash FROM events ORDER BY seq"):
             if leaf_hash(body.encode("utf-8", "surrogatepass")) != leaf:

@@ -194,7 +194,8 @@ class TestEnvironment:
         """Given a run of an older program, then there is none, and nothing is known of its secrets."""
         run_id, _, _ = ran(project)
         with contextlib.closing(sqlite3.connect(ledger_of(project))) as connection, connection:
-            connection.execute("CREATE TEMP TABLE blobs (digest, bytes)")  # which hides what is kept
+            connection.execute("DROP TABLE blobs")
+            connection.execute("CREATE TABLE blobs (digest, bytes)")  # in which nothing is kept
             assert environment_of(connection, run_id) is None
             assert last_secrets(connection, ["p"]) == {}
             assert last_secrets(connection, ["q"]) == {}
